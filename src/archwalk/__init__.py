@@ -1,0 +1,39 @@
+"""archwalk: agents that learn to search for neural architectures, and move from task to task.
+
+The public verbs and nothing else. Each is imported on first use, so that ``import archwalk`` and
+``archwalk --version`` cost no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from archwalk.api import evaluate, load_agent, train, transfer
+    from archwalk.benchmark.catalog import load_benchmark
+    from archwalk.walk.gym import make_env, make_vec_env
+
+_HOME = {
+    "load_benchmark": "archwalk.benchmark.catalog",
+    "make_env": "archwalk.walk.gym",
+    "make_vec_env": "archwalk.walk.gym",
+    "train": "archwalk.api",
+    "evaluate": "archwalk.api",
+    "transfer": "archwalk.api",
+    "load_agent": "archwalk.api",
+}
+
+__all__ = ["evaluate", "load_agent", "load_benchmark", "make_env", "make_vec_env", "train", "transfer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'archwalk' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,74 @@
+"""The one place where metrics are declared with direction, unit and range.
+
+In: nothing. Out: ``Metric`` by name. A table may carry metrics that are not declared here; their importer
+declares them, and the file keeps the declaration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import inf
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number in the table means.
+
+    Attributes:
+        name: as it stands in the table.
+        direction: whether larger (``max``) or smaller (``min``) values are better.
+        unit: of the stored number; ``percent`` is divided by 100 when it becomes a reward.
+        low: smallest possible value.
+        high: largest possible value.
+    """
+
+    name: str
+    direction: Literal["max", "min"]
+    unit: str
+    low: float = -inf
+    high: float = inf
+
+    @property
+    def scale(self) -> float:
+        """Factor from the stored number to a reward: percent to fraction, and better is larger."""
+        return (0.01 if self.unit == "percent" else 1.0) * (1.0 if self.direction == "max" else -1.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; an infinite bound is None, since JSON has no infinity."""
+        return {k: None if v in (inf, -inf) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Metric:
+        """The inverse of ``to_json``."""
+        low, high = values.get("low"), values.get("high")
+        return cls(
+            values["name"],
+            values["direction"],
+            values["unit"],
+            -inf if low is None else float(low),
+            inf if high is None else float(high),
+        )
+
+
+METRICS = {
+    m.name: m
+    for m in (
+        Metric("top1", "max", "percent", 0, 100),
+        Metric("top5", "max", "percent", 0, 100),
+        Metric("acc", "max", "percent", 0, 100),
+        Metric("mIoU", "max", "percent", 0, 100),
+        Metric("ssim", "max", "fraction", -1, 1),
+        Metric("neg_loss", "max", "nats", high=0),
+        Metric("loss", "min", "nats", low=0),
+        Metric("params", "min", "count", 0),
+        Metric("flops", "min", "count", 0),
+        Metric("time_elapsed", "min", "seconds", 0),
+        Metric("inference_ms", "min", "milliseconds", 0),
+    )
+}
+
+
+def metric_for(name: str, direction: Literal["max", "min"] = "max") -> Metric:
+    """The declared metric of that name, or a new one with no unit and no bounds."""
+    return METRICS.get(name) or Metric(name, direction, "")

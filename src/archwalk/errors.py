@@ -1,0 +1,50 @@
+"""One small family of errors. Each says what was expected, what came, and what to do next.
+
+The command line prints the message and exits with status 2; in Python they are ordinary exceptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ArchwalkError(Exception):
+    """Base of every error that a user can cause and mend.
+
+    Args:
+        expected: what would have been right.
+        got: what came instead.
+        remedy: what to do next.
+    """
+
+    def __init__(self, expected: str, got: str, remedy: str) -> None:
+        super().__init__(f"Expected {expected}.\n     Got {got}.\n  Remedy {remedy}.")
+        self.expected, self.got, self.remedy = expected, got, remedy
+
+    def __reduce__(self) -> tuple[type[ArchwalkError], tuple[str, str, str]]:
+        return type(self), (self.expected, self.got, self.remedy)
+
+
+class BenchmarkError(ArchwalkError):
+    """A benchmark file or table that cannot be used as it is."""
+
+
+class ArchitectureError(ArchwalkError):
+    """A string or code that is no architecture of the space at hand."""
+
+
+class SettingsError(ArchwalkError):
+    """Settings that are unknown, out of range, or at odds with each other or with the task."""
+
+
+class RunError(ArchwalkError):
+    """A run folder that cannot be used for what was asked."""
+
+
+def unknown(kind: str, got: str, known: Iterable[str]) -> tuple[str, str, str]:
+    """The three parts of an error about a name: ``raise SomeError(*unknown("task", t, tasks))``."""
+    names = [str(k) for k in known]
+    near = get_close_matches(got, names, n=1)
+    hint = f"did you mean {near[0]!r}? Otherwise use" if near else "use"
+    return f"a {kind} among: {', '.join(names) or '(none)'}", repr(got), f"{hint} one of the names above"

@@ -1,0 +1,35 @@
+"""Writing files so that a reader, a crash or a full disk never sees half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from archwalk.errors import RunError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, force to disk, rename over it. The folder is made if it is not there.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written; the old file, if any, is untouched.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise RunError(
+            f"to write {path}",
+            f"{error.strerror or error}",
+            "free space or choose a writable folder, then rerun",
+        ) from error

@@ -1,0 +1,54 @@
+"""The named spaces, each built once a process, and the way from a benchmark file's words to a space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from archwalk.errors import SettingsError, unknown
+from archwalk.space.cells import MICRO_OPERATIONS, NB201_OPERATIONS, CellSpace
+from archwalk.space.macro import MacroSpace
+from archwalk.space.slots import SlotSpace
+from archwalk.space.space import SearchSpace
+
+_NAMED: dict[str, Callable[[], SearchSpace]] = {
+    "transnas-micro": lambda: CellSpace("transnas-micro", MICRO_OPERATIONS, "transnas", "64-41414"),
+    "transnas-macro": MacroSpace,
+    "nasbench201": lambda: CellSpace("nasbench201", NB201_OPERATIONS, "nasbench201"),
+    # The same cells in a skeleton of this project's own; no measurement of it is anybody else's.
+    "synthetic-cells": lambda: CellSpace("synthetic-cells", MICRO_OPERATIONS, "transnas", "synthetic"),
+}
+SPACE_NAMES = (*_NAMED, "slots")
+
+
+@cache
+def _named(name: str) -> SearchSpace:
+    return _NAMED[name]()
+
+
+def make_space(name: str, slots: Mapping[str, Sequence[str]] | None = None) -> SearchSpace:
+    """A search space by name.
+
+    Args:
+        name: one of ``SPACE_NAMES``.
+        slots: for ``slots`` only: slot name → its choices.
+
+    Raises:
+        SettingsError: an unknown name, or slots given where the space has none of its own (or missing).
+        ArchitectureError: slots that make no space.
+    """
+    if name not in SPACE_NAMES:
+        raise SettingsError(*unknown("space", name, SPACE_NAMES))
+    if (name == "slots") != (slots is not None):
+        raise SettingsError(
+            "slots for the space 'slots', and for no other",
+            f"space {name!r} with slots {list(slots or [])}",
+            "give --slots op0,op1,... together with --space slots",
+        )
+    return SlotSpace(slots) if slots is not None else _named(name)
+
+
+def describe_space(space: SearchSpace) -> dict[str, Any]:
+    """``make_space(**describe_space(space))`` is the space again."""
+    return space.describe()
