@@ -1,0 +1,225 @@
+"""The commands, one a verb: their flags, and nothing else of substance. Heavy imports happen inside them.
+
+In: arguments. Out: calls to ``archwalk.api`` and ``archwalk.benchmark``, printed by ``console``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from archwalk.config import Settings, load_preset
+from archwalk.console import Reporter, print_benchmark, print_evaluation, print_json
+from archwalk.errors import SettingsError
+
+if TYPE_CHECKING:
+    from archwalk.benchmark.table import Benchmark
+
+DESCRIPTION = "Train agents that search for neural architectures, and move them from task to task."
+
+
+def run_command(arguments: Sequence[str]) -> None:
+    """Parse and run one command; exits with status 2 on arguments that do not parse."""
+    preset = load_preset(_value_of("--preset", arguments) or "laptop")
+    importing = tyro.extras.SubcommandApp()
+    importing.command(name="transnas-bench")(import_transnas_bench)
+    importing.command(name="table")(import_table)
+    data = tyro.extras.SubcommandApp()
+    data.command(name="list")(data_list)
+    data.command(name="check")(data_check)
+    data.command(importing, name="import", help="Turn measurements into a benchmark file.")
+    app = tyro.extras.SubcommandApp()
+    app.command(data, name="data", help="Benchmarks: list, check, import.")
+    app.command(name="train")(partial(train, settings=preset))
+    app.command(name="evaluate")(evaluate)
+    app.command(name="transfer")(transfer)
+    app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
+
+
+def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """The last value given for a flag: the preset decides the defaults of all others."""
+    value = None
+    for i, argument in enumerate(arguments):
+        if argument == flag and i + 1 < len(arguments):
+            value = arguments[i + 1]
+        elif argument.startswith(f"{flag}="):
+            value = argument.partition("=")[2]
+    return value
+
+
+def train(
+    benchmark: str,
+    task: str,
+    run_dir: Path,
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(),  # noqa: B008 - frozen
+    preset: str = "laptop",
+    seed: int = 0,
+    init: Path | None = None,
+    steps: int | None = None,
+) -> None:
+    """Train an agent on a task. The same command again resumes.
+
+    Args:
+        benchmark: Name (see 'archwalk data list') or file.
+        task: One of the benchmark's tasks.
+        run_dir: Folder of the run.
+        settings: Every setting of the preset can be overridden.
+        preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
+        seed: Of every random generator.
+        init: A finished run whose weights to begin with.
+        steps: Trained steps instead of the preset's.
+    """
+    from archwalk import api
+
+    del preset  # its settings came as defaults
+    with Reporter(steps or settings.training.trained_steps) as reporter:
+        run = api.train(
+            benchmark, task, run_dir, preset=settings, seed=seed, init=init, steps=steps, on_row=reporter
+        )
+    print(f"finished: {run.path}    next: archwalk evaluate {run.path}")
+
+
+def evaluate(
+    run: tyro.conf.Positional[Path],
+    task: str | None = None,
+    split: str = "test",
+    benchmark: str | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Walk greedily from every start, and say how good the agent is and what it cost.
+
+    Args:
+        run: Folder of a finished run.
+        task: Another task than the run's own: how good the agent is there as it is.
+        split: Split of mean, oracle and regret.
+        benchmark: Another benchmark of the same space, by name or file.
+        json: Print one JSON object.
+    """
+    from archwalk import api
+
+    result = api.evaluate(run, task=task, split=split, benchmark=benchmark)
+    print_json(result) if json else print_evaluation(result)
+
+
+def transfer(
+    source: Path,
+    task: str,
+    regime: Literal["zero-shot", "fine-tune", "retrain"],
+    run_dir: Path,
+    benchmark: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Move a finished run's agent to another task, then evaluate it there.
+
+    Args:
+        source: Folder of the finished source run.
+        task: The target task.
+        regime: zero-shot: as it is; fine-tune: trained on briefly; retrain: trained on at full length.
+        run_dir: Folder of the new run.
+        benchmark: Name or file; the source's own by default.
+        seed: The source's own by default.
+        steps: Trained steps instead of the regime's.
+        json: Print one JSON object.
+    """
+    from archwalk import api
+    from archwalk.training.rundir import RunDir
+
+    training = RunDir(source).plan().settings.training
+    total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
+    with Reporter(total) as reporter:
+        api.transfer(
+            source, task, regime, run_dir, benchmark=benchmark, seed=seed, steps=steps, on_row=reporter
+        )
+    result = api.evaluate(run_dir)
+    print_json(result) if json else print_evaluation(result)
+
+
+def data_list() -> None:
+    """The benchmarks that are known by name."""
+    from archwalk.benchmark.catalog import benchmark_names, load_benchmark
+
+    for name in benchmark_names():
+        benchmark = load_benchmark(name)
+        print(f"{name:12} {len(benchmark):>7,} of {benchmark.space.name:16} {', '.join(benchmark.tasks)}")
+        print(f"{'':12} {benchmark.source}")
+
+
+def data_check(benchmark: tyro.conf.Positional[str]) -> None:
+    """Read a benchmark, verify its checksum, and say what is in it.
+
+    Args:
+        benchmark: Name or file.
+    """
+    from archwalk.benchmark.catalog import load_benchmark
+
+    print_benchmark(load_benchmark(benchmark))
+
+
+def import_transnas_bench(
+    file: tyro.conf.Positional[Path], out: Path, space: str = "transnas-micro", name: str | None = None
+) -> None:
+    """Read the official TransNAS-Bench-101 release (.pth), without executing anything in it.
+
+    Args:
+        file: transnas-bench_v10141024.pth.
+        out: Benchmark file to write.
+        space: transnas-micro or transnas-macro.
+        name: Of the benchmark; the space's by default.
+    """
+    from archwalk.benchmark import importers
+
+    _save(importers.import_transnas_bench(file, space, name=name), out)
+
+
+def import_table(
+    file: tyro.conf.Positional[Path],
+    space: str,
+    out: Path,
+    slots: str | None = None,
+    name: str | None = None,
+    reward: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    minimise: str | None = None,
+    source: str = "",
+) -> None:
+    """Read any tidy or wide CSV or Parquet table; docs/own-data.md shows both forms.
+
+    Args:
+        file: The table.
+        space: transnas-micro, transnas-macro, nasbench201, or slots.
+        out: Benchmark file to write.
+        slots: Columns that make an architecture, as op0,op1,... (space slots).
+        name: Of the benchmark; the file's stem by default.
+        reward: task=metric/split/epoch, where the default reward is not wanted; may be repeated.
+        minimise: Metrics that are better when smaller, as a,b.
+        source: Where the numbers come from, and how to cite them.
+    """
+    from archwalk.benchmark import importers
+
+    rewards = {}
+    for entry in reward:
+        task, equals, address = entry.partition("=")
+        if not (task and equals and address):
+            raise SettingsError("--reward task=metric/split/epoch", repr(entry), "write it so")
+        rewards[task] = address
+    benchmark = importers.import_table(
+        file,
+        space,
+        slots=slots.split(",") if slots else (),
+        name=name,
+        rewards=rewards,
+        minimise=minimise.split(",") if minimise else (),
+        source=source,
+    )
+    _save(benchmark, out)
+
+
+def _save(benchmark: Benchmark, out: Path) -> None:
+    benchmark.save(out)
+    print_benchmark(benchmark)
+    print(f"written: {out}")

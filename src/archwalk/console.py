@@ -1,0 +1,107 @@
+"""What people see on a terminal: progress, evaluations, benchmarks.
+
+In: rows, evaluations, benchmarks. Out: text; results on standard output, progress on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from archwalk.benchmark.table import Benchmark
+
+
+class Reporter:
+    """Progress of a run: a live bar on a terminal, plain lines elsewhere, both on standard error."""
+
+    def __init__(self, total: int) -> None:
+        console = Console(stderr=True)
+        self._total, self._score = total, ""
+        self._progress = (
+            Progress(
+                TextColumn("[bold]training"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f} %  {task.fields[text]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._task = self._progress.add_task("", total=total, text="") if self._progress else None
+
+    def __enter__(self) -> Reporter:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def __call__(self, row: dict[str, float | int], seconds: float) -> None:
+        """Show a row of metrics."""
+        steps = int(row["trained_steps"])
+        if "greedy_validation_score" in row:
+            self._score = f"score {row['greedy_validation_score']:.3f}"
+        rate = steps / max(seconds, 1e-9)
+        text = f"{rate:,.0f} steps/s  {row['evaluations']:,} evaluations  {self._score}"
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, completed=steps, text=text)
+        elif "greedy_validation_score" in row:
+            line = f"{steps:>11,} of {self._total:,} trained steps  {seconds:7.1f} s  {text}"
+            print(line, file=sys.stderr, flush=True)
+
+
+def print_json(result: Any) -> None:
+    """One JSON value on standard output."""
+    print(json.dumps(result, indent=2))
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """An evaluation as a short table."""
+    r, metric = result, result["metric"]
+    low, high = r["starts_ci95"]
+    lines = [
+        ("agent", f"{r['regime']}, {r['source_task']} → {r['task']}, seed {r['seed']}, {r['benchmark']}"),
+        ("validation score", f"{r['validation_score']:.3f}   (0 a random architecture, 1 the best)"),
+        (f"{r['split']} {metric}", f"{r['mean']:.4g} ± {r['std']:.2g}   [{low:.4g}, {high:.4g}] over starts"),
+        ("oracle", f"{r['oracle']:.4g}, regret {r['regret_mean']:.3g}"),
+        ("rank by validation", f"{r['rank_mean']:.1f}, better than {r['rank_percentile_mean']:.1f} %"),
+        ("walks", f"{r['starts']:,} starts, {r['walk_length_mean']:.1f} steps each"),
+        (
+            "cost",
+            f"{r['evaluations']:,} evaluations, {r['trained_steps']:,} trained steps, "
+            f"{r['sampled_steps']:,} sampled steps, {r['seconds']:,.0f} s",
+        ),
+    ]
+    if r["evaluation_hours"] is not None:
+        lines.append(("", f"{r['evaluation_hours']:,.0f} simulated hours of training networks"))
+    for label, text in lines:
+        print(f"{label:>20}  {text}")
+
+
+def print_benchmark(benchmark: Benchmark) -> None:
+    """What a benchmark holds, a line a task, and what is missing."""
+    print(f"{benchmark.name}: {len(benchmark):,} architectures of {benchmark.space.name}, checksum intact")
+    if benchmark.source:
+        print(f"source: {benchmark.source}")
+    for task in benchmark.tasks:
+        column = benchmark.reward_column(task)
+        values, metric = benchmark.columns[column], benchmark.metrics[column.metric]
+        goal = "larger" if metric.direction == "max" else "smaller"
+        print(
+            f"  {task:16} reward {'/'.join(column[1:]):18} {values.min():.4g} to {values.max():.4g} "
+            f"{metric.unit}, {goal} is better; {sum(c.task == task for c in benchmark.columns)} columns"
+        )
+    for column, count in benchmark.missing.items():
+        print(f"  missing: {count:,} values of {column}")
+    if not benchmark.missing:
+        print("  nothing missing")

@@ -1,0 +1,367 @@
+"""One folder a run: settings, metrics, checkpoints; resume.
+
+In: what to train, and where. Out: the folder, complete or resumable at any moment:
+
+    settings.toml         what was asked: benchmark, task, seed, where the weights came from, every setting
+    metrics.jsonl         one row a line; a function of the settings and the seed alone
+    timing.jsonl          wall time beside each row
+    checkpoint.safetensors  everything a bit-exact continuation needs
+    weights.safetensors   the final weights: there when the run has finished
+    costs.json            what it cost: trained and sampled steps, evaluations, seconds
+
+Next: ``archwalk.api``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import tomli_w
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from archwalk.benchmark.catalog import benchmark_names, load_benchmark
+from archwalk.benchmark.table import Benchmark
+from archwalk.config import Settings, parse_settings
+from archwalk.errors import BenchmarkError, RunError, SettingsError
+from archwalk.files import write_atomically
+from archwalk.training.loop import Row, Trainer
+
+SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
+CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
+Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run folder is for; two runs with equal plans compute the same.
+
+    Attributes:
+        benchmark: name or path of the benchmark.
+        checksum: of its content, which is what counts.
+        task: the task trained on, the target.
+        seed: of every generator.
+        regime: scratch, zero-shot, fine-tune or retrain.
+        settings: everything else.
+        source_task: task of the run the weights came from; empty for scratch.
+        source_weights: SHA-256 of those weights; empty for scratch.
+        source_trained_steps: trained steps that went into them.
+    """
+
+    benchmark: str
+    checksum: str
+    task: str
+    seed: int
+    regime: Regime
+    settings: Settings
+    source_task: str = ""
+    source_weights: str = ""
+    source_trained_steps: int = 0
+
+    def to_toml(self) -> str:
+        """Every field, the settings as tables."""
+        values = asdict(self) | {"settings": self.settings.model_dump()}
+        return tomli_w.dumps(
+            {"run": {k: v for k, v in values.items() if k != "settings"}} | values["settings"]
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a folder to be continued: all but where the benchmark lies, how long the run
+        is, and how often it reports."""
+        values = tomllib.loads(self.to_toml())
+        del values["run"]["benchmark"], values["training"]["trained_steps"], values["training"]["threads"]
+        return values
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a run cost, beyond what went into its source.
+
+    Attributes:
+        trained_steps: transitions trained on.
+        sampled_steps: steps walked.
+        evaluations: distinct architectures looked up on the task.
+        seconds: wall time.
+        evaluation_hours: simulated training time of those architectures, in hours, where the benchmark
+            records ``time_elapsed``; None elsewhere.
+    """
+
+    trained_steps: int
+    sampled_steps: int
+    evaluations: int
+    seconds: float
+    evaluation_hours: float | None
+
+
+class RunDir:
+    """A run folder on disk.
+
+    Args:
+        path: the folder; made when the run begins.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the final weights are there."""
+        return (self.path / WEIGHTS).exists()
+
+    def plan(self) -> Plan:
+        """What the folder is for. Raises ``RunError`` if it holds no readable run."""
+        file = self.path / SETTINGS
+        try:
+            values = tomllib.loads(file.read_text())
+            run = values.pop("run")
+            return Plan(**run, settings=parse_settings(values, str(file)))
+        except (OSError, KeyError, TypeError, ValueError, SettingsError) as error:
+            got = "no such file" if isinstance(error, OSError) else str(error).splitlines()[0]
+            raise RunError(
+                "a run folder made by 'archwalk train' or 'archwalk transfer'",
+                f"{self.path}: {SETTINGS}: {got}",
+                "check the path",
+            ) from error
+
+    def costs(self) -> Costs:
+        """What the finished run cost."""
+        return Costs(**json.loads(self._finished_file(COSTS).read_text()))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The final weights."""
+        return _read_tensors(self._finished_file(WEIGHTS))
+
+    def weights_digest(self) -> str:
+        """SHA-256 of the weights file."""
+        return hashlib.sha256(self._finished_file(WEIGHTS).read_bytes()).hexdigest()
+
+    def rows(self) -> list[Row]:
+        """The metrics so far."""
+        return _read_lines(self.path / METRICS)
+
+    def benchmark(self, name_or_path: str | Path | None = None) -> Benchmark:
+        """The benchmark the run was made on, or another one for the same space.
+
+        Raises:
+            BenchmarkError: not found, or another benchmark than the run's where none was named.
+        """
+        plan = self.plan()
+        benchmark = load_benchmark(name_or_path or plan.benchmark)
+        if name_or_path is None and benchmark.checksum != plan.checksum:
+            raise BenchmarkError(
+                f"the benchmark that {self.path} was made on (checksum {plan.checksum[:12]}…)",
+                f"{plan.benchmark} with checksum {benchmark.checksum[:12]}…",
+                "name the benchmark to use with --benchmark",
+            )
+        return benchmark
+
+    def _finished_file(self, name: str) -> Path:
+        if not self.finished:
+            raise RunError(
+                f"a finished run in {self.path}",
+                f"no {WEIGHTS} there",
+                "run the command that made the folder again: it resumes",
+            )
+        return self.path / name
+
+    def train(
+        self,
+        plan: Plan,
+        benchmark: Benchmark,
+        initial: dict[str, Tensor] | None,
+        on_row: Callable[[Row, float], None] | None = None,
+    ) -> None:
+        """Run the plan to its end, from the last checkpoint if there is one.
+
+        Killed at any moment and called again, it ends with the same bits in weights and metrics. A folder
+        whose run has the same plan but fewer trained steps is continued.
+
+        Args:
+            plan: what to do.
+            benchmark: the plan's benchmark.
+            initial: weights to begin with.
+            on_row: called with each new row of metrics and the seconds so far.
+
+        Raises:
+            RunError: the folder belongs to another plan, is in use, damaged, or cannot be written.
+        """
+        trainer = Trainer(benchmark, plan.task, plan.settings, plan.seed, initial)  # checks before any write
+        with self._claimed(plan):
+            threads_before = torch.get_num_threads()
+            if plan.settings.training.threads:
+                torch.set_num_threads(plan.settings.training.threads)
+            try:
+                self._train(plan, trainer, on_row)
+            finally:
+                torch.set_num_threads(threads_before)
+
+    def _train(self, plan: Plan, trainer: Trainer, on_row: Callable[[Row, float], None] | None) -> None:
+        rows, spent = self._restore(trainer)
+        if self.finished and trainer.counters.trained_steps >= plan.settings.training.trained_steps:
+            return
+        (self.path / WEIGHTS).unlink(missing_ok=True)
+        write_atomically(self.path / SETTINGS, plan.to_toml().encode())
+        began = time.monotonic() - spent
+        every = plan.settings.training.checkpoint_every
+        saved = trainer.counters.trained_steps // every
+        for row in trainer.run():
+            seconds = time.monotonic() - began
+            rows += 1
+            _append_line(self.path / METRICS, row)
+            _append_line(
+                self.path / TIMING, {"trained_steps": row["trained_steps"], "seconds": round(seconds, 3)}
+            )
+            if on_row:
+                on_row(row, seconds)
+            if trainer.counters.trained_steps // every != saved:
+                saved = trainer.counters.trained_steps // every
+                self._checkpoint(trainer, rows, seconds)
+        seconds = time.monotonic() - began
+        self._checkpoint(trainer, rows, seconds)
+        counters = trainer.counters
+        costs = Costs(
+            counters.trained_steps,
+            counters.sampled_steps,
+            int(trainer.evaluated.sum()),
+            round(seconds, 3),
+            _evaluation_hours(trainer),
+        )
+        write_atomically(self.path / COSTS, json.dumps(asdict(costs), indent=2).encode())
+        write_atomically(self.path / WEIGHTS, save(dict(trainer.agent.network.state_dict())))
+
+    def adopt(self, plan: Plan, weights: dict[str, Tensor]) -> None:
+        """A zero-shot run: the source's weights as they are, at no cost on the target."""
+        with self._claimed(plan):
+            write_atomically(self.path / SETTINGS, plan.to_toml().encode())
+            costs = Costs(0, 0, 0, 0.0, None)
+            write_atomically(self.path / COSTS, json.dumps(asdict(costs), indent=2).encode())
+            write_atomically(self.path / WEIGHTS, save(weights))
+
+    @contextmanager
+    def _claimed(self, plan: Plan) -> Iterator[None]:
+        """Check that the folder may hold the plan, and hold it alone meanwhile."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(
+                "a folder for the run", f"{self.path}, which is a file", "choose another --run-dir"
+            )
+        if (self.path / SETTINGS).exists():
+            self._check_same(plan)
+        elif self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
+            raise RunError(
+                "an empty or new folder, or one of an earlier run of the same settings",
+                f"{self.path}, which holds other files",
+                "choose another --run-dir",
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held open as long as the claim
+        except OSError as error:
+            raise RunError(
+                f"to write to {self.path}", str(error.strerror), "choose another --run-dir"
+            ) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{self.path} to be free", "another process that is running it", "wait for it to end"
+                ) from None
+            yield
+
+    def _check_same(self, plan: Plan) -> None:
+        there = self.plan()
+        old, new = there.identity(), plan.identity()
+        if there.settings.training.trained_steps > plan.settings.training.trained_steps:
+            old["training"]["trained_steps"] = there.settings.training.trained_steps
+            new["training"]["trained_steps"] = plan.settings.training.trained_steps
+        changed = [
+            f"{group}.{name}: {old[group].get(name)!r} there, {new[group].get(name)!r} asked"
+            for group in new
+            for name in sorted({*old[group], *new[group]})
+            if old[group].get(name) != new[group].get(name)
+        ]
+        if changed:
+            raise RunError(
+                f"the settings that {self.path} was made with",
+                "; ".join(changed[:4]),
+                "choose another --run-dir",
+            )
+
+    def _checkpoint(self, trainer: Trainer, rows: int, seconds: float) -> None:
+        tensors = {k: v.contiguous().clone() for k, v in trainer.state_dict().items()}
+        header = {"rows": str(rows), "seconds": repr(seconds)}
+        write_atomically(self.path / CHECKPOINT, save(tensors, metadata=header))
+
+    def _restore(self, trainer: Trainer) -> tuple[int, float]:
+        """Load the checkpoint if there is one, and cut what was written after it. Rows and seconds so far."""
+        file, rows, seconds = self.path / CHECKPOINT, 0, 0.0
+        if file.exists():
+            trainer.load_state_dict(_read_tensors(file))
+            with safetensors.safe_open(file, framework="pt") as opened:
+                header = opened.metadata()
+            rows, seconds = int(header["rows"]), float(header["seconds"])
+        for name in (METRICS, TIMING):
+            kept = _read_lines(self.path / name)[:rows]
+            if len(kept) < rows:
+                raise RunError(
+                    f"{rows} rows in {self.path / name}, as the checkpoint says",
+                    f"{len(kept)}",
+                    "restore the file, or start again in another folder",
+                )
+            content = "".join(json.dumps(row) + "\n" for row in kept)
+            write_atomically(self.path / name, content.encode())
+        return rows, seconds
+
+
+def describe_benchmark(name_or_path: str | Path) -> str:
+    """How a plan names a benchmark: a built-in name as it is, a file by its absolute path."""
+    text = str(name_or_path)
+    return text if text in benchmark_names() else str(Path(text).resolve())
+
+
+def _evaluation_hours(trainer: Trainer) -> float | None:
+    benchmark, task = trainer.benchmark, trainer.task
+    try:
+        seconds = benchmark.values(task, "none", "time_elapsed")
+    except BenchmarkError:
+        return None
+    return float(np.nansum(seconds[trainer.evaluated.numpy()]) / 3600)
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load(file.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"an intact safetensors file {file}", str(error), "restore it, or start again in another folder"
+        ) from error
+
+
+def _read_lines(file: Path) -> list[Row]:
+    """Whole lines only: the last one may have been cut by a crash."""
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _append_line(file: Path, row: Row) -> None:
+    try:
+        with file.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"to write {file}", str(error.strerror), "free space, then run the same command again: it resumes"
+        ) from error
