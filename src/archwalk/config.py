@@ -12,7 +12,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -66,7 +66,7 @@ class NetworkSettings(_Group):
     """Linear layers of the advantage head and of the value head."""
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
+    def _heads_divide_width(self) -> NetworkSettings:
         if self.width % self.heads:
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
         return self
@@ -109,7 +109,7 @@ class ReplaySettings(_Group):
     """Transitions held before the first update (assumption)."""
 
     @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
+    def _warmup_fits(self) -> ReplaySettings:
         if self.warmup > self.capacity:
             raise ValueError(f"warmup ({self.warmup}) must be at most capacity ({self.capacity})")
         return self
@@ -127,7 +127,9 @@ class LearnerSettings(_Group):
     batch_size: int = Field(256, ge=1)
     """Transitions an update."""
     learning_rate: float = Field(5e-5, gt=0)
-    """Adam's step size."""
+    """Adam's step size at the start."""
+    halving_steps: int = Field(0, ge=0)
+    """Trained steps after which the step size has halved: lr/(1 + trained/halving_steps); 0: constant."""
     max_grad_norm: float = Field(40.0, gt=0)
     """Gradients are clipped to this L2 norm."""
     target_period: int = Field(8_192, ge=1)

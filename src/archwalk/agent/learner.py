@@ -45,6 +45,7 @@ class Learner:
 
     def __init__(self, agent: Agent, settings: LearnerSettings, generator: torch.Generator) -> None:
         self.agent, self.settings, self._generator = agent, settings, generator
+        self.trained_steps = 0
         self.optimiser = torch.optim.Adam(agent.network.parameters(), lr=settings.learning_rate, fused=True)
 
     @torch.no_grad()
@@ -70,8 +71,16 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.agent.network.parameters(), self.settings.max_grad_norm)
+        self.optimiser.param_groups[0]["lr"] = self.learning_rate()
         self.optimiser.step()
+        self.trained_steps += len(y)
         return Update((y - q_tm1).detach(), loss.detach(), q_tm1.detach().mean(), norm.detach())
+
+    def learning_rate(self) -> float:
+        """lr/(1 + trained/halving_steps): falls with the work done, whatever the length of the run, so that a
+        run cut off is the same as a shorter one."""
+        halving = self.settings.halving_steps
+        return self.settings.learning_rate / (1 + self.trained_steps / halving if halving else 1)
 
     def _offer(self, s: Tensor, stored: Tensor) -> Tensor:
         process = self.agent.process
@@ -80,6 +89,7 @@ class Learner:
     def state_dict(self) -> dict[str, Tensor]:
         """Weights and optimiser moments, flat."""
         state = {f"network.{k}": v for k, v in self.agent.network.state_dict().items()}
+        state["trained_steps"] = torch.tensor(self.trained_steps)
         for i, moments in self.optimiser.state_dict()["state"].items():
             state |= {f"adam.{i}.{k}": v for k, v in moments.items()}
         return state
@@ -88,6 +98,7 @@ class Learner:
         """The inverse of ``state_dict``."""
         weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
         self.agent.network.load_state_dict(weights)
+        self.trained_steps = int(state["trained_steps"])
         adam = self.optimiser.state_dict()
         adam["state"] = {}
         for key, value in state.items():

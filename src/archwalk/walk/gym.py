@@ -1,13 +1,14 @@
 """Gymnasium environments over the same dynamics: one walk, or a batch of them.
 
-In: a benchmark and a task. Out: ``WalkEnv`` (``archwalk/Walk-v0``) and ``WalkVectorEnv``. For other
-libraries; archwalk's own training loop uses ``dynamics`` directly.
+In: a benchmark and a task. Out: ``WalkEnv`` and ``WalkVectorEnv``, registered as ``archwalk/Walk-v0`` when
+this module is imported; ``gymnasium.make("archwalk.walk.gym:archwalk/Walk-v0", benchmark=..., task=...)``
+imports it by itself. For other libraries; archwalk's own training loop uses ``dynamics`` directly.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsInt
 
 import gymnasium
 import numpy as np
@@ -37,10 +38,10 @@ class _Core:
         tokens: TokenKind,
         walk: WalkSettings | None,
         reward: RewardSettings | None,
-        keep_terminates: bool,
+        keep_truncates: bool,
     ) -> None:
         self.benchmark = benchmark if isinstance(benchmark, Benchmark) else load_benchmark(benchmark)
-        self.task, self.keep_terminates = task, keep_terminates
+        self.task, self.keep_truncates = task, keep_truncates
         rewards = shaped_rewards(self.benchmark, task, reward or RewardSettings())
         self.process: WalkProcess = make_process(self.benchmark, rewards, walk or WalkSettings())
         rows = None if len(self.benchmark.rows) == len(self.benchmark.space) else self.benchmark.rows
@@ -72,7 +73,7 @@ class _Core:
             )
         outcome = take(self.process, self.walks, self.offered, action)
         self.offered = offer(self.process, outcome.architecture, self.generator)
-        if self.keep_terminates:
+        if not self.keep_truncates:
             return outcome.reward, outcome.terminated, outcome.truncated
         none = torch.zeros_like(outcome.terminated)
         return outcome.reward, none, outcome.terminated | outcome.truncated
@@ -98,9 +99,10 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     ``info``: ``action_mask`` (int8 [actions], 1 where an action exists), ``architecture`` (its string) and
     ``kept`` (the walk ended by its own choice).
 
-    Both ways to end are reported as ``truncated``: this process never cuts a value off, so learners must
-    bootstrap from the last observation (partial-episode bootstrapping, Pardo et al. 2018). With
-    ``keep_terminates`` keeping is reported as ``terminated``, for planners that want it so.
+    Keeping is reported as ``terminated``, the step limit as ``truncated``. This process cuts no value off in
+    either case (partial-episode bootstrapping, Pardo et al. 2018), but most learners bootstrap only where a
+    walk is truncated, and then learn never to keep, or to keep at once where rewards are negative. With
+    ``keep_truncates`` both ends are reported as ``truncated``, which trains them right.
 
     Args:
         benchmark: name, file or object.
@@ -108,13 +110,13 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         tokens: ``slots`` or ``graph``.
         walk: limits; the published ones by default.
         reward: shaping; the published one by default.
-        keep_terminates: see above.
+        keep_truncates: see above.
 
     Raises:
         ArchwalkError: an unknown benchmark or task, or unusable rewards; ``step`` with a masked action.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"]}  # noqa: RUF012 - as Gymnasium declares it
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
         self,
@@ -124,10 +126,10 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         tokens: TokenKind = "slots",
         walk: WalkSettings | None = None,
         reward: RewardSettings | None = None,
-        keep_terminates: bool = False,
+        keep_truncates: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        self._core = _Core(benchmark, task, tokens, walk, reward, keep_terminates)
+        self._core = _Core(benchmark, task, tokens, walk, reward, keep_truncates)
         self.observation_space = self._core.observation_space
         self.action_space = self._core.action_space
         self.render_mode = render_mode
@@ -144,7 +146,7 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             self._core.offered = offer(self._core.process, torch.tensor([at]), self._core.generator)
         return self._core.observe()[0], self._info(kept=False)
 
-    def step(self, action: np.int64 | int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: SupportsInt) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One step; raises ``SettingsError`` for a masked action."""
         reward, terminated, truncated = self._core.step(torch.tensor([int(action)]))
         info = self._info(kept=int(action) == 0)
@@ -178,9 +180,9 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
         tokens: TokenKind = "slots",
         walk: WalkSettings | None = None,
         reward: RewardSettings | None = None,
-        keep_terminates: bool = False,
+        keep_truncates: bool = False,
     ) -> None:
-        self._core = _Core(benchmark, task, tokens, walk, reward, keep_terminates)
+        self._core = _Core(benchmark, task, tokens, walk, reward, keep_truncates)
         self.num_envs = num_envs
         self.single_observation_space = self._core.observation_space
         self.single_action_space = self._core.action_space
@@ -226,3 +228,10 @@ def make_vec_env(
 ) -> WalkVectorEnv:
     """A batched environment; options as in ``WalkVectorEnv``."""
     return WalkVectorEnv(benchmark, task, num_envs, **options)
+
+
+gymnasium.register(
+    "archwalk/Walk-v0",
+    entry_point="archwalk.walk.gym:WalkEnv",
+    vector_entry_point="archwalk.walk.gym:WalkVectorEnv",
+)
