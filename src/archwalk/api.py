@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -16,12 +16,13 @@ from archwalk.agent.agent import Agent
 from archwalk.benchmark.catalog import load_benchmark
 from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings, load_preset
-from archwalk.errors import RunError, SettingsError
+from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
 from archwalk.training.evaluate import evaluate_agent, greedy_walks
 from archwalk.training.loop import Row, make_agent
 from archwalk.training.rundir import Plan, RunDir, describe_benchmark
 
+REGIMES = ("zero-shot", "fine-tune", "retrain")
 OnRow = Callable[[Row, float], None]
 
 
@@ -107,7 +108,7 @@ def train(
 def transfer(
     source: str | Path,
     task: str,
-    regime: Literal["zero-shot", "fine-tune", "retrain"],
+    regime: str,
     run_dir: str | Path,
     *,
     benchmark: str | Path | None = None,
@@ -134,8 +135,8 @@ def transfer(
     Raises:
         ArchwalkError: anything wrong with source, benchmark, task or folder, before any work.
     """
-    if regime not in ("zero-shot", "fine-tune", "retrain"):
-        raise SettingsError("a regime among: zero-shot, fine-tune, retrain", repr(regime), "choose one")
+    if regime not in REGIMES:
+        raise SettingsError(*unknown("regime", regime, REGIMES))
     plan = RunDir(source).plan()
     settings = plan.settings
     lengths = {"fine-tune": settings.training.fine_tune_steps, "retrain": settings.training.trained_steps}
@@ -174,7 +175,16 @@ def _make_run(
             "source_weights": source_run.weights_digest(),
             "source_trained_steps": source_plan.source_trained_steps + source_run.costs().trained_steps,
         }
-    plan = Plan(describe_benchmark(benchmark), table.checksum, task, seed, regime, settings, **origin)
+    plan = Plan(
+        benchmark=describe_benchmark(benchmark),
+        checksum=table.checksum,
+        space=table.space.describe(),
+        task=task,
+        seed=seed,
+        regime=regime,
+        settings=settings,
+        **origin,
+    )
     if regime == "zero-shot" and weights is not None:
         run.adopt(plan, weights)
     else:
@@ -184,11 +194,10 @@ def _make_run(
 
 def _check_source(run: RunDir, plan: Plan, benchmark: Benchmark, settings: Settings) -> None:
     """A source must have seen the same space through the same tokens with the same network."""
-    made_for = load_benchmark(plan.benchmark).space
-    if made_for.describe() != benchmark.space.describe():
+    if plan.space != benchmark.space.describe():
         raise RunError(
             f"a source run made for the space {benchmark.space.name!r}",
-            f"{run.path}, made for {made_for.name!r}",
+            f"{run.path}, made for {plan.space['name']!r}",
             "train a source agent on a benchmark of the same space",
         )
     for group in ("observation", "network"):

@@ -72,6 +72,7 @@ def test_padding_is_as_if_it_were_not_there(seed: int) -> None:
         torch.testing.assert_close(alone[0], q[row][exists[row]])
 
 
+@torch.no_grad()
 def test_dueling_heads_by_their_formula() -> None:
     net, (tokens, exists) = network(), example(3)
     q = net(tokens, exists)

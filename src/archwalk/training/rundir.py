@@ -52,6 +52,7 @@ class Plan:
     Attributes:
         benchmark: name or path of the benchmark.
         checksum: of its content, which is what counts.
+        space: description of its search space (``SearchSpace.describe``).
         task: the task trained on, the target.
         seed: of every generator.
         regime: scratch, zero-shot, fine-tune or retrain.
@@ -63,6 +64,7 @@ class Plan:
 
     benchmark: str
     checksum: str
+    space: dict[str, Any]
     task: str
     seed: int
     regime: Regime
