@@ -55,7 +55,7 @@ def small_settings(**groups: dict[str, object]) -> Settings:
         network={"width": 16, "feedforward": 32, "heads": 2},
         exploration={"actors": 2, "walks_per_actor": 16},
         replay={"capacity": 2_000, "warmup": 100},
-        learner={"batch_size": 32, "target_period": 256},
+        learner={"batch_size": 32, "target_period": 256, "discount": 0.9, "halving_steps": 0},
         training={
             "trained_steps": 2_048,
             "fine_tune_steps": 512,
