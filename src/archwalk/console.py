@@ -9,6 +9,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -98,7 +99,7 @@ def print_benchmark(benchmark: Benchmark) -> None:
         values, metric = benchmark.columns[column], benchmark.metrics[column.metric]
         goal = "larger" if metric.direction == "max" else "smaller"
         print(
-            f"  {task:16} reward {'/'.join(column[1:]):18} {values.min():.4g} to {values.max():.4g} "
+            f"  {task:16} reward {'/'.join(column[1:]):18} {np.nanmin(values):.4g} to {np.nanmax(values):.4g} "
             f"{metric.unit}, {goal} is better; {sum(c.task == task for c in benchmark.columns)} columns"
         )
     for column, count in benchmark.missing.items():

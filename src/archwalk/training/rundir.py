@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -261,7 +262,7 @@ class RunDir:
             )
         if (self.path / SETTINGS).exists():
             self._check_same(plan)
-        elif self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
+        elif self.path.exists() and any(not p.name.startswith(".") for p in self.path.iterdir()):
             raise RunError(
                 "an empty or new folder, or one of an earlier run of the same settings",
                 f"{self.path}, which holds other files",
@@ -281,6 +282,9 @@ class RunDir:
                 raise RunError(
                     f"{self.path} to be free", "another process that is running it", "wait for it to end"
                 ) from None
+            for name in (SETTINGS, METRICS, TIMING, CHECKPOINT, WEIGHTS, COSTS):
+                for file in self.path.glob(f".{name}.*"):  # half-written by a process that was killed
+                    file.unlink()
             yield
 
     def _check_same(self, plan: Plan) -> None:
@@ -303,6 +307,9 @@ class RunDir:
             )
 
     def _checkpoint(self, trainer: Trainer, rows: int, seconds: float) -> None:
+        for name in (METRICS, TIMING):  # the rows that the checkpoint counts must outlast it
+            with (self.path / name).open("rb") as file:
+                os.fsync(file)
         tensors = {k: v.contiguous().clone() for k, v in trainer.state_dict().items()}
         header = {"rows": str(rows), "seconds": repr(seconds)}
         write_atomically(self.path / CHECKPOINT, save(tensors, metadata=header))
