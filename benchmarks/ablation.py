@@ -1,6 +1,6 @@
 """What each difference between the presets `laptop` and `paper` does: one setting put back at a time.
 
-    python benchmarks/ablation.py --benchmark FILE --tasks a,b --seeds 2 --steps 300000 --run-dir runs/ablation
+    python benchmarks/ablation.py --benchmark FILE --tasks a,b --seeds 2 --steps 300000
 
 Prints validation score (mean over tasks and seeds, and the range) and trained steps a second. Resumable.
 """

@@ -98,8 +98,9 @@ def print_benchmark(benchmark: Benchmark) -> None:
         column = benchmark.reward_column(task)
         values, metric = benchmark.columns[column], benchmark.metrics[column.metric]
         goal = "larger" if metric.direction == "max" else "smaller"
+        low, high = np.nanmin(values), np.nanmax(values)
         print(
-            f"  {task:16} reward {'/'.join(column[1:]):18} {np.nanmin(values):.4g} to {np.nanmax(values):.4g} "
+            f"  {task:16} reward {'/'.join(column[1:]):18} {low:.4g} to {high:.4g} "
             f"{metric.unit}, {goal} is better; {sum(c.task == task for c in benchmark.columns)} columns"
         )
     for column, count in benchmark.missing.items():
