@@ -91,8 +91,10 @@ class Trainer:
         )  # loss, |TD error|, q, gradient norm since the last row
 
     def snapshot(self) -> Snapshot:
-        """The present parameters, frozen."""
-        return Snapshot(self.agent, self.settings.training.reuse, self.generators["padding"])
+        """The present parameters, frozen until the next copy."""
+        training, period = self.settings.training, self.settings.learner.target_period
+        looks = round(max(period, training.actor_period) * (1 + training.sampled_per_trained))
+        return Snapshot(self.agent, training.reuse, looks, self.generators["padding"])
 
     def run(self) -> Iterator[Row]:
         """Train to the end. Yields a row whenever one is due; the caller may save between rows."""
