@@ -1,6 +1,7 @@
 """The commands, one a verb: their flags, and nothing else of substance. Heavy imports happen inside them.
 
-In: arguments. Out: calls to ``archwalk.api`` and ``archwalk.benchmark``, printed by ``console``.
+In: arguments. Out: calls to ``archwalk.api``, ``archwalk.benchmark`` and ``archwalk.space``, printed by
+``console``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from archwalk.config import Settings, load_preset
+from archwalk.config import Settings, SkeletonSettings, load_preset
 from archwalk.console import Reporter, print_benchmark, print_evaluation, print_json
 from archwalk.errors import SettingsError
 
@@ -37,6 +38,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
+    app.command(name="export")(export)
     app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
 
 
@@ -138,6 +140,43 @@ def transfer(
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)
+
+
+def export(
+    architecture: tyro.conf.Positional[str],
+    out: Path,
+    space: str | None = None,
+    skeleton: Annotated[SkeletonSettings, tyro.conf.arg(name="")] = SkeletonSettings(),  # noqa: B008 - frozen
+    weights: Path | None = None,
+    size: int = 32,
+    seed: int = 0,
+) -> None:
+    """Write an architecture's network as PyTorch source (.py) or as ONNX (.onnx).
+
+    Args:
+        architecture: A cell or a chain of modules, as the space writes it.
+        out: File to write; its ending decides the form.
+        space: transnas-micro, transnas-macro or nasbench201; found by the architecture by default.
+        skeleton: What stands around the cells; the published skeleton by default.
+        weights: For .onnx: trained weights (safetensors); untrained ones by default.
+        size: For .onnx: height and width of the images.
+        seed: For .onnx: of the untrained weights.
+    """
+    from archwalk.files import write_atomically
+    from archwalk.space import export as exporting
+    from archwalk.space.build import build_network
+
+    options = skeleton.model_dump()
+    if out.suffix == ".py":
+        write_atomically(out, exporting.network_code(space, architecture, **options).encode())
+    elif out.suffix == ".onnx":
+        network = build_network(space, architecture, seed=seed, **options)
+        if weights:
+            exporting.load_weights(network, weights)
+        exporting.export_onnx(network, out, (skeleton.inputs, size, size))
+    else:
+        raise SettingsError("a file that ends in .py or .onnx", f"--out {out}", "choose one of the two")
+    print(f"written: {out}")
 
 
 def data_list() -> None:
