@@ -18,7 +18,7 @@ from typing import Any
 
 from archwalk.benchmark.catalog import load_benchmark
 from archwalk.config import Settings
-from archwalk.errors import ArchwalkError, RunError, SettingsError
+from archwalk.errors import RunError, SettingsError
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, StudyPlan, make_plan
 from archwalk.studies.worker import Event, OnEvent

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archwalk import api
+from archwalk.benchmark.catalog import load_benchmark
 from archwalk.errors import ArchwalkError, InUseError
 from archwalk.files import hold
 from archwalk.studies.folder import StudyDir
@@ -88,14 +89,10 @@ def make_agent(study: StudyDir, job: Job, on_event: OnEvent) -> None:
 def _train(study: StudyDir, job: Job, on_row: api.OnRow) -> None:
     plan, folder = study.plan(), study.run(job).path
     if job.scratch:
-        api.train(
-            plan.benchmark, job.target_task, folder, preset=plan.settings, seed=job.seed, on_row=on_row
-        )
+        api.train(plan.benchmark, job.target_task, folder, preset=plan.settings, seed=job.seed, on_row=on_row)
     else:
         source = study.run(job.source).path
-        api.transfer(
-            source, job.target_task, "retrain", folder, benchmark=plan.benchmark, on_row=on_row
-        )
+        api.transfer(source, job.target_task, "retrain", folder, benchmark=plan.benchmark, on_row=on_row)
 
 
 def _evaluate(study: StudyDir, job: Job) -> list[dict[str, Any]]:
@@ -104,8 +101,11 @@ def _evaluate(study: StudyDir, job: Job) -> list[dict[str, Any]]:
 
 def _row(study: StudyDir, job: Job, result: Result) -> dict[str, Any]:
     """An evaluation; that of an agent used as it is costs nothing beyond what went into the agent."""
-    folder = study.run(job).path / result.subfolder
-    row = api.evaluate(folder, task=result.target_task, benchmark=study.plan().benchmark)
+    folder, task = study.run(job).path / result.subfolder, result.target_task
+    table = load_benchmark(study.plan().benchmark)
+    splits = {column.split for column in table.columns if column[:2] == table.reward_column(task)[:2]}
+    split = "test" if "test" in splits else table.reward_column(task).split
+    row = api.evaluate(folder, task=task, split=split, benchmark=study.plan().benchmark)
     if result.regime == "zero-shot":
         row |= asdict(FREE) | {"source_trained_steps": row["trained_steps"]}
     return row

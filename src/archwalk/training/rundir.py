@@ -8,7 +8,7 @@ In: what to train, and where. Out: the folder, complete or resumable at any mome
     checkpoint.safetensors  everything a bit-exact continuation needs
     weights.safetensors   the final weights: there when the run has finished
     costs.json            what it cost: trained and sampled steps, evaluations, seconds
-    fine-tune/            of a retraining run: the same run cut off after ``fine_tune_steps``, a run folder too
+    fine-tune/            of a retraining run: the run cut off after ``fine_tune_steps``, a run folder too
 
 Next: ``archwalk.api``.
 """
@@ -252,9 +252,7 @@ class RunDir:
         self._checkpoint(trainer, rows, seconds)
         self._finish(_weights(trainer), _costs(trainer, seconds))
 
-    def adopt(
-        self, plan: Plan, weights: dict[str, Tensor], costs: Costs = FREE
-    ) -> None:
+    def adopt(self, plan: Plan, weights: dict[str, Tensor], costs: Costs = FREE) -> None:
         """A run that needs no training of its own: zero-shot, at no cost, or one cut off another."""
         with self._claimed(plan):
             write_atomically(self.path / SETTINGS, plan.to_toml().encode())
