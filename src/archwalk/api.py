@@ -1,4 +1,4 @@
-"""The verbs of one agent, which the command line calls: ``train``, ``transfer``, ``evaluate``, ``load_agent``.
+"""The verbs of one agent: ``train``, ``transfer``, ``evaluate``, ``load_agent``.
 
 In: names, paths and settings. Out: finished run folders, and what is to be said about them.
 """

@@ -6,8 +6,8 @@ Which interval, and why: with the 2 to 9 seeds of a usual study a percentile or 
 its level, since it never leaves the range of the sample (observed coverage of nominal 95 %: 83 % at 5 seeds,
 76 % at 3). So up to 9 seeds the interval of a mean is Student's, which is what the studentised bootstrap
 becomes where resamples are drawn from the fitted normal distribution; from 10 seeds on it is the studentised
-bootstrap itself. Anything else that is computed over seeds gets the jackknife over whole seeds with Student's quantile,
-which for a mean is Student's interval again. The tests check all of them by simulation.
+bootstrap itself. Anything else that is computed over seeds gets the jackknife over whole seeds with Student's
+quantile, which for a mean is Student's interval again. The tests check all of them by simulation.
 """
 
 from __future__ import annotations

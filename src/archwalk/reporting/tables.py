@@ -247,7 +247,7 @@ def _costs(data: StudyData) -> Table:
     return Table(
         "costs",
         "What an agent costs",
-        "Means over agents, beyond what went into their sources. evaluations: distinct architectures looked "
-        "up on the target task; evaluation_hours: the hours it took to train those, where the benchmark says.",
+        "Means over agents, beyond what went into their sources. evaluations: distinct architectures "
+        "looked up on the target task; evaluation_hours: the hours it took to train those, where the benchmark says.",
         frame,
     )
