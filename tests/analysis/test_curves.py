@@ -22,7 +22,11 @@ def slow_match(moved: list[Curve], scratch: list[Curve], kernel: int) -> tuple[l
         reached.append([])
         for reference in scratch:
             level = slow_average(reference.score.tolist(), kernel)[-1]
-            hit = [c for s, c in zip(slow_average(ours.score.tolist(), kernel), ours.cost, strict=True) if s >= level]
+            hit = [
+                c
+                for s, c in zip(slow_average(ours.score.tolist(), kernel), ours.cost, strict=True)
+                if s >= level
+            ]
             costs[-1].append(hit[0] if hit else ours.cost[-1])
             reached[-1].append(bool(hit))
     return costs, reached

@@ -57,9 +57,7 @@ def test_the_interval_of_an_interquartile_mean_covers_it(seeds: int) -> None:
 
 
 @pytest.mark.parametrize(("rows", "columns", "pairs"), [(1.0, 1.0, 0.3), (1.0, 0.1, 0.1), (0.3, 0.3, 1.0)])
-def test_the_interval_over_pairs_of_runs_covers_their_mean(
-    rows: float, columns: float, pairs: float
-) -> None:
+def test_the_interval_over_pairs_of_runs_covers_their_mean(rows: float, columns: float, pairs: float) -> None:
     g = np.random.default_rng(0)
 
     def draw() -> Interval:
@@ -73,9 +71,7 @@ def test_the_interval_over_pairs_of_runs_covers_their_mean(
 def test_the_interval_of_an_improvement_covers_it(effect: float) -> None:
     g = np.random.default_rng(0)
     truth = float(stats.norm.cdf(effect / math.sqrt(2)))
-    observed = coverage(
-        lambda: improvement_interval(g.normal(effect, 1, 5), g.normal(0, 1, 5)), truth, 600
-    )
+    observed = coverage(lambda: improvement_interval(g.normal(effect, 1, 5), g.normal(0, 1, 5)), truth, 600)
     assert 0.93 <= observed <= 0.97
 
 

@@ -101,7 +101,9 @@ def test_it_answers_the_questions(html: str) -> None:
 
 def test_its_numbers_are_those_of_the_results(study: StudyDir) -> None:
     data = read_study(study.path)
-    row = make_tables(data)["results"].frame.filter((pl.col("regime") == "retrain") & (pl.col("target") == "two"))
+    row = make_tables(data)["results"].frame.filter(
+        (pl.col("regime") == "retrain") & (pl.col("target") == "two")
+    )
     results = data.results.filter((pl.col("regime") == "retrain") & (pl.col("target_task") == "two"))
     assert row["mean"].item() == pytest.approx(results["mean"].mean())
     assert row["std"].item() == pytest.approx(results["mean"].std())

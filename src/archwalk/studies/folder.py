@@ -80,7 +80,9 @@ class StudyDir:
         write_atomically(self._evaluations(job), json.dumps(rows, indent=2).encode())
 
     def evaluations(self, job: Job) -> list[dict[str, Any]] | None:
-        """An agent's evaluations; None while it is not done, or if they cannot be read."""
+        """An agent's evaluations; None while it or its source is not done, or if they cannot be read."""
+        if not job.scratch and self.evaluations(job.source) is None:
+            return None
         try:
             rows = json.loads(self._evaluations(job).read_text())
         except (OSError, ValueError):
@@ -139,7 +141,7 @@ class StudyDir:
         if job.scratch:
             return curve
         as_it_is = Result(*job[:2], "zero-shot", job.seed)
-        evaluations = self.evaluations(job.source) or []
+        evaluations = self.evaluations(job.source) or []  # they are there, or the agent would not be done
         begun = evaluations[plan.results(job.source).index(as_it_is)]
         costs = dict.fromkeys((*_COSTS_OF_CURVE, "seconds"), 0)
         return [name | costs | {column: begun[column] for column in CURVE}, *curve]
