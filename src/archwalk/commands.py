@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from archwalk.config import Settings, SkeletonSettings, load_preset
-from archwalk.console import Reporter, print_benchmark, print_evaluation, print_json
+from archwalk.console import (
+    Reporter,
+    StudyReporter,
+    print_benchmark,
+    print_evaluation,
+    print_forecast,
+    print_json,
+)
 from archwalk.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -39,6 +46,8 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
     app.command(name="export")(export)
+    app.command(name="study")(partial(study, settings=preset))
+    app.command(name="report")(report)
     app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
 
 
@@ -177,6 +186,61 @@ def export(
     else:
         raise SettingsError("a file that ends in .py or .onnx", f"--out {out}", "choose one of the two")
     print(f"written: {out}")
+
+
+def study(
+    benchmark: str,
+    tasks: str,
+    run_dir: Path,
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(),  # noqa: B008 - frozen
+    seeds: int = 5,
+    preset: str = "laptop",
+    jobs: int = 1,
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Train an agent a task, move each to every other task, evaluate every regime. The same command again
+    resumes; run twice at once, both share the work.
+
+    Args:
+        benchmark: Name (see 'archwalk data list') or file.
+        tasks: At least two of its tasks, as a,b,c.
+        run_dir: Folder of the study.
+        settings: Every setting of the preset can be overridden.
+        seeds: Seeds, 0 and up; more may be asked for later.
+        preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
+        jobs: Worker processes, one thread each; as many as cores.
+        dry_run: Print the plan with estimated steps and time, and do nothing.
+    """
+    from dataclasses import replace
+
+    from archwalk.studies.folder import StudyDir
+    from archwalk.studies.plan import make_plan
+    from archwalk.studies.study import forecast, run_study
+
+    plan = replace(make_plan(benchmark, tasks.split(","), seeds, settings), preset=preset)
+    if dry_run:
+        print_forecast(plan, forecast(plan, run_dir, jobs), jobs)
+        return
+    done = sum(StudyDir(run_dir).done(job) for job in plan.jobs())
+    with StudyReporter(plan, done) as reporter:
+        run_study(plan, run_dir, jobs=jobs, on_event=reporter)
+    print(f"finished: {run_dir}    next: archwalk report {run_dir}")
+
+
+def report(run_dir: tyro.conf.Positional[Path], benchmark: str | None = None) -> None:
+    """Make the report of a study, finished or not: report.html, figures/ and tables/ in its folder.
+
+    Args:
+        run_dir: Folder of the study.
+        benchmark: Name or file, if the benchmark is no longer where the study found it.
+    """
+    from archwalk.reporting.html import report as make_report
+    from archwalk.studies.folder import StudyDir
+
+    file = make_report(run_dir, benchmark=benchmark)
+    missing = len(StudyDir(run_dir).missing())
+    print(f"unfinished: {missing} agents are missing" if missing else "every agent is done")
+    print(f"written: {file}")
 
 
 def data_list() -> None:
