@@ -72,7 +72,11 @@ def evaluate(architecture: str, epochs: int = EPOCHS) -> dict[str, float]:
 
 
 def search(budget: int, method: str, epochs: int, seed: int) -> dict[str, dict[str, float]]:
-    """Architecture → its metrics, in the order of evaluation; cells of one function are trained once."""
+    """Architecture → its metrics, in the order of evaluation.
+
+    Of cells with one canonical key only the first is trained. They are one function, but for the weights that
+    "skip" has where a cell changes the shape.
+    """
     space = make_space(SPACE)
     neighbours, groups = space.neighbours(), space.canonical_groups()
     g = np.random.default_rng(seed)
@@ -83,9 +87,8 @@ def search(budget: int, method: str, epochs: int, seed: int) -> dict[str, dict[s
         if groups[i] not in known and len(seen) < budget:
             metrics = seen[space.architectures[i]] = evaluate(space.architectures[i], epochs)
             known[groups[i]] = metrics["top1"]
-            print(
-                f"{len(seen):4}  {metrics['top1']:5.1f} %  {metrics['params']:6,}  {space.architectures[i]}"
-            )
+            row = f"{len(seen):4}  {metrics['top1']:5.1f} %  {metrics['params']:6,}  {space.architectures[i]}"
+            print(row, flush=True)
         return known.get(groups[i], -1.0)
 
     while len(seen) < min(budget, groups.max() + 1):
@@ -109,6 +112,8 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/digits_network.py"))
     args = parser.parse_args()
+    if args.budget < 1:
+        parser.error("--budget must be at least 1")
 
     print("   #   valid  params")
     seen = search(args.budget, args.method, args.epochs, args.seed)

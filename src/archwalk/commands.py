@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from pydantic import ValidationError
 
-from archwalk.config import Settings, SkeletonSettings, load_preset
+from archwalk.config import Settings, SkeletonSettings, invalid, load_preset
 from archwalk.console import (
     Reporter,
     StudyReporter,
@@ -48,7 +49,10 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="export")(export)
     app.command(name="study")(partial(study, settings=preset))
     app.command(name="report")(report)
-    app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
+    try:
+        app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
+    except ValidationError as error:  # the parser passes on those of a command's own settings
+        raise invalid(error, "the arguments", f"archwalk {arguments[0]} --help") from error
 
 
 def _value_of(flag: str, arguments: Sequence[str]) -> str | None:

@@ -226,13 +226,18 @@ def _parse(model: type[_Checked], values: dict[str, Any], origin: str, manual: s
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise SettingsError(
-            f"valid settings in {origin}",
-            f"{where} = {first.get('input')!r}: {first['msg']}",
-            f"correct it; '{manual}' lists every setting with its meaning",
-        ) from error
+        raise invalid(error, origin, manual) from error
+
+
+def invalid(error: ValidationError, origin: str, manual: str) -> SettingsError:
+    """The error for a user: names the first bad field, ``origin``, whose fault it is, and a help command."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "settings"
+    return SettingsError(
+        f"valid settings in {origin}",
+        f"{where} = {first.get('input')!r}: {first['msg']}",
+        f"correct it; '{manual}' lists every setting with its meaning",
+    )
 
 
 def preset_names() -> tuple[str, ...]:
