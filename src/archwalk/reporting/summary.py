@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from archwalk.analysis.curves import KERNEL
-from archwalk.reporting.data import TRANSFERRED, UNITS, StudyData
+from archwalk.reporting.data import TRANSFERRED, UNITS, StudyData, format_number
 from archwalk.reporting.published import published_results
 from archwalk.reporting.tables import Table
 
@@ -202,9 +202,9 @@ def _needed(data: StudyData) -> list[str]:
         size, censored = sum(m.cost.size for m in moved.values()), sum(m.censored for m in moved.values())
         costs = []
         for unit, (_, _, label) in UNITS.items():
-            mean = np.mean([m.mean for a in moved if (m := data.match(unit, a, target))])
-            of_scratch = data.match(unit, target, target)
-            costs.append(f"{mean:,.3g} against {of_scratch.mean if of_scratch else 0:,.3g} {label}")
+            mean = float(np.mean([m.mean for a in moved if (m := data.match(unit, a, target))]))
+            of_scratch = data.match(unit, target, target) or reference
+            costs.append(f"{format_number(mean)} against {format_number(of_scratch.mean)} {label}")
         fastest = min(moved, key=lambda source: moved[source].mean)
         sentences.append(
             f"To {target}: {'at least ' if censored else ''}{'; '.join(costs)} (transferred against from "

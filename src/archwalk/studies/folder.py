@@ -50,7 +50,7 @@ class StudyDir:
         Raises:
             RunError: another benchmark, other tasks or settings, more seeds, or foreign files.
         """
-        check_free(self.path, STUDY, set())
+        check_free(self.path, STUDY)
         if not (self.path / STUDY).exists():
             return
         there = self.plan()
@@ -114,6 +114,8 @@ class StudyDir:
                 results.append(_named(result) | row)
             curves += self._curve(job, plan)
         if not results:
+            for name in (RESULTS, CURVES):
+                (self.path / name).unlink(missing_ok=True)
             return
         _write_table(self.path / RESULTS, results)
         _write_table(self.path / CURVES, curves)
@@ -151,9 +153,14 @@ def _named(result: Result) -> dict[str, Any]:
     return {k: v for k, v in result._asdict().items() if k != "subfolder"}
 
 
-def _write_table(file: Path, rows: list[dict[str, Any]]) -> None:
+def make_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """A table of rows; a column without any value, such as one of a missing split, is of numbers."""
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    empty = [name for name, kind in frame.schema.items() if kind == pl.Null]  # e.g. no test split
+    empty = [name for name, kind in frame.schema.items() if kind == pl.Null]
+    return frame.with_columns(pl.col(empty).cast(pl.Float64)) if empty else frame
+
+
+def _write_table(file: Path, rows: list[dict[str, Any]]) -> None:
     buffer = io.BytesIO()
-    frame.with_columns(pl.col(empty).cast(pl.Float64)).write_parquet(buffer)
+    make_frame(rows).write_parquet(buffer)
     write_atomically(file, buffer.getvalue())

@@ -265,7 +265,7 @@ class RunDir:
     @contextmanager
     def _claimed(self, plan: Plan) -> Iterator[None]:
         """Check that the folder may hold the plan, and hold it alone meanwhile."""
-        check_free(self.path, SETTINGS, {".lock"})
+        check_free(self.path, SETTINGS)
         if (self.path / SETTINGS).exists():
             self._check_same(plan)
         with hold(self.path / ".lock"):
@@ -328,15 +328,17 @@ def check_same(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None
         )
 
 
-def check_free(path: Path, marker: str, ours: set[str]) -> None:
-    """Refuse a path that is a file, or a folder with other files than ours and no ``marker`` in it.
+def check_free(path: Path, marker: str) -> None:
+    """Refuse a path that is a file, or a folder that holds files but no ``marker``.
+
+    Hidden ones are locks, or what a killed writer left.
 
     Raises:
         RunError: as said.
     """
     if path.exists() and not path.is_dir():
         raise RunError("a folder to work in", f"{path}, which is a file", "choose another --run-dir")
-    if path.exists() and not (path / marker).exists() and any(p.name not in ours for p in path.iterdir()):
+    if path.exists() and not (path / marker).exists() and any(p.name[0] != "." for p in path.iterdir()):
         raise RunError(
             "an empty or new folder, or one of an earlier run of the same settings",
             f"{path}, which holds other files",
