@@ -126,7 +126,8 @@ class StudyData:
         found = published_results().get((regime, source, target))
         if found is None or regime in UNITS or not self.percent(target):
             return found
-        return Published(*(None if value is None else 100 * value for value in found))  # type: ignore[arg-type]
+        std = None if found.std is None else 100 * found.std
+        return Published(100 * found.mean, std, 100 * found.low, 100 * found.high)
 
     def runs(self, source: str, target: str, column: str, factor: float = 1.0) -> list[Curve]:
         """Validation score against a cost, a curve a seed."""

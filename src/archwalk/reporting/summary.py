@@ -6,6 +6,7 @@ In: ``StudyData`` and its tables. Out: ``Answer``, each with its figures; what i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -107,7 +108,7 @@ def _benefit(data: StudyData, tables: dict[str, Table]) -> list[str]:
         f"on average, than agents from scratch; after Holm's correction the difference is significant for "
         f"{_counted(better)} in favour of pretraining and for {_counted(worse)} against it.",
         f"A retrained agent beats one from scratch with probability "
-        f"{found['improvement'].mean():.2f} on average over pairs (0.5: no benefit).",
+        f"{found['improvement'].to_numpy().mean():.2f} on average over pairs (0.5: no benefit).",
     ]
     by_regime = {row["regime"]: row for row in tables["regimes"].frame.iter_rows(named=True)}
     if {"scratch", "retrain"} <= by_regime.keys():
@@ -122,7 +123,7 @@ def _counted(pairs: list[str]) -> str:
     return f"{len(pairs)} ({', '.join(pairs)})" if pairs else "none"
 
 
-def _score(row: dict[str, float]) -> str:
+def _score(row: dict[str, Any]) -> str:
     interval = "" if np.isnan(row["iqm_low"]) else f" [{row['iqm_low']:.3f}, {row['iqm_high']:.3f}]"
     return f"{row['iqm']:.3f}{interval}"
 

@@ -23,7 +23,7 @@ import polars as pl
 from archwalk.errors import RunError
 from archwalk.files import write_atomically
 from archwalk.studies.plan import Job, Result, StudyPlan, read_plan
-from archwalk.training.loop import CURVE, Row
+from archwalk.training.loop import CURVE
 from archwalk.training.rundir import TIMING, RunDir, check_free, check_same, read_lines
 
 STUDY, RESULTS, CURVES = "study.toml", "results.parquet", "curves.parquet"
@@ -105,7 +105,7 @@ class StudyDir:
         """
         plan = self.plan()
         results: list[dict[str, Any]] = []
-        curves: list[Row] = []
+        curves: list[dict[str, Any]] = []
         for job in plan.jobs():
             evaluations = self.evaluations(job)
             if evaluations is None:
@@ -120,7 +120,7 @@ class StudyDir:
         _write_table(self.path / RESULTS, results)
         _write_table(self.path / CURVES, curves)
 
-    def _curve(self, job: Job, plan: StudyPlan) -> list[Row]:
+    def _curve(self, job: Job, plan: StudyPlan) -> list[dict[str, Any]]:
         """The evaluations during an agent's training. A transferred one begins with its zero-shot evaluation,
         at no cost."""
         run = self.run(job)
