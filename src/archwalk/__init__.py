@@ -1,7 +1,8 @@
 """archwalk: agents that learn to search for neural architectures, and move from task to task.
 
 The public verbs and nothing else. Each is imported on first use, so that ``import archwalk`` and
-``archwalk --version`` cost no torch.
+``archwalk --version`` cost no torch. No subpackage has the name of a verb: once
+imported it would stand in its place.
 """
 
 from __future__ import annotations

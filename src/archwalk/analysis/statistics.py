@@ -138,16 +138,18 @@ def improvement_interval(ours: Values, theirs: Values) -> Interval:
         return UNKNOWN
     estimate = probability_of_improvement(ours, theirs)
     z = float(stats.norm.ppf(0.5 + LEVEL / 2))
-    spread = (n + m) / 2 - 1
-
-    def excess(p: float) -> float:
-        variance = p * (1 - p) / (n * m) * (1 + spread * ((1 - p) / (2 - p) + p / (1 + p)))
-        return float((estimate - p) ** 2 - z**2 * variance)
-
+    given = (estimate, z, n, m)
     inside = min(max(estimate, 1e-9), 1 - 1e-9)  # 0 and 1 are roots, but not the ones that are meant
-    low = 0.0 if estimate == 0 else optimize.brentq(excess, 0.0, inside)
-    high = 1.0 if estimate == 1 else optimize.brentq(excess, inside, 1.0)
+    low = 0.0 if estimate == 0 else optimize.brentq(_excess, 0.0, inside, given)
+    high = 1.0 if estimate == 1 else optimize.brentq(_excess, inside, 1.0, given)
     return Interval(float(low), float(high))
+
+
+def _excess(p: float, estimate: float, z: float, n: int, m: int) -> float:
+    """How much further than z standard errors p lies from the estimate, squared."""
+    spread = (n + m) / 2 - 1
+    variance = p * (1 - p) / (n * m) * (1 + spread * ((1 - p) / (2 - p) + p / (1 + p)))
+    return (estimate - p) ** 2 - z**2 * variance
 
 
 def difference_test(ours: Values, theirs: Values) -> float:

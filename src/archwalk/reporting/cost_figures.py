@@ -56,18 +56,20 @@ def curves(data: StudyData, unit: str = "trained_steps", part: float = 1.0) -> F
     for axes in panels[len(data.tasks) :]:
         axes.set_visible(False)
     for axes, target in zip(panels, data.tasks, strict=False):
-        longest = 0.0
+        longest, lowest = 0.0, 0.0
         for i, source in enumerate(data.tasks):
             runs = data.runs(source, target, column, factor)
             if runs:
                 line = _line(runs)
                 longest = max(longest, float(line.cost[-1]))
+                lowest = min(lowest, float(line.mean.min()))
                 _draw(axes, line, i, part, scratch=source == target)
             axes.plot([], [], color=colour(i), linestyle=LINES[i % len(LINES)], label=f"from {source}")
         axes.plot([], [], color=SCRATCH_COLOUR, linewidth=2, label="from scratch")
         axes.set_title(target)
         axes.set_xlabel(label)
         axes.set_ylabel("validation score")
+        axes.set_ylim(lowest - 0.05, 1.05)  # bands of few seeds reach far beyond what a score can be
         if longest:
             axes.set_xlim(0, longest * part)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -121,8 +123,8 @@ def to_match(data: StudyData, unit: str) -> Figure:
         axes.annotate(
             f"▲{text}", (at, top), (0, 5), textcoords="offset points", ha="center", fontsize=6.5, rotation=90
         )
-    axes.set_ylim(bottom=0)
     axes.margins(y=0.2)
+    axes.set_ylim(bottom=0)
     axes.set_xticks(range(len(data.tasks)), [f"to {task}" for task in data.tasks])
     axes.set_ylabel(f"{UNITS[unit][2]} to match")
     axes.grid(axis="x", visible=False)

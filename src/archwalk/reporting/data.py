@@ -126,7 +126,8 @@ class StudyData:
         found = published_results().get((regime, source, target))
         if found is None or regime in UNITS or not self.percent(target):
             return found
-        return Published(*(None if value is None else 100 * value for value in found))  # type: ignore[arg-type]
+        std = None if found.std is None else 100 * found.std
+        return Published(100 * found.mean, std, 100 * found.low, 100 * found.high)
 
     def runs(self, source: str, target: str, column: str, factor: float = 1.0) -> list[Curve]:
         """Validation score against a cost, a curve a seed."""
@@ -192,6 +193,18 @@ def read_study(path: str | Path, benchmark: str | Path | None = None) -> StudyDa
     )
 
 
-def format_interval(interval: Interval, number: str = ".3g") -> str:
+def format_interval(interval: Interval) -> str:
     """``[low, high]``, or a dash where there is none."""
-    return "–" if np.isnan(interval.low) else f"[{interval.low:{number}}, {interval.high:{number}}]"
+    low, high = interval
+    return "–" if np.isnan(low) else f"[{format_number(low)}, {format_number(high)}]"
+
+
+def format_number(value: Any) -> str:
+    """A number or a word as a reader wants it in a table; a dash where there is none."""
+    if value is None or value != value:  # NaN
+        return "–"
+    if isinstance(value, float):
+        return (
+            f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}" if abs(value) < 1 else f"{value:.4g}"
+        )
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -17,7 +17,7 @@ import polars as pl
 from archwalk import __version__
 from archwalk.analysis.curves import Match
 from archwalk.files import write_atomically
-from archwalk.reporting.data import UNITS, StudyData, format_interval, read_study
+from archwalk.reporting.data import UNITS, StudyData, format_interval, format_number, read_study
 from archwalk.reporting.figures import FigureSpec, draw_figures
 from archwalk.reporting.summary import answers, cautions, what_is_missing
 from archwalk.reporting.tables import Table, make_tables, write_tables
@@ -73,7 +73,7 @@ def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = format_number
     drawn = {spec.name: spec for spec in figures}
     answered = answers(data, tables)
     shown = {name for answer in answered for name in answer.figures}
@@ -96,23 +96,12 @@ def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]
         assumptions=_assumptions(data),
         fixed_assumptions=FIXED_ASSUMPTIONS,
         versions=_versions(),
-        hours=_cell(_total_hours(data.results)),
+        hours=format_number(_total_hours(data.results)),
     )
 
 
 def _image(file: Path) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(file.read_bytes()).decode()
-
-
-def _cell(value: Any) -> str:
-    """A number or a word as a reader wants it in a table."""
-    if value is None or value != value:  # NaN
-        return "–"
-    if isinstance(value, float):
-        return (
-            f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}" if abs(value) < 1 else f"{value:.4g}"
-        )
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _match_matrix(data: StudyData, unit: str) -> list[list[list[str]]]:
@@ -124,12 +113,15 @@ def _match_cell(data: StudyData, found: Match | None, unit: str, source: str, ta
     if found is None:
         return ["not done"]
     bound = "≥ " if found.censored else ""
-    lines = [f"{bound}{_cell(found.mean)} ± {_cell(found.std)}", format_interval(found.interval, ",.3g")]
+    lines = [
+        f"{bound}{format_number(found.mean)} ± {format_number(found.std)}",
+        format_interval(found.interval, ",.3g"),
+    ]
     if found.censored:
         lines.append(f"{found.censored} of {found.cost.size} never")
     published = data.published(unit, source, target)
     if published:
-        lines.append(f"paper {_cell(published.mean)}")
+        lines.append(f"paper {format_number(published.mean)}")
     return lines
 
 

@@ -41,7 +41,6 @@ def performance(data: StudyData, regime: str) -> Figure:
     matrix(axes, shades, texts, tasks, [f"{task}\n{_unit(data, task)}" for task in tasks])
     axes.set_xlabel("target task")
     axes.set_ylabel("source task")
-    axes.set_xticks(axes.get_xticks())
     axes.xaxis.set_label_position("top")
     axes.xaxis.tick_top()
     return figure

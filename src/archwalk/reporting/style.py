@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from archwalk.files import write_atomically
 
@@ -56,7 +57,7 @@ def text_colour(shade: float) -> str:
 
 
 def matrix(
-    axes: Axes, shades: np.ndarray, texts: list[list[str]], rows: list[str], columns: list[str]
+    axes: Axes, shades: NDArray[np.float64], texts: list[list[str]], rows: list[str], columns: list[str]
 ) -> None:
     """A matrix of cells with text in them.
 

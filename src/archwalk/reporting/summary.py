@@ -6,12 +6,13 @@ In: ``StudyData`` and its tables. Out: ``Answer``, each with its figures; what i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from archwalk.analysis.curves import KERNEL
-from archwalk.reporting.data import TRANSFERRED, UNITS, StudyData
+from archwalk.reporting.data import TRANSFERRED, UNITS, StudyData, format_number
 from archwalk.reporting.published import published_results
 from archwalk.reporting.tables import Table
 
@@ -107,7 +108,7 @@ def _benefit(data: StudyData, tables: dict[str, Table]) -> list[str]:
         f"on average, than agents from scratch; after Holm's correction the difference is significant for "
         f"{_counted(better)} in favour of pretraining and for {_counted(worse)} against it.",
         f"A retrained agent beats one from scratch with probability "
-        f"{found['improvement'].mean():.2f} on average over pairs (0.5: no benefit).",
+        f"{found['improvement'].to_numpy().mean():.2f} on average over pairs (0.5: no benefit).",
     ]
     by_regime = {row["regime"]: row for row in tables["regimes"].frame.iter_rows(named=True)}
     if {"scratch", "retrain"} <= by_regime.keys():
@@ -122,7 +123,7 @@ def _counted(pairs: list[str]) -> str:
     return f"{len(pairs)} ({', '.join(pairs)})" if pairs else "none"
 
 
-def _score(row: dict[str, float]) -> str:
+def _score(row: dict[str, Any]) -> str:
     interval = "" if np.isnan(row["iqm_low"]) else f" [{row['iqm_low']:.3f}, {row['iqm_high']:.3f}]"
     return f"{row['iqm']:.3f}{interval}"
 
@@ -202,9 +203,9 @@ def _needed(data: StudyData) -> list[str]:
         size, censored = sum(m.cost.size for m in moved.values()), sum(m.censored for m in moved.values())
         costs = []
         for unit, (_, _, label) in UNITS.items():
-            mean = np.mean([m.mean for a in moved if (m := data.match(unit, a, target))])
-            of_scratch = data.match(unit, target, target)
-            costs.append(f"{mean:,.3g} against {of_scratch.mean if of_scratch else 0:,.3g} {label}")
+            mean = float(np.mean([m.mean for a in moved if (m := data.match(unit, a, target))]))
+            of_scratch = data.match(unit, target, target) or reference
+            costs.append(f"{format_number(mean)} against {format_number(of_scratch.mean)} {label}")
         fastest = min(moved, key=lambda source: moved[source].mean)
         sentences.append(
             f"To {target}: {'at least ' if censored else ''}{'; '.join(costs)} (transferred against from "

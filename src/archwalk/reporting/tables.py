@@ -26,6 +26,7 @@ from archwalk.analysis.statistics import (
 from archwalk.files import write_atomically
 from archwalk.reporting.data import TRANSFERRED, UNITS, StudyData
 from archwalk.reporting.published import published_correlation
+from archwalk.studies.folder import make_frame
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _results(data: StudyData) -> Table:
         "starts_low, starts_high: over all walks pooled, the way the paper's tight intervals are made; they "
         "say nothing about other seeds. improvement: probability that a seed beats a seed from scratch. p: "
         "Welch's test against scratch, p_holm: corrected for all tests of this table (Holm).",
-        pl.DataFrame(rows, infer_schema_length=None),
+        make_frame(rows),
     )
 
 
@@ -142,7 +143,7 @@ def _regimes(data: StudyData) -> Table:
         "Validation score by regime, over all pairs of tasks",
         "0 is a random architecture, 1 the best by validation. iqm: interquartile mean over pairs and seeds; "
         "intervals are 95 %, with whole seeds as the unit. Only seeds for which a regime is complete.",
-        pl.DataFrame(rows),
+        make_frame(rows),
     )
 
 
@@ -180,7 +181,7 @@ def _to_match(data: StudyData) -> Table:
         "Over all pairs of a transferred run and a run from scratch. censored: pairs that never matched; in "
         "mean, std, low and high they count with the run's whole cost, so that the mean is a lower bound; "
         "mean_reached leaves them out. The interval has seeds on both sides as units.",
-        pl.DataFrame(rows, infer_schema_length=None),
+        make_frame(rows),
     )
 
 
@@ -198,7 +199,7 @@ def _tasks(data: StudyData) -> Table:
         "task_correlation",
         "Agreement between tasks (figure 1)",
         "Kendall's tau-b of the reward columns over the whole space.",
-        pl.DataFrame(rows, infer_schema_length=None),
+        make_frame(rows),
     )
 
 
@@ -223,7 +224,7 @@ def _gamma(data: StudyData) -> Table:
         "gamma",
         "The γ of the largest spread of rewards (figure 4)",
         "Spread as standard deviation, and as largest minus smallest reward. used: the γ of the settings.",
-        pl.DataFrame(rows, infer_schema_length=None),
+        make_frame(rows),
     )
 
 
@@ -248,6 +249,6 @@ def _costs(data: StudyData) -> Table:
         "costs",
         "What an agent costs",
         "Means over agents, beyond what went into their sources. evaluations: distinct architectures "
-        "looked up on the target task; evaluation_hours: the hours it took to train those, where the benchmark says.",
+        "looked up on the target task; evaluation_hours: the hours it took to train those, where known.",
         frame,
     )

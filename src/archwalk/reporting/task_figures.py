@@ -6,10 +6,13 @@ them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from archwalk import api
 from archwalk.analysis.correlation import gamma_sweep, kendall_matrix
@@ -163,7 +166,7 @@ def walk_map(data: StudyData) -> Figure | None:
     return figure
 
 
-def _place(codes: np.ndarray, reward: Values) -> np.ndarray:
+def _place(codes: NDArray[Any], reward: Values) -> NDArray[Any]:
     """Position of each architecture along an axis: its group of equal codes, sorted by mean reward."""
     _, group = np.unique(codes, axis=0, return_inverse=True)
     group = group.ravel()
@@ -171,7 +174,7 @@ def _place(codes: np.ndarray, reward: Values) -> np.ndarray:
     return np.argsort(np.argsort(mean, kind="stable"), kind="stable")[group]
 
 
-def _walks(data: StudyData, task: str) -> np.ndarray:
+def _walks(data: StudyData, task: str) -> NDArray[Any]:
     """Greedy walks from a few random starts, [steps, walks]."""
     walking = api.load_agent(
         data.folder.run(Job(task, task, 0)).path, benchmark=data.benchmark_path, task=task

@@ -23,7 +23,7 @@ import polars as pl
 from archwalk.errors import RunError
 from archwalk.files import write_atomically
 from archwalk.studies.plan import Job, Result, StudyPlan, read_plan
-from archwalk.training.loop import CURVE, Row
+from archwalk.training.loop import CURVE
 from archwalk.training.rundir import TIMING, RunDir, check_free, check_same, read_lines
 
 STUDY, RESULTS, CURVES = "study.toml", "results.parquet", "curves.parquet"
@@ -105,7 +105,7 @@ class StudyDir:
         """
         plan = self.plan()
         results: list[dict[str, Any]] = []
-        curves: list[Row] = []
+        curves: list[dict[str, Any]] = []
         for job in plan.jobs():
             evaluations = self.evaluations(job)
             if evaluations is None:
@@ -114,11 +114,13 @@ class StudyDir:
                 results.append(_named(result) | row)
             curves += self._curve(job, plan)
         if not results:
+            for name in (RESULTS, CURVES):
+                (self.path / name).unlink(missing_ok=True)
             return
         _write_table(self.path / RESULTS, results)
         _write_table(self.path / CURVES, curves)
 
-    def _curve(self, job: Job, plan: StudyPlan) -> list[Row]:
+    def _curve(self, job: Job, plan: StudyPlan) -> list[dict[str, Any]]:
         """The evaluations during an agent's training. A transferred one begins with its zero-shot evaluation,
         at no cost."""
         run = self.run(job)
@@ -151,9 +153,14 @@ def _named(result: Result) -> dict[str, Any]:
     return {k: v for k, v in result._asdict().items() if k != "subfolder"}
 
 
-def _write_table(file: Path, rows: list[dict[str, Any]]) -> None:
+def make_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """A table of rows; a column without any value, such as one of a missing split, is of numbers."""
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    empty = [name for name, kind in frame.schema.items() if kind == pl.Null]  # e.g. no test split
+    empty = [name for name, kind in frame.schema.items() if kind == pl.Null]
+    return frame.with_columns(pl.col(empty).cast(pl.Float64)) if empty else frame
+
+
+def _write_table(file: Path, rows: list[dict[str, Any]]) -> None:
     buffer = io.BytesIO()
-    frame.with_columns(pl.col(empty).cast(pl.Float64)).write_parquet(buffer)
+    make_frame(rows).write_parquet(buffer)
     write_atomically(file, buffer.getvalue())

@@ -55,7 +55,8 @@ class Event:
     def from_json(cls, line: str | bytes) -> Event:
         """The inverse of ``to_json``."""
         values = json.loads(line)
-        return cls(**values | {"job": Job(*values["job"])})
+        error = tuple(values["error"]) if values["error"] else None
+        return cls(**values | {"job": Job(*values["job"]), "error": error})
 
 
 OnEvent = Callable[[Event], None]

@@ -335,23 +335,22 @@ def check_same(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None
         )
 
 
-def check_free(path: Path, marker: str, *ours: str) -> None:
-    """Refuse a path that is a file, or a folder without ``marker`` that holds other files than ours and
-    hidden ones (locks, and what a killed process half wrote).
+def check_free(path: Path, marker: str) -> None:
+    """Refuse a path that is a file, or a folder that holds files but no ``marker``.
+
+    Hidden ones are locks, or what a killed writer left.
 
     Raises:
         RunError: as said.
     """
     if path.exists() and not path.is_dir():
         raise RunError("a folder to work in", f"{path}, which is a file", "choose another --run-dir")
-    if path.exists() and not (path / marker).exists():
-        others = [p.name for p in path.iterdir() if p.name not in ours and not p.name.startswith(".")]
-        if others:
-            raise RunError(
-                "an empty or new folder, or one of an earlier run of the same settings",
-                f"{path}, which holds other files",
-                "choose another --run-dir",
-            )
+    if path.exists() and not (path / marker).exists() and any(p.name[0] != "." for p in path.iterdir()):
+        raise RunError(
+            "an empty or new folder, or one of an earlier run of the same settings",
+            f"{path}, which holds other files",
+            "choose another --run-dir",
+        )
 
 
 def describe_benchmark(name_or_path: str | Path) -> str:
