@@ -115,7 +115,7 @@ def _match_cell(data: StudyData, found: Match | None, unit: str, source: str, ta
     bound = "≥ " if found.censored else ""
     lines = [
         f"{bound}{format_number(found.mean)} ± {format_number(found.std)}",
-        format_interval(found.interval, ",.3g"),
+        format_interval(found.interval),
     ]
     if found.censored:
         lines.append(f"{found.censored} of {found.cost.size} never")

@@ -130,7 +130,9 @@ def bar(
     mean = float(values.mean())
     axes.bar(at, mean, width * 0.92, color=colour(task), edgecolor="black", linewidth=0.5, hatch=hatch)
     spread = np.linspace(-0.22, 0.22, len(values)) * width if len(values) > 1 else np.zeros(1)
-    axes.scatter(at + spread, values, 9, "white", "o", edgecolors=SCRATCH_COLOUR, linewidths=0.6, zorder=3)
+    axes.scatter(
+        at + spread, values, 9, "white", marker="o", edgecolors=SCRATCH_COLOUR, linewidths=0.6, zorder=3
+    )
     if not np.isnan(interval[0]):
         error = [[mean - interval[0]], [interval[1] - mean]]
         axes.errorbar(at, mean, error, color=SCRATCH_COLOUR, capsize=2, linewidth=1, zorder=4)

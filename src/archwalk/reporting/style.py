@@ -43,7 +43,7 @@ RC = {
 
 def looks() -> Any:
     """The context in which figures are drawn and saved."""
-    return mpl.rc_context(RC)
+    return mpl.rc_context(RC)  # type: ignore[arg-type]
 
 
 def colour(index: int) -> str:

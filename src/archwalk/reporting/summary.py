@@ -95,7 +95,9 @@ def _benefit(data: StudyData, tables: dict[str, Table]) -> list[str]:
     )
     if found.is_empty():
         return [NOTHING_YET]
-    above, better, worse = [], [], []
+    above: list[str] = []
+    better: list[str] = []
+    worse: list[str] = []
     for row in found.iter_rows(named=True):
         pair = f"{row['source']} → {row['target']}"
         scratch = data.values(row["target"], row["target"], "scratch", "mean").mean()

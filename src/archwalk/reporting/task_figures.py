@@ -68,7 +68,7 @@ def reward_distribution(data: StudyData) -> Figure | None:
     figure = Figure(figsize=(6.4, 3.2))
     axes = figure.subplots()
     top = max(1.0, float(rewards.max()))
-    bins = np.linspace(0, top, 81)
+    bins = np.linspace(0, top, 81).tolist()
     axes.hist(rewards, bins, color=colour(0), alpha=0.75, label="original R")
     axes.hist(
         rewards**gamma,
@@ -155,7 +155,9 @@ def walk_map(data: StudyData) -> Figure | None:
         ends = {"o": path[0], "*": path[-1]}
         for marker, at in ends.items():
             size = 22 if marker == "o" else 90
-            axes.scatter(x[at], y[at], size, "white", marker, edgecolors="black", linewidths=0.7, zorder=3)
+            axes.scatter(
+                x[at], y[at], size, "white", marker=marker, edgecolors="black", linewidths=0.7, zorder=3
+            )
         axes.set_title(task)
         axes.set_xticks([])
         axes.set_yticks([])
