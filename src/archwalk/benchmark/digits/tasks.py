@@ -1,0 +1,195 @@
+"""The seven tasks: what goes into a network, what should come out, and how both loss and score are taken.
+
+In: ``Scenes`` of a split. Out: ``Data`` (inputs and targets as tensors) and, for predictions of many cells at
+once, one loss and one score a cell. Next: ``network`` makes the predictions.
+
+Names and scores are those of the tasks' counterparts in TransNAS-Bench-101 (Duan et al. 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from archwalk.benchmark.digits.scenes import (
+    KINDS,
+    LABELS,
+    SEED,
+    SIZE,
+    SPLITS,
+    Scenes,
+    Split,
+    make_scenes,
+    surface_normals,
+)
+from archwalk.errors import BenchmarkError, unknown
+
+PERMUTATIONS = tuple(permutations(range(4)))  # of the four 8×8 quarters, read row by row
+# Mean and standard deviation of the layout parameters as `scenes` draws them, so that the loss of always
+# answering the mean is 1.
+LAYOUT_MEAN = (0.5, 0.525, 0.675, 0.675)
+LAYOUT_SCALE = (0.1732, 0.1010, 0.1332, 0.1332)
+SSIM_WINDOW = 7
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        name: as in TransNAS-Bench-101.
+        metric: the score's name in ``archwalk.benchmark.metrics``.
+        outputs: numbers the head predicts, for an image (``vector``) or for each pixel (``pixels``).
+        head: which of the two heads.
+        loss: ``cross_entropy`` or ``mse``.
+    """
+
+    name: str
+    metric: str
+    outputs: int
+    head: Literal["pooled", "placed", "pixels"]
+    loss: Literal["cross_entropy", "mse"]
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("autoencoder", "ssim", 1, "pixels", "mse"),
+        Task("class_object", "top1", 10, "pooled", "cross_entropy"),
+        Task("class_scene", "top1", len(KINDS), "placed", "cross_entropy"),
+        Task("jigsaw", "top1", len(PERMUTATIONS), "pooled", "cross_entropy"),
+        Task("normal", "ssim", 3, "pixels", "mse"),
+        Task("room_layout", "neg_loss", 4, "pooled", "mse"),
+        Task("segmentsemantic", "mIoU", len(LABELS), "pixels", "cross_entropy"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Inputs [n, 1, 16, 16], brightness centred and scaled; targets: class [n], layout [n, 4], picture
+    [n, channels, 16, 16] or label a pixel [n, 16, 16]."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def task_named(name: str) -> Task:
+    """A task by name. Raises ``BenchmarkError``."""
+    if name not in TASKS:
+        raise BenchmarkError(*unknown("task of the digits benchmark", name, TASKS))
+    return TASKS[name]
+
+
+@lru_cache(maxsize=8)
+def cached_scenes(split: Split, count: int) -> Scenes:
+    """``make_scenes``, kept: the seven tasks see the same ones."""
+    return make_scenes(split, count)
+
+
+def make_data(task: Task, split: Split, count: int) -> Data:
+    """Inputs and targets of a task on the first ``count`` scenes of a split."""
+    scenes = cached_scenes(split, count)
+    image = scenes.image
+    if task.name == "jigsaw":
+        generator = np.random.default_rng([SEED, SPLITS.index(split), 1])
+        which = generator.integers(len(PERMUTATIONS), size=count)
+        image = shuffle_tiles(image, np.array(PERMUTATIONS)[which])
+    inputs = torch.from_numpy((image[:, None] - 0.5) / 0.25).float()
+    if task.name == "autoencoder":
+        targets = torch.from_numpy(image[:, None])
+    elif task.name == "class_object":
+        targets = torch.from_numpy(scenes.digit)
+    elif task.name == "class_scene":
+        targets = torch.from_numpy(scenes.kind)
+    elif task.name == "jigsaw":
+        targets = torch.from_numpy(which)
+    elif task.name == "normal":
+        targets = torch.from_numpy(surface_normals(scenes.height)).float()
+    elif task.name == "room_layout":
+        targets = torch.from_numpy((scenes.layout - LAYOUT_MEAN) / LAYOUT_SCALE).float()
+    else:
+        targets = torch.from_numpy(scenes.labels)
+    return Data(inputs, targets)
+
+
+def shuffle_tiles(image: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Quarter q of the result is quarter ``order[:, q]`` of the image, [n, 16, 16] → [n, 16, 16]."""
+    half = SIZE // 2
+    tiles = image.reshape(-1, 2, half, 2, half).transpose(0, 1, 3, 2, 4).reshape(-1, 4, half, half)
+    # Each quarter at its own mean, as is usual, or its brightness alone would give its place away.
+    tiles = tiles - tiles.mean((2, 3), keepdims=True) + 0.5
+    moved = np.take_along_axis(tiles, order[:, :, None, None], 1)
+    return np.ascontiguousarray(
+        moved.reshape(-1, 2, 2, half, half).transpose(0, 1, 3, 2, 4).reshape(-1, SIZE, SIZE)
+    )
+
+
+def losses(task: Task, predicted: Tensor, targets: Tensor) -> Tensor:
+    """What training minimises, one number a cell, [cells].
+
+    Args:
+        task: the task.
+        predicted: [images, cells, outputs] or [images, cells, outputs, 16, 16].
+        targets: as in ``Data``, [images, ...].
+    """
+    if task.loss == "mse":
+        error = (predicted - targets.unsqueeze(1)).square()
+        return error.flatten(2).mean((0, 2))
+    images, cells = predicted.shape[:2]
+    again = targets.unsqueeze(1).expand(-1, cells, *targets.shape[1:]).flatten(0, 1)
+    each = F.cross_entropy(predicted.flatten(0, 1), again, reduction="none")
+    return each.view(images, cells, -1).mean((0, 2))
+
+
+def scores(task: Task, predicted: Tensor, targets: Tensor) -> Tensor:
+    """The task's metric over a whole split, one number a cell, [cells]; shapes as for ``losses``.
+
+    top1 and mIoU in percent, ssim as a fraction, neg_loss as minus the mean squared error in units of the
+    layout's variance.
+    """
+    if task.metric == "top1":
+        return 100 * (predicted.argmax(2) == targets.unsqueeze(1)).double().mean(0)
+    if task.metric == "neg_loss":
+        return -(predicted - targets.unsqueeze(1)).double().square().mean((0, 2))
+    if task.metric == "mIoU":
+        return _mean_iou(predicted.argmax(2), targets)
+    low = -1.0 if task.name == "normal" else 0.0
+    span = 1 - low
+    shown = ((predicted - low) / span).clamp(0, 1)
+    return _ssim(shown, ((targets - low) / span).unsqueeze(1))
+
+
+def _mean_iou(chosen: Tensor, targets: Tensor) -> Tensor:
+    """Mean over labels of intersection over union, each over all pixels of the split, [cells]."""
+    shares = []
+    for label in range(len(LABELS)):
+        said, true = chosen == label, (targets == label).unsqueeze(1)
+        both = (said & true).double().sum((0, 2, 3))
+        either = (said | true).double().sum((0, 2, 3))
+        shares.append(both / either.clamp(min=1))
+    return 100 * torch.stack(shares).mean(0)
+
+
+def _ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Mean structural similarity (Wang et al. 2004) of pictures in [0, 1], 7×7 uniform window, [cells]."""
+
+    def mean(x: Tensor) -> Tensor:
+        flat = F.avg_pool2d(x.flatten(0, 1), SSIM_WINDOW, 1)
+        return flat.view(*x.shape[:2], *flat.shape[1:])
+
+    c1, c2 = 0.01**2, 0.03**2
+    ma, mb = mean(a), mean(b)
+    va, vb, ab = mean(a * a) - ma * ma, mean(b * b) - mb * mb, mean(a * b) - ma * mb
+    each = (2 * ma * mb + c1) * (2 * ab + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
+    return each.double().mean((0, 2, 3, 4))
