@@ -3,10 +3,9 @@
 In: cells as codes, a task. Out: predictions for all of them, and parameter and FLOP counts of one.
 Next: ``training`` trains and scores a chunk of cells.
 
-The skeleton (``digits8``): 3×3 convolution of stride 2 to 8 channels at 8×8, the cell, 3×3 convolution of
-stride 2 to 16 channels at 4×4, the cell again with weights of its own, the task's head. Normalisation stands
-in the skeleton only; inside a cell ``skip`` is the identity, ``none`` is zero, and a convolution is
-ReLU-convolution without bias, so cells with one canonical key are the same function.
+The skeleton (``digits16``): a convolution over patches of 4×4 pixels to 16 channels at 4×4, normalised; the
+cell; normalised again; the task's head. Inside the cell ``skip`` is the identity, ``none`` is zero, and a
+convolution is ReLU-convolution without bias, so cells with one canonical key are the same function.
 
 Activations of K cells are [images, K × channels, rows, columns]; a convolution on one edge of all cells that
 have it there is one grouped convolution. What one cell computes never depends on the others.
@@ -26,7 +25,8 @@ from archwalk.benchmark.digits.tasks import Task
 from archwalk.space.catalog import make_space
 from archwalk.space.cells import EDGES, CellSpace
 
-STAGES = ((8, 8), (16, 4))  # (channels, side) of the first and of the second cell
+CHANNELS, SIDE = 16, 4  # of every activation in the cell
+PATCH = SIZE // SIDE
 SKIP, CONV1, CONV3 = 1, 2, 3
 MOMENTUM, EPSILON = 0.1, 1e-5
 
@@ -38,19 +38,16 @@ def draw(seed: int, task: str, name: str, shape: Sequence[int], scale: float) ->
     return scale * torch.randn(*shape, generator=generator)
 
 
-def patches(task: str, seed: int, stage: int, channels: int, inputs: int) -> Tensor:
-    """First weights of a skeleton convolution over 2×2 patches, [channels, inputs, 2, 2].
+def cosines() -> Tensor:
+    """The 16 cosine filters of a 4×4 patch (DCT-II, orthonormal), first weights of the stem, [16, 1, 4, 4].
 
-    The first one starts as the four Haar filters and their negatives, so that nothing of the picture is lost
-    even behind a ReLU; the second as a random orthogonal map. Plain random ones made the seed matter more
-    than the cell.
+    Nothing of the picture is lost at the start. With random filters there the seed mattered more than the
+    cell.
     """
-    if inputs == 1:
-        haar = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
-        return torch.cat([haar, -haar]).view(channels, 1, 2, 2)
-    q, _ = torch.linalg.qr(draw(seed, task, f"down{stage}", (4 * inputs, channels), 1.0))
-    first: Tensor = q.T.reshape(channels, inputs, 2, 2).contiguous()
-    return first
+    at = torch.arange(PATCH)
+    basis = torch.cos(torch.pi * (at + 0.5) * at[:, None] / PATCH)
+    basis = basis / basis.norm(dim=1, keepdim=True)
+    return torch.einsum("ay,bx->abyx", basis, basis).reshape(CHANNELS, 1, PATCH, PATCH)
 
 
 class CellNetworks:
@@ -89,22 +86,19 @@ class CellNetworks:
             many = one.expand(copies, *shape).contiguous().to(self.device)
             self.parameters[name] = many.requires_grad_()
 
-        inputs = 1
-        for stage, (channels, _) in enumerate(STAGES):
-            first = patches(self.task.name, seed, stage, channels, inputs)
-            many = first.expand(self.cells, *first.shape).contiguous().to(self.device)
-            self.parameters[f"down{stage}"] = many.requires_grad_()
-            self._add_norm(f"down{stage}", channels)
-            for edge, operation, who in self._convolutions():
-                side = 3 if operation == CONV3 else 1
-                shape = (channels, channels, side, side)
-                add(f"cell{stage}/{edge}/{operation}", len(who), shape, side**2 * channels, gain=2.0)
-            inputs = channels
-        self._add_norm("head", inputs)
-        head = head_inputs(self.task)
-        add("head", self.cells, (head_outputs(self.task), head), head, gain=0.1)
-        zeros = torch.zeros(self.cells, head_outputs(self.task), device=self.device)
-        self.parameters["head/bias"] = zeros.requires_grad_()
+        stem = cosines().expand(self.cells, -1, -1, -1, -1).contiguous().to(self.device)
+        self.parameters["stem"] = stem.requires_grad_()
+        for edge, operation, who in self._convolutions():
+            side = 3 if operation == CONV3 else 1
+            shape = (CHANNELS, CHANNELS, side, side)
+            add(f"cell/{edge}/{operation}", len(who), shape, side**2 * CHANNELS, gain=2.0)
+        for name in ("stem", "head"):
+            self._add_norm(name)
+        inputs, outputs = head_size(self.task)
+        if self.task.code:
+            add("code", self.cells, (self.task.code, CHANNELS), CHANNELS)
+        add("head", self.cells, (outputs, inputs), inputs, gain=0.1)
+        self.parameters["head/bias"] = torch.zeros(self.cells, outputs, device=self.device).requires_grad_()
 
     def _convolutions(self) -> Iterator[tuple[int, int, Tensor]]:
         for (_, operation), used in self.users.items():
@@ -112,8 +106,8 @@ class CellNetworks:
                 for edge, who in used:
                     yield edge, operation, who
 
-    def _add_norm(self, name: str, channels: int) -> None:
-        n = self.cells * channels
+    def _add_norm(self, name: str) -> None:
+        n = self.cells * CHANNELS
         self.parameters[f"{name}/scale"] = torch.ones(n, device=self.device).requires_grad_()
         self.parameters[f"{name}/shift"] = torch.zeros(n, device=self.device).requires_grad_()
         self.running[name] = (torch.zeros(n, device=self.device), torch.ones(n, device=self.device))
@@ -125,12 +119,9 @@ class CellNetworks:
             images: [images, 1, 16, 16].
             training: normalise by the batch's statistics and keep a running mean, else by the running mean.
         """
-        x = images
-        for stage, (channels, _) in enumerate(STAGES):
-            weight = self.parameters[f"down{stage}"].flatten(0, 1)
-            x = F.conv2d(x, weight, stride=2, groups=self.cells if stage else 1)
-            x = self._norm(f"down{stage}", x, training)
-            x = self._cell(stage, channels, x)
+        # The picture is the same for all cells, so their stems are one convolution with many filters.
+        x = F.conv2d(images, self.parameters["stem"].flatten(0, 1), stride=PATCH)
+        x = self._cell(self._norm("stem", x, training))
         return self._head(self._norm("head", x, training))
 
     def _norm(self, name: str, x: Tensor, training: bool) -> Tensor:
@@ -138,9 +129,8 @@ class CellNetworks:
         scale, shift = self.parameters[f"{name}/scale"], self.parameters[f"{name}/shift"]
         return F.batch_norm(x, mean, variance, scale, shift, training, MOMENTUM, EPSILON)
 
-    def _cell(self, stage: int, channels: int, x: Tensor) -> Tensor:
-        n, _, rows, columns = x.shape
-        features = channels * rows * columns
+    def _cell(self, x: Tensor) -> Tensor:
+        n, features = len(x), CHANNELS * SIDE**2
         nodes = [x.view(n, self.cells, features)]
         nodes += [x.new_zeros(n, self.cells, features) for _ in range(3)]
         for start in range(3):
@@ -153,51 +143,39 @@ class CellNetworks:
                 everyone = torch.cat([who for _, who in used])
                 source = (nodes[start] if operation == SKIP else active).index_select(1, everyone)
                 if operation != SKIP:
-                    source = self._convolve(stage, operation, used, source.view(n, -1, rows, columns))
+                    source = self._convolve(operation, used, source.view(n, -1, SIDE, SIDE))
                     source = source.view(n, len(everyone), features)
                 parts = torch.split(source, [len(who) for _, who in used], 1)
                 for (edge, who), part in zip(used, parts, strict=True):
                     nodes[EDGES[edge][1]].index_add_(1, who, part)
         return nodes[3].view(x.shape)
 
-    def _convolve(self, stage: int, operation: int, used: list[tuple[int, Tensor]], x: Tensor) -> Tensor:
+    def _convolve(self, operation: int, used: list[tuple[int, Tensor]], x: Tensor) -> Tensor:
         """Each user's convolution on its own channels of x, [images, users × channels, rows, columns]."""
-        parts = [self.parameters[f"cell{stage}/{edge}/{operation}"] for edge, _ in used]
+        parts = [self.parameters[f"cell/{edge}/{operation}"] for edge, _ in used]
         weight = parts[0] if len(parts) == 1 else torch.cat(parts)
         if operation == CONV3:
             return F.conv2d(x, weight.flatten(0, 1), padding=1, groups=len(weight))
         # As matrix products a 1×1 convolution took a third of the time of a grouped one.
-        channels = weight.shape[1]
-        pixels = x.view(len(x), len(weight), channels, -1)
+        pixels = x.view(len(x), len(weight), CHANNELS, -1)
         return torch.matmul(weight.flatten(2), pixels)
 
     def _head(self, x: Tensor) -> Tensor:
-        channels, side = STAGES[-1]
-        x = x.view(len(x), self.cells, channels, side * side)
+        n = len(x)
+        x = x.view(n, self.cells, CHANNELS, SIDE**2)
         weight, bias = self.parameters["head"], self.parameters["head/bias"]
-        if self.task.head == "pixels":
-            out = torch.einsum("nkcp,koc->nkop", x, weight) + bias[:, :, None]
-            patch = SIZE // side
-            out = out.view(len(x), self.cells, self.task.outputs, patch, patch, side, side)
-            return out.permute(0, 1, 2, 5, 3, 6, 4).reshape(len(x), self.cells, -1, SIZE, SIZE)
-        x = x.relu()
         if self.task.head == "pooled":
-            x = x.mean(3)
-        else:
-            half = side // 2
-            x = x.view(len(x), self.cells, channels, 2, half, 2, half).mean((4, 6)).flatten(2)
-        return torch.einsum("nki,koi->nko", x, weight) + bias
+            return torch.einsum("nki,koi->nko", x.relu().mean(3), weight) + bias
+        if self.task.code:
+            x = torch.einsum("nkcp,kdc->nkdp", x, self.parameters["code"])
+        out = torch.einsum("nkcp,koc->nkop", x, weight) + bias[:, :, None]
+        out = out.view(n, self.cells, self.task.outputs, PATCH, PATCH, SIDE, SIDE)
+        return out.permute(0, 1, 2, 5, 3, 6, 4).reshape(n, self.cells, -1, SIZE, SIZE)
 
 
-def head_inputs(task: Task) -> int:
-    """Length of the vector that the head's linear map reads."""
-    channels, _ = STAGES[-1]
-    return 4 * channels if task.head == "placed" else channels
-
-
-def head_outputs(task: Task) -> int:
-    """Length of the vector that the head's linear map gives: for pixels, a patch of each output."""
-    return task.outputs * (SIZE // STAGES[-1][1]) ** 2 if task.head == "pixels" else task.outputs
+def head_size(task: Task) -> tuple[int, int]:
+    """Numbers that the head's last linear map reads and gives: for pixels, a patch of every output."""
+    return task.code or CHANNELS, task.outputs * (PATCH**2 if task.head == "pixels" else 1)
 
 
 def count(code: Sequence[int], task: Task) -> tuple[int, int]:
@@ -208,15 +186,12 @@ def count(code: Sequence[int], task: Task) -> tuple[int, int]:
     space = make_space("digits-micro")
     assert isinstance(space, CellSpace)
     live = space.live_edges(code)
-    parameters = multiply_adds = 0
-    inputs = 1
-    for channels, side in STAGES:
-        down = channels * inputs * 4
-        kernels = sum(channels**2 * {CONV1: 1, CONV3: 9}.get(code[edge], 0) for edge in live)
-        parameters += down + kernels + 2 * channels
-        multiply_adds += (down + kernels) * side**2
-        inputs = channels
-    head = head_inputs(task) * head_outputs(task)
-    parameters += 2 * inputs + head + head_outputs(task)
-    multiply_adds += head * (STAGES[-1][1] ** 2 if task.head == "pixels" else 1)
+    kernels = sum(CHANNELS**2 * {CONV1: 1, CONV3: 9}.get(code[edge], 0) for edge in live)
+    stem = CHANNELS * PATCH**2
+    inputs, outputs = head_size(task)
+    head = inputs * outputs + CHANNELS * task.code
+    parameters = stem + kernels + 4 * CHANNELS + head + outputs
+    positions = SIDE**2
+    multiply_adds = positions * (stem + kernels + (head if task.head == "pixels" else 0))
+    multiply_adds += 0 if task.head == "pixels" else head
     return parameters, 2 * multiply_adds

@@ -108,7 +108,7 @@ def _compose(images: Array, pool: NDArray[np.int64], g: np.random.Generator) -> 
     layout, labels, height = _room(g)
     kind = int(g.integers(len(KINDS)))
     pattern = _pattern(KINDS[kind], g)
-    paint = g.uniform(0.3, 0.6, 3)[labels] + g.uniform(0.2, 0.35) * g.choice([-1, 1]) * (pattern - 0.5)
+    paint = g.uniform(0.3, 0.6, 3)[labels] + g.uniform(0.15, 0.3) * g.choice([-1, 1]) * (pattern - 0.5)
     height = height + g.uniform(0.005, 0.02) * pattern
     for _ in range(g.integers(1, 3)):
         stroke = _stroke(g)

@@ -47,23 +47,25 @@ class Task:
         name: as in TransNAS-Bench-101.
         metric: the score's name in ``archwalk.benchmark.metrics``.
         outputs: numbers the head predicts, for an image (``vector``) or for each pixel (``pixels``).
-        head: which of the two heads.
+        head: ``pooled`` reads the mean over positions behind a ReLU; ``pixels`` maps each position to its patch.
         loss: ``cross_entropy`` or ``mse``.
+        code: channels of the bottleneck before the head; 0 for none.
     """
 
     name: str
     metric: str
     outputs: int
-    head: Literal["pooled", "placed", "pixels"]
+    head: Literal["pooled", "pixels"]
     loss: Literal["cross_entropy", "mse"]
+    code: int = 0
 
 
 TASKS = {
     task.name: task
     for task in (
-        Task("autoencoder", "ssim", 1, "pixels", "mse"),
+        Task("autoencoder", "ssim", 1, "pixels", "mse", code=8),
         Task("class_object", "top1", 10, "pooled", "cross_entropy"),
-        Task("class_scene", "top1", len(KINDS), "placed", "cross_entropy"),
+        Task("class_scene", "top1", len(KINDS), "pooled", "cross_entropy"),
         Task("jigsaw", "top1", len(PERMUTATIONS), "pooled", "cross_entropy"),
         Task("normal", "ssim", 3, "pixels", "mse"),
         Task("room_layout", "neg_loss", 4, "pooled", "mse"),
@@ -152,44 +154,59 @@ def losses(task: Task, predicted: Tensor, targets: Tensor) -> Tensor:
     return each.view(images, cells, -1).mean((0, 2))
 
 
-def scores(task: Task, predicted: Tensor, targets: Tensor) -> Tensor:
-    """The task's metric over a whole split, one number a cell, [cells]; shapes as for ``losses``.
+def tallies(task: Task, predicted: Tensor, targets: Tensor) -> Tensor:
+    """What ``scores`` needs to know of some scenes, to be summed over all of a split, [kept, cells].
 
-    top1 and mIoU in percent, ssim as a fraction, neg_loss as minus the mean squared error in units of the
-    layout's variance.
+    Shapes as for ``losses``. Few scenes at a time keep the pictures in the processor's cache.
     """
     if task.metric == "top1":
-        return 100 * (predicted.argmax(2) == targets.unsqueeze(1)).double().mean(0)
+        return (predicted.argmax(2) == targets.unsqueeze(1)).double().sum(0, keepdim=True)
     if task.metric == "neg_loss":
-        return -(predicted - targets.unsqueeze(1)).double().square().mean((0, 2))
+        return (predicted - targets.unsqueeze(1)).double().square().mean(2).sum(0, keepdim=True)
     if task.metric == "mIoU":
-        return _mean_iou(predicted.argmax(2), targets)
+        chosen, true = predicted.argmax(2), targets.unsqueeze(1)
+        both = [((chosen == label) & (true == label)).sum((0, 2, 3)) for label in range(len(LABELS))]
+        either = [((chosen == label) | (true == label)).sum((0, 2, 3)) for label in range(len(LABELS))]
+        return torch.stack(both + either).double()
     low = -1.0 if task.name == "normal" else 0.0
     span = 1 - low
     shown = ((predicted - low) / span).clamp(0, 1)
-    return _ssim(shown, ((targets - low) / span).unsqueeze(1))
+    return _ssim(shown, ((targets - low) / span).unsqueeze(1)).sum(0, keepdim=True)
 
 
-def _mean_iou(chosen: Tensor, targets: Tensor) -> Tensor:
-    """Mean over labels of intersection over union, each over all pixels of the split, [cells]."""
-    shares = []
-    for label in range(len(LABELS)):
-        said, true = chosen == label, (targets == label).unsqueeze(1)
-        both = (said & true).double().sum((0, 2, 3))
-        either = (said | true).double().sum((0, 2, 3))
-        shares.append(both / either.clamp(min=1))
-    return 100 * torch.stack(shares).mean(0)
+def scores(task: Task, tally: Tensor, images: int) -> Tensor:
+    """The task's metric over a whole split, one number a cell, [cells].
+
+    top1 and mIoU in percent, the latter the mean over labels of intersection over union, each over all
+    pixels of the split; ssim as a fraction, the mean over scenes; neg_loss is minus the mean squared error
+    in units of the layout's variance.
+
+    Args:
+        task: the task.
+        tally: the sum of ``tallies`` over the split's scenes.
+        images: their number.
+    """
+    if task.metric == "mIoU":
+        both, either = tally.chunk(2)
+        return 100 * (both / either.clamp(min=1)).mean(0)
+    factor = {"top1": 100.0, "neg_loss": -1.0, "ssim": 1.0}[task.metric]
+    return factor * tally[0] / images
 
 
 def _ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Mean structural similarity (Wang et al. 2004) of pictures in [0, 1], 7×7 uniform window, [cells]."""
+    """Mean structural similarity (Wang et al. 2004) of pictures in [0, 1], 7×7 uniform window.
+
+    [images, cells, channels, 16, 16] against [images, 1, channels, 16, 16] → [images, cells].
+    """
 
     def mean(x: Tensor) -> Tensor:
-        flat = F.avg_pool2d(x.flatten(0, 1), SSIM_WINDOW, 1)
+        # Rows, then columns: a third of the work of the square window.
+        flat = F.avg_pool2d(x.flatten(0, 1), (SSIM_WINDOW, 1), 1)
+        flat = F.avg_pool2d(flat, (1, SSIM_WINDOW), 1)
         return flat.view(*x.shape[:2], *flat.shape[1:])
 
     c1, c2 = 0.01**2, 0.03**2
     ma, mb = mean(a), mean(b)
     va, vb, ab = mean(a * a) - ma * ma, mean(b * b) - mb * mb, mean(a * b) - ma * mb
     each = (2 * ma * mb + c1) * (2 * ab + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
-    return each.double().mean((0, 2, 3, 4))
+    return each.double().mean((2, 3, 4))

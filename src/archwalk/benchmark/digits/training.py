@@ -21,8 +21,11 @@ from torch import Tensor
 
 from archwalk.benchmark.digits.network import CellNetworks
 from archwalk.benchmark.digits.scenes import SPLITS, Split
-from archwalk.benchmark.digits.tasks import Data, Task, losses, make_data, scores
+from archwalk.benchmark.digits.tasks import Data, Task, losses, make_data, scores, tallies
 from archwalk.errors import SettingsError
+
+
+SCORED = 50  # scenes scored at a time
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,10 @@ class Settings:
             half a cosine.
     """
 
-    train: int = 2816
+    train: int = 3328
     measured: int = 300
-    valid: int = 1200
-    test: int = 1200
+    valid: int = 1500
+    test: int = 1500
     epochs: int = 3
     batch: int = 32
     learning_rate: float = 0.01
@@ -123,8 +126,12 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
 @torch.no_grad()
 def score(networks: CellNetworks, data: Data, count: int) -> Tensor:
     """The task's metric of each cell on the first ``count`` scenes, [cells]."""
-    predicted = [networks(part, training=False) for part in torch.split(data.inputs[:count], 128)]
-    return scores(networks.task, torch.cat(predicted), data.targets[:count])
+    tally: Tensor | int = 0
+    for at in range(0, count, SCORED):
+        some = slice(at, min(at + SCORED, count))
+        tally = tally + tallies(networks.task, networks(data.inputs[some], False), data.targets[some])
+    assert isinstance(tally, Tensor)
+    return scores(networks.task, tally, count)
 
 
 def _to(device: torch.device, data: Data) -> Data:
