@@ -134,7 +134,9 @@ def _work(work_dir: Path, todo: list[Job], settings: Settings, device: str) -> N
     while todo:
         for job in todo:
             parent = parent_process()
-            if _stop.is_set() or (parent is not None and not parent.is_alive()):
+            if parent is not None and not parent.is_alive():
+                os._exit(1)  # nobody is left to tell, and the pool's own loop would wait for ever
+            if _stop.is_set():
                 return
             if result_file(work_dir, job).exists():
                 continue

@@ -22,9 +22,11 @@ Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 SIZE = 16  # pixels a side
 SEED = 1797
-KINDS = ("plain", "rows", "columns", "diagonal", "checks", "dots", "rings", "clouds")
+PATTERNS = ("rows", "columns", "diagonal", "checks")
+PLACES = ("walls", "floor")
+KINDS = tuple(f"{pattern} on {place}" for place in PLACES for pattern in PATTERNS)
 LABELS = ("left wall", "right wall", "floor", "clutter", "digit")
-CLUTTER, DIGIT = 3, 4
+FLOOR, CLUTTER, DIGIT = 2, 3, 4
 DIGIT_SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}
 
 Array = NDArray[np.float32]
@@ -107,7 +109,8 @@ def _compose(images: Array, pool: NDArray[np.int64], g: np.random.Generator) -> 
     """One scene: image, kind, layout, height, labels, source."""
     layout, labels, height = _room(g)
     kind = int(g.integers(len(KINDS)))
-    pattern = _pattern(KINDS[kind], g)
+    on_floor = kind >= len(PATTERNS)
+    pattern = np.where((labels == FLOOR) == on_floor, _pattern(PATTERNS[kind % len(PATTERNS)], g), 0.5)
     paint = g.uniform(0.3, 0.6, 3)[labels] + g.uniform(0.15, 0.3) * g.choice([-1, 1]) * (pattern - 0.5)
     height = height + g.uniform(0.005, 0.02) * pattern
     for _ in range(g.integers(1, 3)):

@@ -43,7 +43,7 @@ class Settings:
             half a cosine.
     """
 
-    train: int = 3328
+    train: int = 3072
     measured: int = 300
     valid: int = 1500
     test: int = 1500
