@@ -84,7 +84,7 @@ def main() -> int:
     command = tyro.cli(
         Annotated[Build, tyro.conf.subcommand("build")]
         | Annotated[Verify, tyro.conf.subcommand("verify")]
-        | Annotated[Card, tyro.conf.subcommand("card")]  # type: ignore[arg-type]
+        | Annotated[Card, tyro.conf.subcommand("card")]
     )
     try:
         return int(command.run())

@@ -41,8 +41,7 @@ def draw(seed: int, task: str, name: str, shape: Sequence[int], scale: float) ->
 def cosines() -> Tensor:
     """The 16 cosine filters of a 4×4 patch (DCT-II, orthonormal), first weights of the stem, [16, 1, 4, 4].
 
-    Nothing of the picture is lost at the start. With random filters there the seed mattered more than the
-    cell.
+    Nothing of the picture is lost at the start; random filters lose a part of it, and the seed says which.
     """
     at = torch.arange(PATCH)
     basis = torch.cos(torch.pi * (at + 0.5) * at[:, None] / PATCH)

@@ -46,8 +46,9 @@ class Task:
     Attributes:
         name: as in TransNAS-Bench-101.
         metric: the score's name in ``archwalk.benchmark.metrics``.
-        outputs: numbers the head predicts, for an image (``vector``) or for each pixel (``pixels``).
-        head: ``pooled`` reads the mean over positions behind a ReLU; ``pixels`` maps each position to its patch.
+        outputs: numbers the head predicts, for a picture (``pooled``) or for each pixel (``pixels``).
+        head: ``pooled`` reads the mean over positions behind a ReLU, ``pixels`` maps each position to its
+            patch of the picture.
         loss: ``cross_entropy`` or ``mse``.
         code: channels of the bottleneck before the head; 0 for none.
     """

@@ -24,7 +24,6 @@ from archwalk.benchmark.digits.scenes import SPLITS, Split
 from archwalk.benchmark.digits.tasks import Data, Task, losses, make_data, scores, tallies
 from archwalk.errors import SettingsError
 
-
 SCORED = 50  # scenes scored at a time
 
 
