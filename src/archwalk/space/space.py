@@ -106,9 +106,15 @@ class SearchSpace(ABC):
 
     def canonical_groups(self) -> NDArray[np.int64]:
         """A group number for each architecture, equal where the canonical keys are, [architectures]."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> NDArray[np.int64]:
         seen: dict[Hashable, int] = {}
         groups = [seen.setdefault(self.canonical(code), len(seen)) for code in self.codes.tolist()]
-        return np.array(groups, dtype=np.int64)
+        array = np.array(groups, dtype=np.int64)
+        array.flags.writeable = False
+        return array
 
     def _stranger(self, text: str, form: str) -> ArchitectureError:
         return ArchitectureError(

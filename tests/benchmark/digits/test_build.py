@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from archwalk.benchmark.digits.training import Settings
 from archwalk.errors import BenchmarkError, RunError, SettingsError
 from archwalk.space import make_space
 
-TINY = Settings(train=64, measured=16, valid=24, test=24, epochs=2, batch=32)
-LIMIT = 80  # groups: four chunks
+# One batch size throughout: every new shape costs a compilation.
+TINY = Settings(train=32, measured=32, valid=32, test=32, epochs=2, batch=32)
+LIMIT = 30  # groups: two chunks
 SPACE = make_space("digits-micro")
 
 
@@ -31,7 +33,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers run here: starting processes costs seconds, and one test below does it for real."""
 
     def run(work, work_dir, processes, settings, device, progress):  # type: ignore[no-untyped-def]
-        module._start(type("Never", (), {"is_set": staticmethod(lambda: False)})())
+        module._start(get_context("spawn").Event())
         todo = [job for job in work if not result_file(work_dir, job).exists()]
         module._work(work_dir, todo, settings, device)
 
@@ -52,7 +54,7 @@ def test_the_plan_has_every_group_once_a_task_and_seed() -> None:
             repeated = [c for job in jobs if job.task == task and job.seed == seed for c in job.cells]
             assert len(set(repeated)) == len(repeated) == 104
     assert len({job.name for job in jobs}) == len(jobs)
-    assert [job.seed for job in jobs] == sorted(job.seed for job in jobs)
+    assert [job.seed > 0 for job in jobs] == sorted(job.seed > 0 for job in jobs)  # further seeds last
 
 
 def test_a_table_of_some_groups(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_a_build_killed_half_way_ends_with_the_same_rows(tmp_path: Path) -> None
     process = subprocess.Popen([sys.executable, tmp_path / "go.py"], start_new_session=True)
     results = tmp_path / "work" / "results"
     deadline = time.monotonic() + 300
-    while len(list(results.glob("*.json"))) < 2:
+    while not list(results.glob("*.json")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -50,8 +50,8 @@ def test_scenes_are_what_they_say() -> None:
     column = s.labels[:, :, 0]
     v = (np.arange(16) + 0.5) / 16
     seen = column < 3
-    below = v > s.layout[:, 2:3] + 0.03
-    above = v < s.layout[:, 2:3] - 0.03
+    below = v > s.layout[:, 2:3] + 0.06
+    above = v < s.layout[:, 2:3] - 0.06
     assert (column[seen & below] == 2).all()
     assert (column[seen & above] == 0).all()
 

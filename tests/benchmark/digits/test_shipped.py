@@ -101,7 +101,8 @@ def test_opening_is_fast() -> None:
         "from archwalk.space.catalog import _named\n"
         "times = []\n"
         "for _ in range(5):\n"
-        "    _named.cache_clear(); s = time.perf_counter(); _open_digits(); times.append(time.perf_counter() - s)\n"
+        "    _named.cache_clear(); start = time.perf_counter()\n"
+        "    _open_digits(); times.append(time.perf_counter() - start)\n"
         "import sys; assert 'sklearn' not in sys.modules and 'matplotlib' not in sys.modules\n"
         "print(min(times))"
     )
