@@ -27,8 +27,10 @@ test: check
 	$(BIN)/python -m pytest
 
 bench: $(STAMP)
+	$(BIN)/python benchmarks/open.py
 	$(BIN)/python benchmarks/walk.py
-	$(BIN)/python benchmarks/loop.py --preset paper --updates 3
+	$(BIN)/python benchmarks/loop.py --preset laptop --updates 400
+	$(BIN)/python benchmarks/loop.py --preset paper --updates 8
 
 clean:
 	rm -rf $(VENV) runs

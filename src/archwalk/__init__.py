@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from archwalk.api import evaluate, load_agent, train, transfer
     from archwalk.benchmark.catalog import load_benchmark
+    from archwalk.reporting.html import report
+    from archwalk.studies.study import study
     from archwalk.walk.gym import make_env, make_vec_env
 
 _HOME = {
@@ -24,9 +26,21 @@ _HOME = {
     "evaluate": "archwalk.api",
     "transfer": "archwalk.api",
     "load_agent": "archwalk.api",
+    "study": "archwalk.studies.study",
+    "report": "archwalk.reporting.html",
 }
 
-__all__ = ["evaluate", "load_agent", "load_benchmark", "make_env", "make_vec_env", "train", "transfer"]
+__all__ = [
+    "evaluate",
+    "load_agent",
+    "load_benchmark",
+    "make_env",
+    "make_vec_env",
+    "report",
+    "study",
+    "train",
+    "transfer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,8 @@ class Metric:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; an infinite bound is None, since JSON has no infinity."""
-        return {k: None if v in (inf, -inf) else v for k, v in asdict(self).items()}
+        bounds = {"low": self.low, "high": self.high}
+        return asdict(self) | {k: None if abs(v) == inf else float(v) for k, v in bounds.items()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Metric:
@@ -51,15 +52,16 @@ class Metric:
         )
 
 
+# In order of preference: the first that a task has on the validation split becomes its default reward.
 METRICS = {
     m.name: m
     for m in (
         Metric("top1", "max", "percent", 0, 100),
-        Metric("top5", "max", "percent", 0, 100),
-        Metric("acc", "max", "percent", 0, 100),
         Metric("mIoU", "max", "percent", 0, 100),
         Metric("ssim", "max", "fraction", -1, 1),
         Metric("neg_loss", "max", "nats", high=0),
+        Metric("acc", "max", "percent", 0, 100),
+        Metric("top5", "max", "percent", 0, 100),
         Metric("loss", "min", "nats", low=0),
         Metric("params", "min", "count", 0),
         Metric("flops", "min", "count", 0),

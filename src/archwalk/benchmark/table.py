@@ -164,7 +164,7 @@ class Benchmark:
             raise BenchmarkError(
                 f"a reward for every architecture in {column}",
                 f"{len(gone):,} missing, among them {named}",
-                "leave those architectures out of the table, or name another reward column; nothing is filled in",
+                "leave them out of the table or name another reward column; nothing is filled in",
             )
         return values * self.metrics[column.metric].scale
 
@@ -178,10 +178,10 @@ class Benchmark:
     def checksum(self) -> str:
         """SHA-256 over the description, the architectures and every number: the benchmark's identity."""
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
-        digest.update(np.ascontiguousarray(self.rows, dtype="<i8"))
+        digest.update(np.ascontiguousarray(self.rows, dtype="<i8").data)
         for column in sorted(self.columns):
             digest.update(str(column).encode())
-            digest.update(np.ascontiguousarray(self.columns[column], dtype="<f8"))
+            digest.update(np.ascontiguousarray(self.columns[column], dtype="<f8").data)
         return digest.hexdigest()
 
     def _description(self) -> dict[str, Any]:

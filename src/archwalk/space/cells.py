@@ -118,21 +118,20 @@ class CellSpace(SlotSpace):
                 terms[e] = (code[e], Counter(nodes[start]))
                 nodes[end][e] += 1
 
-        looks: dict[int, Hashable] = {-1: ()}
+        looks: dict[int, str] = {-1: ""}
         for e, (operation, inputs) in terms.items():
-            looks[e] = (operation, tuple(sorted((repr(looks[t]), n) for t, n in inputs.items())))
+            looks[e] = f"({operation}:{sorted((looks[t], n) for t, n in inputs.items())})"
         alike: dict[str, list[int]] = {}
-        for e in sorted(terms, key=lambda e: (repr(looks[e]), e)):
-            alike.setdefault(repr(looks[e]), []).append(e)
-
-        def spell(order: Sequence[int]) -> tuple[Hashable, ...]:
-            number = {-1: 0} | {e: i + 1 for i, e in enumerate(order)}
-
-            def multiset(inputs: Counter[int]) -> tuple[tuple[int, int], ...]:
-                return tuple(sorted((number[t], n) for t, n in inputs.items()))
-
-            spelled = tuple((terms[e][0], multiset(terms[e][1])) for e in order)
-            return (*spelled, multiset(nodes[3]))
-
+        for e in sorted(terms, key=lambda e: (looks[e], e)):
+            alike.setdefault(looks[e], []).append(e)
         orders = product(*(permutations(group) for group in alike.values()))
-        return min(spell([e for group in order for e in group]) for order in orders)
+        return min(_spell([e for group in order for e in group], terms, nodes[3]) for order in orders)
+
+
+def _spell(
+    order: Sequence[int], terms: dict[int, tuple[int, Counter[int]]], output: Counter[int]
+) -> tuple[Hashable, ...]:
+    """A cell's terms under one numbering: each one's operation and inputs, then what the output sums."""
+    number = {-1: 0} | {e: i + 1 for i, e in enumerate(order)}
+    spelled = [(terms[e][0], *sorted((number[t], n) for t, n in terms[e][1].items())) for e in order]
+    return (*spelled, tuple(sorted((number[t], n) for t, n in output.items())))

@@ -40,7 +40,9 @@ class TokenTable:
         """Length of a token."""
         return self.rows.shape[1]
 
-    def draw(self, architectures: Int64[Tensor, "..."], generator: torch.Generator) -> Int64[Tensor, "..."]:
+    def draw(
+        self, architectures: Int64[Tensor, "*shape"], generator: torch.Generator
+    ) -> Int64[Tensor, "*shape"]:
         """A token row for each architecture index, uniform over its tokens.
 
         Indices below zero (padding) get row 0, which the network masks. Consumes random numbers only where

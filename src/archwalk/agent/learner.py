@@ -1,0 +1,108 @@
+"""The learner: double-DQN targets, Huber loss, Adam.
+
+In: samples from replay and the target snapshot. Out: an updated network, new TD errors. Next: the loop.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archwalk.agent.agent import Agent, Snapshot
+from archwalk.agent.replay import Sample
+from archwalk.config import LearnerSettings
+from archwalk.walk.dynamics import offer
+
+
+class Update(NamedTuple):
+    """What one update reports.
+
+    Attributes:
+        error: TD error of each transition, [batch].
+        loss: weighted Huber loss, scalar.
+        q: mean Q-value of the actions taken, scalar.
+        grad_norm: L2 norm of the gradient before clipping, scalar.
+    """
+
+    error: Float32[Tensor, " batch"]
+    loss: Float32[Tensor, ""]
+    q: Float32[Tensor, ""]
+    grad_norm: Float32[Tensor, ""]
+
+
+class Learner:
+    """Trains an agent's network in place.
+
+    Args:
+        agent: whose network is trained.
+        settings: targets and step sizes.
+        generator: draws the tokens' padding, and offers where not all neighbours are offered.
+    """
+
+    def __init__(self, agent: Agent, settings: LearnerSettings, generator: torch.Generator) -> None:
+        self.agent, self.settings, self._generator = agent, settings, generator
+        self.trained_steps = 0
+        self.optimiser = torch.optim.Adam(agent.network.parameters(), lr=settings.learning_rate, fused=True)
+
+    @torch.no_grad()
+    def targets(self, sample: Sample, target: Snapshot) -> Float32[Tensor, " batch"]:
+        """y = r_t + discount_t · Q_target(s_t, argmax_a Q_online(s_t, a)) (van Hasselt et al. 2016).
+
+        Without ``double`` the target network also chooses. Actions that do not exist have Q = -inf in both
+        networks and are never chosen.
+        """
+        batch = sample.transitions
+        offered = self._offer(batch.s_t, batch.offer_t)
+        value = target.q(batch.s_t, offered)
+        best = (self.agent.q(offered, self._generator) if self.settings.double else value).argmax(1)
+        return batch.r_t + batch.discount_t * value.gather(1, best[:, None]).squeeze(1)
+
+    def update(self, sample: Sample, target: Snapshot) -> Update:
+        """One step of Adam on the importance-weighted Huber loss."""
+        y = self.targets(sample, target)
+        batch = sample.transitions
+        q = self.agent.q(self._offer(batch.s_tm1, batch.offer_tm1), self._generator)
+        q_tm1 = q.gather(1, batch.a_tm1[:, None]).squeeze(1)
+        loss = (sample.weight * F.huber_loss(q_tm1, y, reduction="none")).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.agent.network.parameters(), self.settings.max_grad_norm)
+        self.optimiser.param_groups[0]["lr"] = self.learning_rate()
+        self.optimiser.step()
+        self.trained_steps += len(y)
+        return Update((y - q_tm1).detach(), loss.detach(), q_tm1.detach().mean(), norm.detach())
+
+    def learning_rate(self) -> float:
+        """lr/(1 + trained/halving_steps): falls with the work done, whatever the length of the run, so that a
+        run cut off is the same as a shorter one."""
+        halving = self.settings.halving_steps
+        return self.settings.learning_rate / (1 + self.trained_steps / halving if halving else 1)
+
+    def _offer(self, s: Tensor, stored: Tensor) -> Tensor:
+        process = self.agent.process
+        return offer(process, s, self._generator) if process.offers_all else stored
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Weights and optimiser moments, flat."""
+        state = {f"network.{k}": v for k, v in self.agent.network.state_dict().items()}
+        state["trained_steps"] = torch.tensor(self.trained_steps)
+        for i, moments in self.optimiser.state_dict()["state"].items():
+            state |= {f"adam.{i}.{k}": v for k, v in moments.items()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """The inverse of ``state_dict``."""
+        weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+        self.agent.network.load_state_dict(weights)
+        self.trained_steps = int(state["trained_steps"])
+        adam = self.optimiser.state_dict()
+        adam["state"] = {}
+        for key, value in state.items():
+            if key.startswith("adam."):
+                _, i, name = key.split(".")
+                adam["state"].setdefault(int(i), {})[name] = value
+        self.optimiser.load_state_dict(adam)

@@ -1,0 +1,220 @@
+"""Replay: n-step windows over walks under way, and a prioritised store of what they yield.
+
+In: steps of a batch of walks. Out: ``Transitions``, sampled with their importance weights. Next: ``learner``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64
+from torch import Tensor
+
+from archwalk.config import ReplaySettings
+
+PRIORITY_FLOOR = 1e-6  # keeps every transition reachable (Schaul et al. 2016, section 3.3)
+
+
+class Transitions(NamedTuple):
+    """Transitions over up to n steps, each field [transitions] or [transitions, actions].
+
+    Attributes:
+        s_tm1: architecture where the window begins.
+        offer_tm1: what was offered there; empty (0 columns) where offers are a function of the state.
+        a_tm1: action taken there.
+        r_t: rewards summed over the window, discounted to its beginning.
+        discount_t: the discount multiplied over the window's real number of steps; the factor of the
+            bootstrap value, also where the walk ended (partial-episode bootstrapping).
+        s_t: architecture where the window ends.
+        offer_t: what was offered there, or would have been.
+    """
+
+    s_tm1: Int64[Tensor, " n"]
+    offer_tm1: Int64[Tensor, "n columns"]
+    a_tm1: Int64[Tensor, " n"]
+    r_t: Float32[Tensor, " n"]
+    discount_t: Float32[Tensor, " n"]
+    s_t: Int64[Tensor, " n"]
+    offer_t: Int64[Tensor, "n columns"]
+
+
+class Windows:
+    """The last n steps of every walk, turned into transitions as soon as they are complete.
+
+    Each step yields the window that began n steps ago; the end of a walk yields all shorter windows too, so
+    that every step taken becomes exactly one transition and none reaches into another walk.
+
+    Args:
+        walks: number of walks.
+        n_step: longest window.
+        discount: discount a step.
+        columns: actions stored with an offer, 0 where offers need not be stored.
+    """
+
+    def __init__(self, walks: int, n_step: int, discount: float, columns: int) -> None:
+        self.n_step, self.discount, self.columns = n_step, discount, columns
+        self._s = torch.zeros(n_step, walks, dtype=torch.long)
+        self._offer = torch.zeros(n_step, walks, columns, dtype=torch.long)
+        self._a = torch.zeros(n_step, walks, dtype=torch.long)
+        self._r = torch.zeros(n_step, walks)
+        self._q = torch.zeros(n_step, walks)
+        self._held = torch.zeros(walks, dtype=torch.long)  # steps of the present walk held, at most n
+
+    def push(
+        self,
+        s: Int64[Tensor, " walks"],
+        offer: Int64[Tensor, "walks columns"],
+        a: Int64[Tensor, " walks"],
+        r: Float32[Tensor, " walks"],
+        q: Float32[Tensor, " walks"],
+        s_next: Int64[Tensor, " walks"],
+        offer_next: Int64[Tensor, "walks columns"],
+        v_next: Float32[Tensor, " walks"],
+        ended: Bool[Tensor, " walks"],
+    ) -> tuple[Transitions, Float32[Tensor, " n"]]:
+        """Add one step of every walk.
+
+        Args:
+            s: where each walk stood.
+            offer: what it was offered.
+            a: the action it took.
+            r: the reward of that step.
+            q: the actor's Q-value of that action.
+            s_next: where the step led.
+            offer_next: what is offered there.
+            v_next: the actor's largest Q-value there.
+            ended: the walk ended with this step, by its own choice or at the step limit.
+
+        Returns:
+            The complete transitions, and the actor's absolute TD error of each (paper, section 4: first
+            priorities are computed where the experience is collected).
+        """
+        for store, new in ((self._s, s), (self._offer, offer), (self._a, a), (self._r, r), (self._q, q)):
+            store[:-1] = store[1:].clone()
+            store[-1] = new
+        self._held = (self._held + 1).clamp(max=self.n_step)
+
+        parts, errors = [], []
+        rewards = torch.zeros_like(r)
+        for length in range(1, self.n_step + 1):
+            at = self.n_step - length  # where a window of this length begins
+            rewards = self._r[at] + self.discount * rewards
+            complete = self._held >= length
+            if length < self.n_step:
+                complete = complete & ended
+            w = complete.nonzero().squeeze(1)
+            discount = torch.full((len(w),), self.discount**length)
+            window = Transitions(
+                self._s[at, w],
+                self._offer[at, w],
+                self._a[at, w],
+                rewards[w],
+                discount,
+                s_next[w],
+                offer_next[w],
+            )
+            parts.append(window)
+            errors.append((window.r_t + discount * v_next[w] - self._q[at, w]).abs())
+        self._held[ended] = 0
+        return Transitions(*(torch.cat(field) for field in zip(*parts, strict=True))), torch.cat(errors)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is held."""
+        names = ("_s", "_offer", "_a", "_r", "_q", "_held")
+        return {name.strip("_"): getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """The inverse of ``state_dict``."""
+        for name, value in state.items():
+            getattr(self, f"_{name}").copy_(value)
+
+
+class Sample(NamedTuple):
+    """A batch from replay: the transitions, where they lie, and their importance weights, each [batch]."""
+
+    transitions: Transitions
+    slots: Int64[Tensor, " batch"]
+    weight: Float32[Tensor, " batch"]
+
+
+class Replay:
+    """Proportional prioritised replay (Schaul et al. 2016), a ring of the newest transitions.
+
+    P(i) = p_i^alpha / sum of p^alpha with p_i = |TD error| + 1e-6. One cumulative sum a batch finds the
+    samples: at these sizes it takes less than a hundredth of an update, so no tree is needed.
+
+    Args:
+        settings: capacity and exponents.
+        columns: actions stored with an offer, 0 where offers need not be stored.
+    """
+
+    def __init__(self, settings: ReplaySettings, columns: int) -> None:
+        self.settings = settings
+        n = settings.capacity
+        self._store = Transitions(
+            s_tm1=torch.zeros(n, dtype=torch.long),
+            offer_tm1=torch.zeros(n, columns, dtype=torch.long),
+            a_tm1=torch.zeros(n, dtype=torch.long),
+            r_t=torch.zeros(n),
+            discount_t=torch.zeros(n),
+            s_t=torch.zeros(n, dtype=torch.long),
+            offer_t=torch.zeros(n, columns, dtype=torch.long),
+        )
+        self._mass = torch.zeros(n, dtype=torch.float64)  # priority^alpha
+        self._next = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, transitions: Transitions, error: Float32[Tensor, " n"]) -> None:
+        """Store transitions with priorities from their TD errors; the oldest ones go."""
+        capacity = self.settings.capacity
+        n = len(error)
+        keep = slice(max(0, n - capacity), None)  # of more than fit at once only the last ones stay
+        index = (torch.arange(n)[keep] + self._next) % capacity
+        for store, new in zip(self._store, transitions, strict=True):
+            store[index] = new[keep]
+        self._mass[index] = self._to_mass(error[keep])
+        self._next = (self._next + n) % capacity
+        self._size = min(self._size + n, capacity)
+
+    def sample(self, batch: int, generator: torch.Generator) -> Sample:
+        """Draw a batch: one sample from each of ``batch`` strata of equal probability.
+
+        Weights are (N P(i))^-beta divided by their maximum in the batch (Schaul et al. 2016, section 3.4).
+        """
+        mass = self._mass[: self._size]
+        upto = mass.cumsum(0)
+        u = torch.rand(batch, generator=generator, dtype=torch.float64)
+        point = (torch.arange(batch) + u) / batch * upto[-1]
+        index = torch.searchsorted(upto, point, right=True).clamp(max=self._size - 1)
+        weight = (self._size * mass[index] / upto[-1]) ** -self.settings.beta
+        transitions = Transitions(*(field[index] for field in self._store))
+        return Sample(transitions, index, (weight / weight.max()).float())
+
+    def set_errors(self, slots: Int64[Tensor, " batch"], error: Float32[Tensor, " batch"]) -> None:
+        """New priorities after an update. Where a slot stands twice, either error is as new."""
+        self._mass[slots] = self._to_mass(error)
+
+    def probabilities(self) -> Float64[Tensor, " size"]:
+        """P(i) of everything held, oldest slot first."""
+        mass = self._mass[: self._size]
+        return mass / mass.sum()
+
+    def _to_mass(self, error: Float32[Tensor, " n"]) -> Float64[Tensor, " n"]:
+        return (error.double() + PRIORITY_FLOOR) ** self.settings.alpha
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What is held, without the empty part."""
+        fields = {name: field[: self._size] for name, field in self._store._asdict().items()}
+        return fields | {"mass": self._mass[: self._size], "next": torch.tensor(self._next)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """The inverse of ``state_dict``."""
+        self._size = len(state["mass"])
+        self._next = int(state["next"])
+        self._mass[: self._size] = state["mass"]
+        for name, field in self._store._asdict().items():
+            field[: self._size] = state[name]

@@ -1,0 +1,263 @@
+"""Settings: frozen, validated, with a sentence under every field; presets; TOML in and out.
+
+In: a preset's name or a TOML file. Out: ``Settings``, which every later module reads and none changes.
+Imports no torch, so that the command line answers at once.
+
+Defaults are the published values (the preset ``paper`` repeats them); what the paper leaves open is marked
+"assumption" and listed in docs/paper.md.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from archwalk.errors import SettingsError, unknown
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+_Checked = TypeVar("_Checked", bound=_Group)
+
+
+class WalkSettings(_Group):
+    """The decision process."""
+
+    max_neighbours: int = Field(50, ge=1)
+    """Most neighbours offered at a step; where more exist, as many are drawn anew at every step."""
+    step_limit: int = Field(50, ge=1)
+    """Steps after which a walk is cut off (assumption)."""
+
+
+class RewardSettings(_Group):
+    """Shaping of the reward."""
+
+    gamma: dict[str, float] = Field(default_factory=lambda: {"segmentsemantic": 0.478})
+    """Task name and exponent of the gamma transform R' = R^gamma (paper, section 3.2); needs R >= 0."""
+    standardise: bool = False
+    """Subtract the mean and divide by the standard deviation of the rewards of the first starts."""
+
+
+class ObservationSettings(_Group):
+    """How architectures are shown to the network."""
+
+    tokens: Literal["graph", "slots"] = "graph"
+    """graph: randomly padded adjacency matrix and operations (paper, section 4); slots: one-hot slots."""
+
+
+class NetworkSettings(_Group):
+    """The Q-network."""
+
+    width: int = Field(256, ge=4)
+    """Size of the latent space and of every hidden layer."""
+    feedforward: int = Field(2048, ge=1)
+    """Inner width of the transformer's feed-forward part (assumption: the framework's default)."""
+    layers: int = Field(2, ge=0)
+    """Transformer layers."""
+    heads: int = Field(4, ge=1)
+    """Attention heads a layer; must divide the width."""
+    embedding_layers: int = Field(3, ge=1)
+    """Linear layers from the token to the latent space."""
+    head_layers: int = Field(3, ge=1)
+    """Linear layers of the advantage head and of the value head."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> NetworkSettings:
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
+
+
+class ExplorationSettings(_Group):
+    """Who explores how much; one walk keeps one epsilon."""
+
+    actors: int = Field(8, ge=1)
+    """Rollout actors."""
+    walks_per_actor: int = Field(32, ge=1)
+    """Walks that an actor advances at once."""
+    schedule: Literal["apex", "linear"] = "apex"
+    """apex: actor i of N has epsilon base^(1 + exponent*i/(N-1)); linear: even steps over all walks."""
+    base: float = Field(0.4, gt=0, le=1)
+    """Base of the apex ladder (Horgan et al. 2018, section 4.1)."""
+    exponent: float = Field(7.0, ge=0)
+    """Exponent of the apex ladder."""
+    highest: float = Field(0.9, ge=0, le=1)
+    """Largest epsilon of the linear schedule."""
+    lowest: float = Field(0.02, ge=0, le=1)
+    """Smallest epsilon of the linear schedule."""
+
+    @property
+    def walks(self) -> int:
+        """Walks in all."""
+        return self.actors * self.walks_per_actor
+
+
+class ReplaySettings(_Group):
+    """Prioritised replay (Schaul et al. 2016)."""
+
+    capacity: int = Field(25_000, ge=1)
+    """Transitions held; the oldest goes first."""
+    alpha: float = Field(0.6, ge=0)
+    """Priority exponent: P(i) proportional to (|TD error| + 1e-6)^alpha, applied once."""
+    beta: float = Field(0.4, ge=0)
+    """Exponent of the importance weights (N P(i))^-beta, divided by their maximum."""
+    warmup: int = Field(1_000, ge=1)
+    """Transitions held before the first update (assumption)."""
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> ReplaySettings:
+        if self.warmup > self.capacity:
+            raise ValueError(f"warmup ({self.warmup}) must be at most capacity ({self.capacity})")
+        return self
+
+
+class LearnerSettings(_Group):
+    """Updates of the Q-network."""
+
+    discount: float = Field(0.99, ge=0, lt=1)
+    """Discount a step (assumption)."""
+    n_step: int = Field(3, ge=1)
+    """Steps of reward before the target bootstraps."""
+    double: bool = True
+    """Double Q-learning: the online network chooses the action that the target network values."""
+    batch_size: int = Field(256, ge=1)
+    """Transitions an update."""
+    learning_rate: float = Field(5e-5, gt=0)
+    """Adam's step size at the start."""
+    halving_steps: int = Field(0, ge=0)
+    """Trained steps after which the step size has halved: lr/(1 + trained/halving_steps); 0: constant."""
+    max_grad_norm: float = Field(40.0, gt=0)
+    """Gradients are clipped to this L2 norm."""
+    target_period: int = Field(8_192, ge=1)
+    """Trained steps between two copies of the online to the target network."""
+
+
+class TrainingSettings(_Group):
+    """Length and rhythm of a run; a trained step is one transition in a batch."""
+
+    trained_steps: int = Field(10_000_000, ge=1)
+    """Length of a run from scratch or of retraining, in trained steps."""
+    fine_tune_steps: int = Field(1_000_000, ge=1)
+    """Length of fine-tuning, in trained steps: the retraining run cut off."""
+    sampled_per_trained: float = Field(2.5, gt=0)
+    """Steps walked a trained step (the paper's runs: 2 to 3)."""
+    actor_period: int = Field(8_192, ge=1)
+    """Trained steps between two copies of the online network to the actors (assumption)."""
+    reuse: bool = True
+    """Compute the Q-values of a frozen parameter version once a state, not once a step, where all fit."""
+    evaluate_every: int = Field(100_000, ge=1)
+    """Trained steps between two greedy evaluations on the training task."""
+    evaluation_starts: int = Field(20_000, ge=1)
+    """Most starts of a greedy evaluation: every architecture if there are no more, else a random sample."""
+    log_every: int = Field(10_240, ge=1)
+    """Trained steps between two rows of metrics."""
+    checkpoint_every: int = Field(250_000, ge=1)
+    """Trained steps between two checkpoints."""
+    threads: int = Field(0, ge=0)
+    """Threads of the tensor library; 0 leaves its default. Results are bit-identical at equal threads."""
+
+
+class Settings(_Group):
+    """Everything that decides what a run computes, except benchmark, task and seed."""
+
+    walk: WalkSettings = WalkSettings()
+    reward: RewardSettings = RewardSettings()
+    observation: ObservationSettings = ObservationSettings()
+    network: NetworkSettings = NetworkSettings()
+    exploration: ExplorationSettings = ExplorationSettings()
+    replay: ReplaySettings = ReplaySettings()
+    learner: LearnerSettings = LearnerSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    def to_toml(self) -> str:
+        """As TOML, every field written out."""
+        return tomli_w.dumps(self.model_dump())
+
+    def replace(self, **groups: dict[str, Any]) -> Settings:
+        """A copy with some fields changed: ``settings.replace(training={"trained_steps": 1000})``.
+
+        Raises:
+            SettingsError: an unknown group or field, or a value out of range.
+        """
+        values = self.model_dump()
+        for group, changes in groups.items():
+            values[group] = values.get(group, {}) | changes
+        return parse_settings(values, "the changed settings")
+
+
+class SkeletonSettings(_Group):
+    """What stands around the cells of a network. Where a value is published, none means that of the space."""
+
+    inputs: int = Field(3, ge=1)
+    """Channels of the images."""
+    classes: int | None = Field(10, ge=1)
+    """Scores that the network gives; none leaves the classifier out."""
+    channels: int | None = Field(None, ge=2, multiple_of=2)
+    """Channels behind the stem, an even number (TransNAS-Bench-101: 64, NAS-Bench-201: 16)."""
+    modules: str | None = Field(None, pattern="^[1-4]+$")
+    """One digit a module of cells: 1 plain, 2 doubles the channels, 3 halves the resolution, 4 does both
+    (TransNAS-Bench-101: 41414, NAS-Bench-201: 144)."""
+    cells: int | None = Field(None, ge=1)
+    """Cells or residual blocks a module (TransNAS-Bench-101: 2, NAS-Bench-201: 5)."""
+    stem_stride: Literal[1, 4] | None = None
+    """What the stem divides the resolution by (TransNAS-Bench-101: 4, NAS-Bench-201: 1)."""
+    live_only: bool = False
+    """Leave out edges on no path from a cell's input to its output; the published networks have them."""
+
+
+def parse_settings(values: dict[str, Any], origin: str) -> Settings:
+    """Check plain values. Raises ``SettingsError`` that names the field and ``origin``, whose fault it is."""
+    return _parse(Settings, values, origin, "archwalk train --help")
+
+
+def parse_skeleton(values: dict[str, Any]) -> SkeletonSettings:
+    """Check plain values. Raises ``SettingsError`` that names the option."""
+    return _parse(SkeletonSettings, values, "the skeleton", "archwalk export --help")
+
+
+def _parse(model: type[_Checked], values: dict[str, Any], origin: str, manual: str) -> _Checked:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsError(
+            f"valid settings in {origin}",
+            f"{where} = {first.get('input')!r}: {first['msg']}",
+            f"correct it; '{manual}' lists every setting with its meaning",
+        ) from error
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets in the package."""
+    folder = resources.files("archwalk.presets")
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def load_preset(name_or_path: str | Path) -> Settings:
+    """Settings from a preset's name or from a TOML file; fields left out keep the published values.
+
+    Raises:
+        SettingsError: no such preset or file, not TOML, or invalid settings.
+    """
+    text = str(name_or_path)
+    try:
+        if text in preset_names():
+            content = resources.files("archwalk.presets").joinpath(f"{text}.toml").read_text()
+        elif text.endswith(".toml"):
+            content = Path(text).read_text()
+        else:
+            raise SettingsError(*unknown("preset, or a .toml file", text, preset_names()))
+        values = tomllib.loads(content)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(
+            "a readable TOML file", f"{text}: {error}", "check the path and the file"
+        ) from error
+    return parse_settings(values, text)

@@ -1,0 +1,1 @@
+"""Presets as TOML: ``paper`` (the published settings), ``laptop`` (ours), ``quick`` (demos and tests)."""

@@ -1,0 +1,105 @@
+"""The verbs in Python: the three regimes, what they cost, and what they refuse."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import archwalk
+from archwalk.errors import ArchwalkError, RunError, SettingsError
+from archwalk.training.rundir import WEIGHTS, RunDir
+from tests.conftest import small_settings, tiny_benchmark
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    settings = small_settings(training={"trained_steps": 4_096})
+    return archwalk.train("synthetic", "alpha", tmp_path_factory.mktemp("s") / "alpha", preset=settings)
+
+
+def test_the_three_regimes(source: RunDir, tmp_path: Path) -> None:
+    results = {}
+    for regime in ("zero-shot", "fine-tune", "retrain"):
+        run = archwalk.transfer(source.path, "beta", regime, tmp_path / regime)
+        results[regime] = archwalk.evaluate(run.path)
+        r = results[regime]
+        assert (r["source_task"], r["task"], r["regime"], r["seed"]) == ("alpha", "beta", regime, 0)
+        assert r["source_trained_steps"] == 4_096
+        assert r["starts"] == 4_096
+    assert results["zero-shot"]["trained_steps"] == results["zero-shot"]["evaluations"] == 0
+    assert results["fine-tune"]["trained_steps"] == 512
+    assert results["retrain"]["trained_steps"] == 4_096
+    assert 0 < results["fine-tune"]["evaluations"] < results["retrain"]["evaluations"] <= 4_096
+    zero, as_it_is = results["zero-shot"], archwalk.evaluate(source.path, task="beta")
+    for name in ("regime", "source_task", "mean", "validation_score", "rank_mean", "evaluations"):
+        assert zero[name] == as_it_is[name]
+    assert (tmp_path / "zero-shot" / WEIGHTS).read_bytes() == (source.path / WEIGHTS).read_bytes()
+
+
+def test_fine_tuning_is_the_retraining_cut_off(source: RunDir, tmp_path: Path) -> None:
+    cut = archwalk.transfer(source.path, "delta", "fine-tune", tmp_path / "f")
+    whole = archwalk.transfer(source.path, "delta", "retrain", tmp_path / "r")
+    same = [r for r in whole.rows() if r["trained_steps"] <= 512]
+    assert cut.rows() == same
+
+
+def test_transferring_again_adds_up_and_goes_by_the_latest_task(source: RunDir, tmp_path: Path) -> None:
+    second = archwalk.transfer(source.path, "beta", "fine-tune", tmp_path / "b")
+    third = archwalk.transfer(second.path, "delta", "zero-shot", tmp_path / "d")
+    plan = third.plan()
+    assert plan.source_task == "beta"
+    assert plan.source_trained_steps == 4_096 + 512
+
+
+def test_init_is_retraining(source: RunDir, tmp_path: Path) -> None:
+    settings = small_settings(training={"trained_steps": 512})
+    run = archwalk.train("synthetic", "beta", tmp_path / "r", preset=settings, init=source.path)
+    assert run.plan().regime == "retrain"
+    assert run.plan().source_weights == source.weights_digest()
+
+
+def test_a_walk_of_the_agent(source: RunDir) -> None:
+    agent = archwalk.load_agent(source.path)
+    values = dict(zip(agent.benchmark.architectures, agent.benchmark.values("alpha"), strict=True))
+    gains = []
+    for start in agent.benchmark.architectures[::500]:
+        walk = agent.improve(start)
+        assert walk[0].architecture == start
+        for one, two in pairwise(walk):
+            a, b = (agent.benchmark.index(s.architecture) for s in (one, two))
+            assert b in agent.benchmark.neighbours[a]
+        assert all(step.valid == values[step.architecture] for step in walk)
+        gains.append(walk[-1].valid - walk[0].valid)
+    assert sum(gains) / len(gains) > 1  # percent points: it learned to improve
+    with pytest.raises(ArchwalkError, match="synthetic"):
+        agent.improve("64-41414-0_00_000")
+
+
+def test_sources_that_do_not_fit(source: RunDir, tmp_path: Path) -> None:
+    table = tiny_benchmark().save(tmp_path / "t.parquet")
+    with pytest.raises(RunError, match="made for 'synthetic-cells'"):
+        archwalk.transfer(source.path, "main", "retrain", tmp_path / "r", benchmark=table)
+    wider = small_settings(network={"width": 32, "feedforward": 32, "heads": 2})
+    with pytest.raises(RunError, match="same network settings"):
+        archwalk.train("synthetic", "beta", tmp_path / "r", preset=wider, init=source.path)
+    with pytest.raises(RunError, match="no such file"):
+        archwalk.transfer(tmp_path / "nowhere", "beta", "retrain", tmp_path / "r")
+    with pytest.raises(RunError, match="another folder"):
+        archwalk.transfer(source.path, "beta", "retrain", source.path)
+    with pytest.raises(SettingsError, match="regime among"):
+        archwalk.transfer(source.path, "beta", "few-shot", tmp_path / "r")
+    with pytest.raises(SettingsError, match="seed"):
+        archwalk.train("synthetic", "beta", tmp_path / "r", preset="quick", seed=-1)
+    with pytest.raises(SettingsError, match="did you mean 'paper'"):
+        archwalk.train("synthetic", "beta", tmp_path / "r", preset="papr")
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_public_verbs_and_nothing_else() -> None:
+    assert set(archwalk.__all__) <= set(dir(archwalk))
+    for name in archwalk.__all__:
+        assert callable(getattr(archwalk, name))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        archwalk.nothing  # noqa: B018

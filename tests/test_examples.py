@@ -1,0 +1,41 @@
+"""Every example runs as a user would run it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, *arguments: object) -> str:
+    command = [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_demo(tmp_path: Path) -> None:
+    output = run("demo.py", "--run-dir", tmp_path, "--steps", 4_096)
+    for regime in ("scratch", "zero-shot", "fine-tune", "retrain"):
+        assert regime in output
+    assert "4,096 starts" in output
+
+
+def test_own_table(tmp_path: Path) -> None:
+    output = run("own_table.py", tmp_path)
+    assert "75.0 %  4,64,attention,layer,gelu,mean" in output.splitlines()[-1]
+
+
+def test_digits_search(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    out = tmp_path / "found.py"
+    output = run("digits_search.py", "--budget", 3, "--epochs", 1, "--out", out)
+    assert "best of 3 evaluations: 64-41414-" in output
+    assert "class Network(nn.Sequential)" in out.read_text()
+
+
+def test_every_example_is_tested() -> None:
+    text = Path(__file__).read_text()
+    assert all(f'"{file.name}"' in text for file in EXAMPLES.glob("*.py"))
