@@ -108,7 +108,7 @@ def train_cells(
             optimiser.zero_grad()
             predicted = networks(data["train"].inputs[chosen], training=True)
             # A sum, so that each cell's gradient is that of its own loss.
-            losses(task, predicted, data["train"].targets[chosen]).sum().backward()  # type: ignore[no-untyped-call]
+            losses(task, predicted, data["train"].targets[chosen]).sum().backward()
             optimiser.step()
         for at, split in enumerate(SPLITS):
             count = settings.measured if split == "train" else len(data[split])

@@ -3,8 +3,9 @@
 In: the table, a number of rows. Out: ``Report``, each row's stored and new numbers and whether they agree.
 
 A row trained alone is not bit for bit the row trained in its chunk: sums are taken in another order, and
-some hundred steps of training magnify the difference. ``TOLERANCE`` says how far a metric may move for this
-reason; it lies well below what another seed does.
+some hundred steps of training may magnify the difference. ``TOLERANCE`` says how far a metric may move for
+this reason. Pictures and layouts hardly move; where a few answers tip over, top-1 moves by up to the noise of
+a seed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from archwalk.benchmark.digits.training import Settings, train_cells
 from archwalk.benchmark.table import Benchmark
 from archwalk.errors import SettingsError
 
-TOLERANCE = {"top1": 2.0, "mIoU": 1.0, "ssim": 0.01, "neg_loss": 0.02}  # largest absolute difference
+TOLERANCE = {"top1": 3.0, "mIoU": 0.5, "ssim": 0.005, "neg_loss": 0.01}  # largest absolute difference
 
 
 @dataclass(frozen=True)
