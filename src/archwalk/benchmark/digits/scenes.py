@@ -3,9 +3,9 @@
 In: scikit-learn's bundled digits (1,797 images of 8×8). Out: ``Scenes``, arrays over the scenes of a split.
 Next: ``tasks`` makes an input, a target and a score for each of the seven tasks out of them.
 
-A scene is the corner of a room: left wall, right wall and floor meet at a point. The three surfaces carry
-the relief and the paint of one of eight patterns, lie under one lamp, and have strokes of clutter and a digit
-in front of them. The height field behind the picture is what the surface normals are taken from.
+A scene is the corner of a room: left wall, right wall and floor meet at a point. Either
+the walls or the floor carry a pattern, in relief and in paint; all lie under one lamp, behind strokes of clutter
+and a digit. The height field behind the picture is what the surface normals are taken from.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Scenes:
     Attributes:
         image: brightness in [0, 1], [n, 16, 16].
         digit: which digit, 0-9, [n].
-        kind: which pattern, an index into ``KINDS``, [n].
+        kind: which pattern on which surface, an index into ``KINDS``, [n].
         layout: where the room's edges are, in image sides: column and row of the corner, row at which the
             floor's edge meets the left and the right border, [n, 4].
         height: towards the viewer, in image sides, [n, 16, 16].
