@@ -59,8 +59,8 @@ class CellNetworks:
         device: where to compute.
 
     Attributes:
-        parameters: name → tensor. The cells (for an edge: those with that operation there) are the leading axis;
-            normalisations have cells × channels in one.
+        parameters: name → tensor. The cells (for an edge: those with that operation there) are the
+            leading axis; normalisations have cells × channels in one.
     """
 
     def __init__(self, codes: Sequence[Sequence[int]], task: Task, seed: int, device: torch.device) -> None:
