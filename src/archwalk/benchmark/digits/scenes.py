@@ -4,8 +4,8 @@ In: scikit-learn's bundled digits (1,797 images of 8×8). Out: ``Scenes``, array
 Next: ``tasks`` makes an input, a target and a score for each of the seven tasks out of them.
 
 A scene is the corner of a room: left wall, right wall and floor meet at a point. Either the
-walls or the floor carry a pattern, in relief and in paint; all lie under one lamp, behind strokes of clutter and
-a digit. The height field behind the picture is what the surface normals are taken from.
+walls or the floor carry a pattern, in relief and in paint; all lie under one lamp, behind strokes of clutter
+and a digit. The height field behind the picture is what the surface normals are taken from.
 """
 
 from __future__ import annotations
