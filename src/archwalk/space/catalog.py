@@ -17,6 +17,8 @@ _NAMED: dict[str, Callable[[], SearchSpace]] = {
     "transnas-micro": lambda: CellSpace("transnas-micro", MICRO_OPERATIONS, "transnas", "64-41414"),
     "transnas-macro": MacroSpace,
     "nasbench201": lambda: CellSpace("nasbench201", NB201_OPERATIONS, "nasbench201"),
+    # The embedded benchmark's skeleton: 16 channels at 4×4 (`benchmark.digits.network`).
+    "digits-micro": lambda: CellSpace("digits-micro", MICRO_OPERATIONS, "transnas", "digits16"),
     # The same cells in a skeleton of this project's own; no measurement of it is anybody else's.
     "synthetic-cells": lambda: CellSpace("synthetic-cells", MICRO_OPERATIONS, "transnas", "synthetic"),
 }
