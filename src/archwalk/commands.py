@@ -47,6 +47,11 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
     app.command(name="export")(export)
+    digits = tyro.extras.SubcommandApp()
+    digits.command(name="build")(digits_build)
+    digits.command(name="verify")(digits_verify)
+    digits.command(name="card")(digits_card)
+    app.command(digits, name="digits", help="The embedded benchmark: measure it, check it, draw its card.")
     app.command(name="study")(partial(study, settings=preset))
     app.command(name="report")(report)
     try:
@@ -245,6 +250,62 @@ def report(run_dir: tyro.conf.Positional[Path], benchmark: str | None = None) ->
     missing = len(StudyDir(run_dir).missing())
     print(f"unfinished: {missing} agents are missing" if missing else "every agent is done")
     print(f"written: {file}")
+
+
+def digits_build(
+    out: Path = Path("digits.parquet"),
+    work_dir: Path = Path("runs/digits"),
+    tasks: str | None = None,
+    jobs: int = 1,
+    device: str | None = None,
+    seeds: int = 1,
+    limit: int | None = None,
+) -> None:
+    """Train and score all cells on all tasks; resumes where it was stopped.
+
+    Args:
+        out: The table's file.
+        work_dir: Results as they come; several processes may share it.
+        tasks: Some tasks only, as a,b.
+        jobs: Processes.
+        device: cpu or cuda; cuda where there is one.
+        seeds: Seeds for the first 104 groups of cells that compute one function.
+        limit: Measure this many groups only.
+    """
+    from archwalk.benchmark.digits.build import build
+
+    chosen = tasks.split(",") if tasks else None
+    benchmark = build(
+        out, work_dir=work_dir, tasks=chosen, jobs=jobs, device=device, seeds=seeds, limit=limit
+    )
+    print_benchmark(benchmark)
+    print(f"written: {out}")
+
+
+def digits_verify(sample: int = 5, seed: int = 0) -> None:
+    """Train random rows of the shipped table again and compare; exit status 1 if they disagree.
+
+    Args:
+        sample: How many rows.
+        seed: Which rows.
+    """
+    from archwalk.benchmark.digits.verify import verify
+
+    report = verify(sample, seed=seed)
+    print(report)
+    if not report.agrees:
+        raise SystemExit(1)
+
+
+def digits_card(out: Path = Path("docs/images")) -> None:
+    """Draw the data card's figures and print its numbers.
+
+    Args:
+        out: Folder for the figures.
+    """
+    from archwalk.benchmark.digits.card import make_card
+
+    print(make_card(out))
 
 
 def data_list() -> None:
