@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, rankdata  # type: ignore[import-untyped]
+from scipy.stats import kendalltau, rankdata
 
 from archwalk.benchmark.table import Benchmark
 
