@@ -42,6 +42,10 @@ class RunError(ArchwalkError):
     """A run folder that cannot be used for what was asked."""
 
 
+class SearchError(ArchwalkError):
+    """A search, its evaluator or its cache of evaluations that cannot be used as asked."""
+
+
 def unknown(kind: str, got: str, known: Iterable[str]) -> tuple[str, str, str]:
     """The three parts of an error about a name: ``raise SomeError(*unknown("task", t, tasks))``."""
     names = [str(k) for k in known]
