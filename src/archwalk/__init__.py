@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from archwalk.api import evaluate, load_agent, train, transfer
     from archwalk.benchmark.catalog import load_benchmark
+    from archwalk.search.verbs import compare, search
     from archwalk.walk.gym import make_env, make_vec_env
 
 _HOME = {
@@ -24,9 +25,21 @@ _HOME = {
     "evaluate": "archwalk.api",
     "transfer": "archwalk.api",
     "load_agent": "archwalk.api",
+    "search": "archwalk.search.verbs",
+    "compare": "archwalk.search.verbs",
 }
 
-__all__ = ["evaluate", "load_agent", "load_benchmark", "make_env", "make_vec_env", "train", "transfer"]
+__all__ = [
+    "compare",
+    "evaluate",
+    "load_agent",
+    "load_benchmark",
+    "make_env",
+    "make_vec_env",
+    "search",
+    "train",
+    "transfer",
+]
 
 
 def __getattr__(name: str) -> Any:

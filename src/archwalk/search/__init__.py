@@ -1,11 +1,6 @@
 """Searching under a budget of evaluations.
 
-In: a space or benchmark, an evaluator, what is known from source tasks. Out: the looks, in order, and the best
-architecture among them. Next: ``archwalk.api`` has the verbs ``search`` and ``compare``.
+In: a space or benchmark, an evaluator, what is known from source tasks. Out: the looks, in order, and the
+best architecture among them. ``verbs`` has ``search`` and ``compare`` as users call them. Imports nothing, so that
+``worker``, which every evaluation of a Python function starts, costs no more than the function itself.
 """
-
-from archwalk.search.budget import Evaluations, Look
-from archwalk.search.methods import METHODS
-from archwalk.search.problem import Problem, make_problem
-
-__all__ = ["METHODS", "Evaluations", "Look", "Problem", "make_problem"]

@@ -1,7 +1,7 @@
 """Methods that start from nothing and model nothing: random, local, evolution, reinforce.
 
-In: a ``Problem``, a ``History``, a seed. Out: the index to look at next, never one that is taken. Every method
-is a function of these three alone: it replays its own past from the history, so that a search that was killed
+In: a ``Problem``, a ``History``, a seed. Out: the index to look at next, never one that is taken. Every
+method is a function of these three alone: it replays its own past from the history, so that a search that was killed
 goes on as if nothing had happened. Next: ``methods`` has them by name.
 """
 
@@ -93,4 +93,3 @@ def _policy_scores(one_hot: Floats, slots: int, history: History) -> Floats:
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         logits += LEARNING_RATE * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
     return np.asarray(one_hot @ logits)
-

@@ -1,7 +1,7 @@
 """``Evaluations``: every look at a metric goes through here, is counted, and is kept.
 
-In: an evaluator, architecture → metrics. Out: ``Look`` rows in the order in which they were claimed. One SQLite
-file (or memory, for tables) holds them: a row is claimed before its evaluation starts, so that processes
+In: an evaluator, architecture → metrics. Out: ``Look`` rows in the order in which they were claimed. One
+SQLite file (or memory, for tables) holds them: a row is claimed before its evaluation starts, so that processes
 sharing the file never look at the same key twice; the claim of a process that died is taken over, a finished
 look is never repeated. Next: ``methods`` read the looks and propose the next architecture.
 """
@@ -98,7 +98,7 @@ class Evaluations:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.executescript(_SCHEMA)
             self._check_identity({"format": FORMAT} | {k: json.dumps(v) for k, v in (identity or {}).items()})
-        # The kernel lets go of a lock when its process dies, however it dies: that tells a claim from a corpse.
+        # The kernel lets go of a lock when its process dies, however it dies: so the dead are known.
         self._lock = open(self._lock_file(self._owner), "w") if path else None  # noqa: SIM115
         if self._lock:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -153,7 +153,8 @@ class Evaluations:
     def _claim(self, architecture: str, key: str, budget: int) -> Look | None:
         with self._transaction():
             row = self._db.execute(
-                "SELECT architecture, status, metrics, message, seconds, owner FROM looks WHERE key = ?", (key,)
+                "SELECT architecture, status, metrics, message, seconds, owner FROM looks WHERE key = ?",
+                (key,),
             ).fetchone()
             if row and row[1] is not None:
                 return Look(row[0], row[1], json.loads(row[2]), row[3], row[4])

@@ -7,6 +7,7 @@ killed as a whole when the time limit is over.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -117,10 +118,8 @@ def _output_of(command: Sequence[str], time_limit: float | None) -> str:
 
 
 def _kill_group(leader: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def make_evaluator(
@@ -143,7 +142,9 @@ def make_evaluator(
         raise SearchError("either --evaluator module:function or --command '...'", got, "give one of them")
     if (time_limit is not None and time_limit <= 0) or retries < 0:
         raise SearchError(
-            "a time limit above 0 seconds and at least 0 retries", f"{time_limit} and {retries}", "correct them"
+            "a time limit above 0 seconds and at least 0 retries",
+            f"{time_limit} and {retries}",
+            "correct them",
         )
     if command is not None:
         words = tuple(shlex.split(command))

@@ -1,16 +1,17 @@
 """The search methods by name, and the three that model what they have seen: forest, gp, agent.
 
-In: a ``Problem``, a ``History``, a seed. Out: the index to look at next. Next: ``run`` asks any of them, in one
-loop, under the budget.
+In: a ``Problem``, a ``History``, a seed. Out: the index to look at next. Next: ``run`` asks any of them, in
+one loop, under the budget.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 
-from archwalk.errors import SearchError
+from archwalk.errors import SearchError, unknown
 from archwalk.search.baselines import evolution, local, random, reinforce
 from archwalk.search.problem import Floats, History, Problem
 from archwalk.search.surrogate import STRUCTURE, WITH_SOURCES, expected_improvement, improvement
@@ -26,11 +27,9 @@ def forest(problem: Problem, history: History, seed: int) -> int:
     trees (SMAC, Hutter et al. 2011). The first ``FIRST`` looks are random."""
     if len(history) < FIRST:
         return random(problem, history, seed)
-    try:
-        from sklearn.ensemble import RandomForestRegressor
-    except ImportError as error:
-        raise SearchError("scikit-learn for the method forest", str(error), "pip install 'archwalk[search]'") from error
-    model = RandomForestRegressor(TREES, min_samples_leaf=1, max_features=0.5, random_state=len(history))
+    from sklearn.ensemble import RandomForestRegressor
+
+    model = RandomForestRegressor(TREES, max_features=0.5, random_state=seed)
     features = problem.one_hot[1]
     model.fit(features[history.indices], history.rewards)
     trees = np.stack([tree.predict(features) for tree in model.estimators_])
@@ -78,3 +77,11 @@ METHODS: dict[str, Method] = {
     "gp": gp,
     "agent": agent,
 }
+
+
+def check_method(name: str) -> None:
+    """Raises ``SearchError`` for an unknown method, or one whose library is not installed."""
+    if name not in METHODS:
+        raise SearchError(*unknown("method", name, METHODS))
+    if name == "forest" and find_spec("sklearn") is None:
+        raise SearchError("scikit-learn, for the method forest", "none", "pip install 'archwalk[search]'")

@@ -1,6 +1,6 @@
 """``Problem``: what a search method may know before any look; ``History``: what the looks so far said.
 
-In: a benchmark's or a space's architectures, measured source tasks, trained agents. Out: arrays by architecture
+In: a space's architectures, measured source tasks, trained agents. Out: arrays by architecture
 index, the same for every method. Next: ``methods``.
 """
 
@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from archwalk.benchmark.table import Benchmark
+from archwalk.space.space import SearchSpace, restrict_neighbours
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -89,35 +89,37 @@ class History:
 
 
 def make_problem(
-    benchmark: Benchmark,
+    space: SearchSpace,
+    rows: Ints | None = None,
     *,
     measured_apart: bool,
     sources: Sequence[Floats] = (),
     proposal: int | None = None,
 ) -> Problem:
-    """The problem of searching the architectures of a benchmark.
+    """The problem of searching a space, or some of its architectures.
 
     Args:
-        benchmark: gives architectures and neighbours; none of its metrics is read.
+        space: the space.
+        rows: indices of the architectures to choose from, ascending; all of them by default.
         measured_apart: whether architectures that compute the same function have looks of their own.
         sources: one column an architecture each, [N]; standardised here.
         proposal: see ``Problem``.
     """
-    space, rows = benchmark.space, benchmark.rows
+    rows = np.arange(len(space)) if rows is None else rows
     codes = space.codes[rows].astype(np.int64)
-    live = np.array([space.live_code([v for v in c if v >= 0]) for c in codes.tolist()], dtype=object)
-    padded = np.full_like(codes, -1)
-    for out, code in zip(padded, live, strict=True):
-        out[: len(code)] = code
+    live = np.full_like(codes, -1)
+    for out, code in zip(live, codes.tolist(), strict=True):
+        present = space.live_code([v for v in code if v >= 0])
+        out[: len(present)] = present
     groups = space.canonical_groups()
     _, first = np.unique(groups, return_index=True)
     canonical = space.codes[first[groups[rows]]].astype(np.int64)
     columns = [(c - c.mean()) / max(float(c.std()), 1e-12) for c in sources]
     return Problem(
-        architectures=benchmark.architectures,
+        architectures=tuple(space.architectures[i] for i in rows.tolist()),
         codes=codes,
-        views=(canonical, padded, codes),
-        neighbours=benchmark.neighbours.astype(np.int64),
+        views=(canonical, live, codes),
+        neighbours=restrict_neighbours(space.neighbours(), rows).astype(np.int64),
         keys=np.arange(len(rows)) if measured_apart else groups[rows],
         sources=np.stack(columns, 1) if columns else np.empty((len(rows), 0)),
         proposal=proposal,

@@ -1,6 +1,6 @@
 """The one loop under every method: propose, look, learn, until the budget is spent.
 
-In: a ``Problem``, ``Evaluations``, a method's name, a seed, a budget. Out: the looks. Next: ``archwalk.api``
+In: a ``Problem``, ``Evaluations``, a method's name, a seed, a budget. Out: the looks. Next: ``verbs``
 says which architecture was best; ``compare`` runs the loop over methods and seeds.
 """
 

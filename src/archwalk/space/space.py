@@ -75,7 +75,7 @@ class SearchSpace(ABC):
         """The operation-on-node graph, without nodes that no signal passes."""
 
     def live_code(self, code: Sequence[int]) -> Code:
-        """The code with every slot that no signal passes set to its first choice; the code itself by default."""
+        """The code with every slot that no signal passes at its first choice; the code itself by default."""
         return tuple(code)
 
     def describe(self) -> dict[str, Any]:
