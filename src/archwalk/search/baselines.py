@@ -1,8 +1,8 @@
 """Methods that start from nothing and model nothing: random, local, evolution, reinforce.
 
 In: a ``Problem``, a ``History``, a seed. Out: the index to look at next, never one that is taken. Every
-method is a function of these three alone: it replays its own past from the history, so that a search that was killed
-goes on as if nothing had happened. Next: ``methods`` has them by name.
+method is a function of these three alone: it replays its own past from the history, so that a search that
+was killed goes on as if nothing had happened. Next: ``methods`` has them by name.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """``Evaluations``: every look at a metric goes through here, is counted, and is kept.
 
 In: an evaluator, architecture → metrics. Out: ``Look`` rows in the order in which they were claimed. One
-SQLite file (or memory, for tables) holds them: a row is claimed before its evaluation starts, so that processes
-sharing the file never look at the same key twice; the claim of a process that died is taken over, a finished
-look is never repeated. Next: ``methods`` read the looks and propose the next architecture.
+SQLite file (or memory, for tables) holds them: a row is claimed before its evaluation starts, so that
+processes sharing the file never look at the same key twice; the claim of a process that died is taken over,
+a finished look is never repeated. Next: ``methods`` read the looks and propose the next architecture.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ In: a ``Problem`` and a ``History``. Out: the expected improvement of every arch
 A kernel is a correlation of Hamming distances, k = exp(-distance / length), a mixture of two views of an
 architecture: its canonical form, and the architecture without edges that no signal passes. Where there are
 sources it may be multiplied by a correlation of what the sources say. Kernels and noise levels are
-hypotheses; each one's posterior is weighted by its marginal likelihood, so that a source that does not predict the target
-loses its say after a few looks.
+hypotheses; each one's posterior is weighted by its marginal likelihood, so that a source that does not
+predict the target loses its say after a few looks.
 """
 
 from __future__ import annotations

@@ -127,24 +127,18 @@ def _problem(runs: Sequence[RunDir], space: str | None) -> tuple[Problem, Metric
             )
         own = run.benchmark()
         metric = own.metrics[own.reward_column(plan.task).metric]
-        measured = np.isin(rows, own.rows)
-        if not measured.all():
+        if not np.array_equal(own.rows, rows):
             raise SearchError(
-                "an agent that knows every architecture to choose from",
-                f"{run.path}, which knows {measured.sum():,} of {len(rows):,}",
-                "leave --space out",
+                "agents that know exactly the architectures to choose from",
+                f"{run.path}, which knows {len(own.rows):,}, for {len(rows):,}",
+                "leave --space out, and name agents of one benchmark",
             )
-        here = np.searchsorted(own.rows, rows)
         walker = make_agent(own, plan.settings, plan.seed)
         walker.network.load_state_dict(run.weights())
         agents.append(walker)
-        columns.append(own.reward(plan.task)[here])
+        columns.append(own.reward(plan.task))
     if not agents:
         return make_problem(where, rows, measured_apart=False), metric
-    if any(len(a.process) != len(rows) for a in agents):
-        raise SearchError(
-            "agents of one benchmark", "agents of different ones", "name agents of one benchmark"
-        )
     known = make_sources(agents, columns)
     problem = make_problem(where, rows, measured_apart=False, sources=known.columns, proposal=known.proposal)
     return problem, metric
