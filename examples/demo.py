@@ -19,11 +19,12 @@ from archwalk.config import load_preset
 from archwalk.console import Reporter
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--benchmark", default="synthetic")
-parser.add_argument("--source", default="alpha")
-parser.add_argument("--target", default="gamma")
+parser.add_argument("--benchmark", default="digits")
+parser.add_argument("--source", default="class_object")
+parser.add_argument("--target", default="room_layout")
 parser.add_argument("--run-dir", type=Path, default=Path("runs/demo"))
 parser.add_argument("--steps", type=int, default=None, help="trained steps instead of the preset's")
+parser.add_argument("--picture", type=Path, default=None, help="keep the table as an SVG file")
 args = parser.parse_args()
 
 settings = load_preset("quick")
@@ -31,7 +32,7 @@ if args.steps:
     training = {"trained_steps": args.steps, "fine_tune_steps": max(args.steps // 10, 1)}
     settings = settings.replace(training=training)
 benchmark = archwalk.load_benchmark(args.benchmark)
-console = Console()
+console = Console(record=args.picture is not None)
 console.print(f"[bold]{benchmark.name}[/]: {len(benchmark):,} architectures. {benchmark.source}")
 
 began = time.monotonic()
@@ -89,3 +90,5 @@ console.print(
     "Validation score: 0 is a random architecture, 1 the best of the space. One seed: see the docs."
 )
 console.print(f"{time.monotonic() - began:.0f} s in all; the runs are in {args.run_dir}")
+if args.picture:
+    args.picture.write_text(console.export_svg(title="make demo"))

@@ -28,6 +28,25 @@ def real_data() -> Path:
     return Path(folder)
 
 
+def two_tasks(share: float = 0.7) -> Benchmark:
+    """54 tuples of four slots, two tasks that agree to some extent, smooth enough to learn in no time."""
+    space = make_space(
+        "slots", {"a": ["x", "y", "z"], "b": ["p", "q"], "c": ["1", "2", "3"], "d": ["u", "v", "w"]}
+    )
+    g = np.random.default_rng(0)
+    common = sum(g.standard_normal(size)[space.codes[:, i]] for i, size in enumerate(space.slot_sizes))
+    values, rewards = {}, {}
+    for task in ("one", "two"):
+        own = sum(g.standard_normal(size)[space.codes[:, i]] for i, size in enumerate(space.slot_sizes))
+        quality = share * common + (1 - share) * own
+        for split in ("valid", "test"):
+            noisy = quality + 0.1 * g.standard_normal(len(space))
+            values[Column(task, "acc", split, "final")] = np.round(50 + 8 * noisy, 3)
+        rewards[task] = Column(task, "acc", "valid", "final")
+    rows = np.arange(len(space))
+    return make_benchmark("two", space, rows, values, {"acc": METRICS["acc"]}, rewards)
+
+
 def tiny_benchmark(keep: int | None = None, seed: int = 0) -> Benchmark:
     """54 tuples of four slots (or some of them), one task, random accuracies."""
     space = make_space(

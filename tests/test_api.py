@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -95,6 +96,10 @@ def test_sources_that_do_not_fit(source: RunDir, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="did you mean 'paper'"):
         archwalk.train("synthetic", "beta", tmp_path / "r", preset="papr")
     assert not (tmp_path / "r").exists()
+
+
+def test_no_subpackage_stands_in_the_place_of_a_verb() -> None:
+    assert not {module.name for module in pkgutil.iter_modules(archwalk.__path__)} & set(archwalk.__all__)
 
 
 def test_the_public_verbs_and_nothing_else() -> None:

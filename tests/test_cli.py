@@ -119,6 +119,32 @@ def test_data_commands(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "reward acc/valid/final" in capsys.readouterr().out
 
 
+def test_export(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    cell = "64-41414-1_23_301"
+    small = ("--channels", 4, "--modules", 14, "--cells", 1, "--stem-stride", 1, "--classes", 7)
+    out = tmp_path / "found.py"
+    assert call("export", cell, "--out", out, "--inputs", 1, *small) == 0
+    assert f"written: {out}" in capsys.readouterr().out
+    assert "self.head = classifier(8, 7)" in out.read_text()
+    assert call("export", "64-1234-basic", "--space", "transnas-macro", "--out", out) == 0
+    assert "self.head = classifier(256, 10)" in out.read_text()
+    bad: list[tuple[tuple[object, ...], str]] = [
+        (("64-41414-9_00_000",), "transnas-micro"),
+        ((cell, "--space", "transnas-macro"), "64-xxxx-basic"),
+        ((cell, "--channels", 3), "multiple of 2"),
+        ((cell, "--stem-stride", 2), "stem-stride"),
+        ((cell, "--out", tmp_path / "found.txt"), ".onnx"),
+        ((cell, "--out", tmp_path / "found.onnx", "--weights", tmp_path / "none"), "weights of this network"),
+    ]
+    out.unlink()
+    for arguments, says in bad:
+        given = arguments if "--out" in arguments else (*arguments, "--out", out)
+        assert call("export", *given) == 2, arguments
+        captured = capsys.readouterr()
+        assert says in captured.err + captured.out, arguments
+        assert not list(tmp_path.iterdir())
+
+
 def test_what_is_refused(table: Path, toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "out"
     train = ("train", "--preset", toml, "--run-dir", out)

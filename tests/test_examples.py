@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -24,6 +26,14 @@ def test_demo(tmp_path: Path) -> None:
 def test_own_table(tmp_path: Path) -> None:
     output = run("own_table.py", tmp_path)
     assert "75.0 %  4,64,attention,layer,gelu,mean" in output.splitlines()[-1]
+
+
+def test_digits_search(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    out = tmp_path / "found.py"
+    output = run("digits_search.py", "--budget", 3, "--epochs", 1, "--out", out)
+    assert "best of 3 evaluations: 64-41414-" in output
+    assert "class Network(nn.Sequential)" in out.read_text()
 
 
 def test_every_example_is_tested() -> None:

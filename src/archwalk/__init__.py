@@ -1,7 +1,8 @@
 """archwalk: agents that learn to search for neural architectures, and move from task to task.
 
 The public verbs and nothing else. Each is imported on first use, so that ``import archwalk`` and
-``archwalk --version`` cost no torch.
+``archwalk --version`` cost no torch. No subpackage has the name of a verb: once
+imported it would stand in its place.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from archwalk.api import evaluate, load_agent, train, transfer
     from archwalk.benchmark.catalog import load_benchmark
-    from archwalk.search.verbs import compare, search
+    from archwalk.reporting.html import report
+    from archwalk.searching.verbs import compare, search
+    from archwalk.studies.study import study
     from archwalk.walk.gym import make_env, make_vec_env
 
 _HOME = {
@@ -25,8 +28,10 @@ _HOME = {
     "evaluate": "archwalk.api",
     "transfer": "archwalk.api",
     "load_agent": "archwalk.api",
-    "search": "archwalk.search.verbs",
-    "compare": "archwalk.search.verbs",
+    "search": "archwalk.searching.verbs",
+    "compare": "archwalk.searching.verbs",
+    "study": "archwalk.studies.study",
+    "report": "archwalk.reporting.html",
 }
 
 __all__ = [
@@ -36,7 +41,9 @@ __all__ = [
     "load_benchmark",
     "make_env",
     "make_vec_env",
+    "report",
     "search",
+    "study",
     "train",
     "transfer",
 ]

@@ -1,4 +1,4 @@
-"""The verbs: ``train``, ``transfer``, ``evaluate``, ``load_agent``. The command line calls these.
+"""The verbs of one agent: ``train``, ``transfer``, ``evaluate``, ``load_agent``.
 
 In: names, paths and settings. Out: finished run folders, and what is to be said about them.
 """
@@ -122,7 +122,8 @@ def transfer(
         source: the finished run.
         task: the target task.
         regime: ``zero-shot`` uses the agent as it is; ``fine-tune`` trains on for ``fine_tune_steps``;
-            ``retrain`` for ``trained_steps``. A fine-tuned run, asked to retrain in the same folder, goes on.
+            ``retrain`` for ``trained_steps``. A retraining run keeps the fine-tuned one, which is the same
+            run cut off, in its subfolder ``fine-tune``.
         run_dir: the new run's folder.
         benchmark: name or file; the source's own by default.
         seed: the source's own by default.

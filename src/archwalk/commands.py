@@ -1,6 +1,7 @@
 """The commands, one a verb: their flags, and nothing else of substance. Heavy imports happen inside them.
 
-In: arguments. Out: calls to ``archwalk.api`` and ``archwalk.benchmark``, printed by ``console``.
+In: arguments. Out: calls to ``archwalk.api``, ``archwalk.benchmark`` and ``archwalk.space``, printed by
+``console``.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from pydantic import ValidationError
 
-from archwalk.config import Settings, load_preset
+from archwalk.config import Settings, SkeletonSettings, invalid, load_preset
 from archwalk.console import (
     Reporter,
+    StudyReporter,
     print_benchmark,
     print_comparison,
     print_evaluation,
+    print_forecast,
     print_json,
     print_look,
     print_search,
@@ -48,7 +52,18 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="transfer")(transfer)
     app.command(name="search")(search)
     app.command(name="compare")(compare)
-    app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
+    app.command(name="export")(export)
+    digits = tyro.extras.SubcommandApp()
+    digits.command(name="build")(digits_build)
+    digits.command(name="verify")(digits_verify)
+    digits.command(name="card")(digits_card)
+    app.command(digits, name="digits", help="The embedded benchmark: measure it, check it, draw its card.")
+    app.command(name="study")(partial(study, settings=preset))
+    app.command(name="report")(report)
+    try:
+        app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
+    except ValidationError as error:  # the parser passes on those of a command's own settings
+        raise invalid(error, "the arguments", f"archwalk {arguments[0]} --help") from error
 
 
 def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
@@ -183,7 +198,7 @@ def search(
         seed: Of the search.
         json: Print one JSON object.
     """
-    from archwalk.search import verbs
+    from archwalk.searching import verbs
 
     result = verbs.search(
         evaluator,
@@ -227,7 +242,7 @@ def compare(
         preset: Of the agent that is pretrained on the sources.
         json: Print one JSON list, an object a method and budget.
     """
-    from archwalk.search import verbs
+    from archwalk.searching import verbs
 
     try:
         counts = [int(part) for part in budgets.split(",")]
@@ -245,6 +260,154 @@ def compare(
         say=print_step,
     )
     print_json(rows) if json else print_comparison(rows)
+
+
+def export(
+    architecture: tyro.conf.Positional[str],
+    out: Path,
+    space: str | None = None,
+    skeleton: Annotated[SkeletonSettings, tyro.conf.arg(name="")] = SkeletonSettings(),  # noqa: B008 - frozen
+    weights: Path | None = None,
+    size: int = 32,
+    seed: int = 0,
+) -> None:
+    """Write an architecture's network as PyTorch source (.py) or as ONNX (.onnx).
+
+    Args:
+        architecture: A cell or a chain of modules, as the space writes it.
+        out: File to write; its ending decides the form.
+        space: transnas-micro, transnas-macro or nasbench201; found by the architecture by default.
+        skeleton: What stands around the cells; the published skeleton by default.
+        weights: For .onnx: trained weights (safetensors); untrained ones by default.
+        size: For .onnx: height and width of the images.
+        seed: For .onnx: of the untrained weights.
+    """
+    from archwalk.files import write_atomically
+    from archwalk.space import export as exporting
+    from archwalk.space.build import build_network
+
+    options = skeleton.model_dump()
+    if out.suffix == ".py":
+        write_atomically(out, exporting.network_code(space, architecture, **options).encode())
+    elif out.suffix == ".onnx":
+        network = build_network(space, architecture, seed=seed, **options)
+        if weights:
+            exporting.load_weights(network, weights)
+        exporting.export_onnx(network, out, (skeleton.inputs, size, size))
+    else:
+        raise SettingsError("a file that ends in .py or .onnx", f"--out {out}", "choose one of the two")
+    print(f"written: {out}")
+
+
+def study(
+    benchmark: str,
+    tasks: str,
+    run_dir: Path,
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(),  # noqa: B008 - frozen
+    seeds: int = 5,
+    preset: str = "laptop",
+    jobs: int = 1,
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Train an agent a task, move each to every other task, evaluate every regime. The same command again
+    resumes; run twice at once, both share the work.
+
+    Args:
+        benchmark: Name (see 'archwalk data list') or file.
+        tasks: At least two of its tasks, as a,b,c.
+        run_dir: Folder of the study.
+        settings: Every setting of the preset can be overridden.
+        seeds: Seeds, 0 and up; more may be asked for later.
+        preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
+        jobs: Worker processes, one thread each; as many as cores.
+        dry_run: Print the plan with estimated steps and time, and do nothing.
+    """
+    from dataclasses import replace
+
+    from archwalk.studies.folder import StudyDir
+    from archwalk.studies.plan import make_plan
+    from archwalk.studies.study import forecast, run_study
+
+    plan = replace(make_plan(benchmark, tasks.split(","), seeds, settings), preset=preset)
+    if dry_run:
+        print_forecast(plan, forecast(plan, run_dir, jobs), jobs)
+        return
+    done = sum(StudyDir(run_dir).done(job) for job in plan.jobs())
+    with StudyReporter(plan, done) as reporter:
+        run_study(plan, run_dir, jobs=jobs, on_event=reporter)
+    print(f"finished: {run_dir}    next: archwalk report {run_dir}")
+
+
+def report(run_dir: tyro.conf.Positional[Path], benchmark: str | None = None) -> None:
+    """Make the report of a study, finished or not: report.html, figures/ and tables/ in its folder.
+
+    Args:
+        run_dir: Folder of the study.
+        benchmark: Name or file, if the benchmark is no longer where the study found it.
+    """
+    from archwalk.reporting.html import report as make_report
+    from archwalk.studies.folder import StudyDir
+
+    file = make_report(run_dir, benchmark=benchmark)
+    missing = len(StudyDir(run_dir).missing())
+    print(f"unfinished: {missing} agents are missing" if missing else "every agent is done")
+    print(f"written: {file}")
+
+
+def digits_build(
+    out: Path = Path("digits.parquet"),
+    work_dir: Path = Path("runs/digits"),
+    tasks: str | None = None,
+    jobs: int = 1,
+    device: str | None = None,
+    seeds: int = 1,
+    limit: int | None = None,
+) -> None:
+    """Train and score all cells on all tasks; resumes where it was stopped.
+
+    Args:
+        out: The table's file.
+        work_dir: Results as they come; several processes may share it.
+        tasks: Some tasks only, as a,b.
+        jobs: Processes.
+        device: cpu or cuda; cuda where there is one.
+        seeds: Seeds for the first 104 groups of cells that compute one function.
+        limit: Measure this many groups only.
+    """
+    from archwalk.benchmark.digits.build import build
+
+    chosen = tasks.split(",") if tasks else None
+    benchmark = build(
+        out, work_dir=work_dir, tasks=chosen, jobs=jobs, device=device, seeds=seeds, limit=limit
+    )
+    print_benchmark(benchmark)
+    print(f"written: {out}")
+
+
+def digits_verify(sample: int = 5, seed: int = 0) -> None:
+    """Train random rows of the shipped table again and compare; exit status 1 if they disagree.
+
+    Args:
+        sample: How many rows.
+        seed: Which rows.
+    """
+    from archwalk.benchmark.digits.verify import verify
+
+    report = verify(sample, seed=seed)
+    print(report)
+    if not report.agrees:
+        raise SystemExit(1)
+
+
+def digits_card(out: Path = Path("docs/images")) -> None:
+    """Draw the data card's figures and print its numbers.
+
+    Args:
+        out: Folder for the figures.
+    """
+    from archwalk.benchmark.digits.card import make_card
+
+    print(make_card(out))
 
 
 def data_list() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,9 @@ from archwalk.errors import SettingsError, unknown
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+_Checked = TypeVar("_Checked", bound=_Group)
 
 
 class WalkSettings(_Group):
@@ -189,18 +192,52 @@ class Settings(_Group):
         return parse_settings(values, "the changed settings")
 
 
+class SkeletonSettings(_Group):
+    """What stands around the cells of a network. Where a value is published, none means that of the space."""
+
+    inputs: int = Field(3, ge=1)
+    """Channels of the images."""
+    classes: int | None = Field(10, ge=1)
+    """Scores that the network gives; none leaves the classifier out."""
+    channels: int | None = Field(None, ge=2, multiple_of=2)
+    """Channels behind the stem, an even number (TransNAS-Bench-101: 64, NAS-Bench-201: 16)."""
+    modules: str | None = Field(None, pattern="^[1-4]+$")
+    """One digit a module of cells: 1 plain, 2 doubles the channels, 3 halves the resolution, 4 does both
+    (TransNAS-Bench-101: 41414, NAS-Bench-201: 144)."""
+    cells: int | None = Field(None, ge=1)
+    """Cells or residual blocks a module (TransNAS-Bench-101: 2, NAS-Bench-201: 5)."""
+    stem_stride: Literal[1, 4] | None = None
+    """What the stem divides the resolution by (TransNAS-Bench-101: 4, NAS-Bench-201: 1)."""
+    live_only: bool = False
+    """Leave out edges on no path from a cell's input to its output; the published networks have them."""
+
+
 def parse_settings(values: dict[str, Any], origin: str) -> Settings:
     """Check plain values. Raises ``SettingsError`` that names the field and ``origin``, whose fault it is."""
+    return _parse(Settings, values, origin, "archwalk train --help")
+
+
+def parse_skeleton(values: dict[str, Any]) -> SkeletonSettings:
+    """Check plain values. Raises ``SettingsError`` that names the option."""
+    return _parse(SkeletonSettings, values, "the skeleton", "archwalk export --help")
+
+
+def _parse(model: type[_Checked], values: dict[str, Any], origin: str, manual: str) -> _Checked:
     try:
-        return Settings.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise SettingsError(
-            f"valid settings in {origin}",
-            f"{where} = {first.get('input')!r}: {first['msg']}",
-            "correct it; 'archwalk train --help' lists every setting with its meaning",
-        ) from error
+        raise invalid(error, origin, manual) from error
+
+
+def invalid(error: ValidationError, origin: str, manual: str) -> SettingsError:
+    """The error for a user: names the first bad field, ``origin``, whose fault it is, and a help command."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "settings"
+    return SettingsError(
+        f"valid settings in {origin}",
+        f"{where} = {first.get('input')!r}: {first['msg']}",
+        f"correct it; '{manual}' lists every setting with its meaning",
+    )
 
 
 def preset_names() -> tuple[str, ...]:

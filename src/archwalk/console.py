@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from archwalk.benchmark.table import Benchmark
-    from archwalk.search.budget import Look
+    from archwalk.searching.budget import Look
+    from archwalk.studies.plan import Job, StudyPlan
+    from archwalk.studies.worker import Event
 
 
 class Reporter:
@@ -60,6 +64,100 @@ class Reporter:
         elif "greedy_validation_score" in row:
             line = f"{steps:>11,} of {self._total:,} trained steps  {seconds:7.1f} s  {text}"
             print(line, file=sys.stderr, flush=True)
+
+
+class StudyReporter:
+    """Progress of a study: one live view on a terminal, a line an agent elsewhere, both on standard error.
+
+    Args:
+        plan: of the study.
+        done: agents that were done before.
+    """
+
+    def __init__(self, plan: StudyPlan, done: int) -> None:
+        console = Console(stderr=True)
+        self._plan, self._agents, self._before, self._done = plan, len(plan.jobs()), done, done
+        self._began = time.monotonic()
+        self._steps: dict[Job, int] = {}  # trained in this sitting, by agent
+        self._first: dict[Job, int] = {}  # steps an agent had when it was first heard of
+        self._score: dict[Job, float] = {}
+        text = "{task.percentage:>3.0f} %  {task.fields[text]}"
+        self._whole = Progress(
+            TextColumn("[bold]study"), BarColumn(), TextColumn(text), TimeElapsedColumn(), console=console
+        )
+        self._agent = Progress(
+            TextColumn("{task.description}"), BarColumn(20), TextColumn(text), console=console
+        )
+        total = self._agents * plan.steps_a_job
+        self._total = self._whole.add_task("", total=total, completed=done * plan.steps_a_job, text="")
+        self._lines: dict[Job, TaskID] = {}
+        terminal = console.is_terminal
+        self._live = Live(Group(self._whole, self._agent), console=console) if terminal else None
+
+    def __enter__(self) -> StudyReporter:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show what a worker says."""
+        job = event.job
+        if event.kind == "row":
+            self._first.setdefault(job, event.trained_steps)
+            self._steps[job] = event.trained_steps - self._first[job]
+            if event.score is not None:
+                self._score[job] = event.score
+            if job not in self._lines:
+                self._lines[job] = self._agent.add_task(str(job), total=self._plan.steps_a_job, text="")
+            score = f"score {self._score[job]:.3f}" if job in self._score else ""
+            text = f"{event.evaluations:,} evaluations  {score}"
+            self._agent.update(self._lines[job], completed=event.trained_steps, text=text)
+        elif event.kind == "done":
+            self._done += 1
+            if job in self._lines:
+                self._agent.remove_task(self._lines.pop(job))
+            if self._live is None:
+                print(f"{job}: done. {self._so_far()}", file=sys.stderr, flush=True)
+        under_way = sum(
+            int(self._agent.tasks[self._agent.task_ids.index(i)].completed) for i in self._lines.values()
+        )
+        completed = self._done * self._plan.steps_a_job + under_way
+        self._whole.update(self._total, completed=completed, text=self._so_far())
+
+    def _so_far(self) -> str:
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = sum(self._steps.values()) / seconds
+        text = f"{self._done} of {self._agents} agents  {rate:,.0f} steps/s"
+        if rate and self._done > self._before:
+            left = (self._agents - self._done) * self._plan.steps_a_job / rate
+            text += f"  about {_duration(left)} left"
+        return text
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+def print_forecast(plan: StudyPlan, forecast: dict[str, Any], jobs: int) -> None:
+    """What a study would do, an agent a line, and how long it would take."""
+    for job in plan.jobs():
+        what = (
+            "from scratch"
+            if job.scratch
+            else f"{plan.settings.training.fine_tune_steps:,} of them fine-tuning"
+        )
+        print(f"  {job!s:48} {plan.steps_a_job:>12,} trained steps, {what}")
+    print(
+        f"{forecast['agents']} agents, {forecast['done']} done; {len(plan.all_results())} results; "
+        f"{forecast['steps']:,} trained steps left, about {_duration(3600 * forecast['hours'])} with "
+        f"{jobs} worker{'s' if jobs > 1 else ''} at {forecast['steps_a_second']:,.0f} steps/s each, measured "
+        "just now; nothing was written"
+    )
 
 
 def print_json(result: Any) -> None:

@@ -46,6 +46,10 @@ class SearchError(ArchwalkError):
     """A search, its evaluator or its cache of evaluations that cannot be used as asked."""
 
 
+class InUseError(RunError):
+    """A run folder that another process is working in."""
+
+
 def unknown(kind: str, got: str, known: Iterable[str]) -> tuple[str, str, str]:
     """The three parts of an error about a name: ``raise SomeError(*unknown("task", t, tasks))``."""
     names = [str(k) for k in known]

@@ -1,12 +1,15 @@
-"""Writing files so that a reader, a crash or a full disk never sees half of one."""
+"""Writing files so that a reader, a crash or a full disk never sees half of one; and folders in use."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from archwalk.errors import RunError
+from archwalk.errors import InUseError, RunError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -33,3 +36,28 @@ def write_atomically(path: Path, content: bytes) -> None:
             f"{error.strerror or error}",
             "free space or choose a writable folder, then rerun",
         ) from error
+
+
+@contextmanager
+def hold(lock: Path) -> Iterator[None]:
+    """Hold what a lock file stands for alone. The system lets go of it when the process ends, however.
+
+    Raises:
+        InUseError: another process holds it.
+        RunError: the folder of the lock cannot be written.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise RunError(
+            f"to write to {lock.parent}", str(error.strerror), "choose another --run-dir"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InUseError(
+                f"{lock.parent} to be free", "another process that is running it", "wait for it to end"
+            ) from None
+        yield

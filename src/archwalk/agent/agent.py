@@ -51,57 +51,80 @@ class Agent:
         return q
 
     @torch.no_grad()
-    def sweep(self, generator: torch.Generator) -> Float32[Tensor, "architectures actions"]:
-        """Q-values at every architecture, where all neighbours are offered.
-
-        Each architecture is encoded once, with one draw of its padding, and the embedding shared by all
-        states that offer it.
-        """
+    def embed_all(self, generator: torch.Generator) -> Float32[Tensor, "architectures width"]:
+        """Every architecture encoded once, with one draw of its padding."""
         rows = self.tokens.draw(torch.arange(len(self.process)), generator)
-        embedded = self.network.embed(self.tokens.rows[rows].float())
+        embedded: Float32[Tensor, "architectures width"] = self.network.embed(self.tokens.rows[rows].float())
+        return embedded
+
+    @torch.no_grad()
+    def judge_states(
+        self, states: Int64[Tensor, " states"], embedded: Float32[Tensor, "architectures width"]
+    ) -> Float32[Tensor, "states actions"]:
+        """Q-values at some states, where all neighbours are offered, from ``embed_all``."""
         out = []
-        for offered in self.process.choices.split(SWEEP_CHUNK):
+        for offered in self.process.choices[states].split(SWEEP_CHUNK):
             out.append(self.network.judge(embedded[offered.clamp(min=0)], self.exists(offered)))
         return torch.cat(out)
+
+    def sweep(self, generator: torch.Generator) -> Float32[Tensor, "architectures actions"]:
+        """Q-values at every architecture, where all neighbours are offered."""
+        return self.judge_states(torch.arange(len(self.process)), self.embed_all(generator))
 
 
 class Snapshot:
     """Q-values at one frozen parameter version.
 
-    The parameters of actors and target change only when they are copied, so that, where all neighbours are
-    always offered, one sweep serves every look until the next copy. Elsewhere a frozen copy of the network
-    answers each look.
+    The parameters of actors and target change only when they are copied. Where all neighbours are always
+    offered, Q-values are computed once a state and kept until the next copy: in one sweep if most states will
+    be looked at, else when a state is first looked at. Elsewhere a frozen copy of the network answers each
+    look.
 
     Args:
         agent: whose present parameters are frozen.
-        reuse: sweep if the process allows it.
+        reuse: keep Q-values if the process allows it.
+        looks: how many looks are expected; a space of at most as many states is swept at once.
         generator: draws the tokens' padding.
     """
 
-    def __init__(self, agent: Agent, reuse: bool, generator: torch.Generator) -> None:
+    def __init__(self, agent: Agent, reuse: bool, looks: int, generator: torch.Generator) -> None:
         self._generator = generator
-        self._swept = reuse and agent.process.offers_all
-        self._frozen = agent
-        if self._swept:
-            self.table = agent.sweep(generator)
-        else:
-            network = copy.deepcopy(agent.network).requires_grad_(False)
-            self._frozen = Agent(network, agent.tokens, agent.process)
+        self._kept = reuse and agent.process.offers_all
+        network = copy.deepcopy(agent.network).requires_grad_(False)
+        self._frozen = Agent(network, agent.tokens, agent.process)
+        if self._kept:
+            self._embedded = self._frozen.embed_all(generator)
+            self._table = torch.zeros(agent.process.choices.shape)
+            self._known = torch.zeros(len(agent.process), dtype=torch.bool)
+            if len(self._known) <= looks:
+                self._learn(torch.arange(len(self._known)))
+
+    def _learn(self, states: Int64[Tensor, " states"]) -> None:
+        self._table[states] = self._frozen.judge_states(states, self._embedded)
+        self._known[states] = True
 
     @torch.no_grad()
     def q(
         self, architecture: Int64[Tensor, " batch"], offered: Int64[Tensor, "batch actions"]
     ) -> Float32[Tensor, "batch actions"]:
         """Q-values of what is offered at each architecture, -inf where an action does not exist."""
-        return self.table[architecture] if self._swept else self._frozen.q(offered, self._generator)
+        if not self._kept:
+            return self._frozen.q(offered, self._generator)
+        unknown = architecture[~self._known[architecture]]
+        if len(unknown):
+            self._learn(unknown.unique())
+        return self._table[architecture]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The sweep, or the frozen weights."""
-        return {"table": self.table} if self._swept else dict(self._frozen.network.state_dict())
+        """The frozen weights, and the Q-values known so far."""
+        state = {f"network.{k}": v for k, v in self._frozen.network.state_dict().items()}
+        if self._kept:
+            state |= {"embedded": self._embedded, "table": self._table, "known": self._known}
+        return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
-        if self._swept:
-            self.table = state["table"]
-        else:
-            self._frozen.network.load_state_dict(state)
+        weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+        self._frozen.network.load_state_dict(weights)
+        if self._kept:
+            self._embedded, self._table, self._known = state["embedded"], state["table"], state["known"]

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from archwalk.benchmark.synthetic import make_synthetic
 from archwalk.benchmark.table import Benchmark, open_benchmark
 from archwalk.errors import BenchmarkError, unknown
 
-_BUILT_IN: dict[str, Callable[[], Benchmark]] = {"synthetic": make_synthetic}
+
+def _open_digits() -> Benchmark:
+    with as_file(files("archwalk.benchmark.digits") / "digits.parquet") as path:
+        return open_benchmark(path)
+
+
+_BUILT_IN: dict[str, Callable[[], Benchmark]] = {"digits": _open_digits, "synthetic": make_synthetic}
 
 
 def benchmark_names() -> tuple[str, ...]:

@@ -1,11 +1,14 @@
-"""Which architectures exist, and who neighbours whom.
+"""Which architectures exist, who neighbours whom, and the networks that they stand for.
 
 In: a space's name, or its slots. Out: ``SearchSpace`` (codes, strings, neighbours, canonical keys,
-operation-on-node graphs) and token tables. Next: ``archwalk.benchmark`` attaches measurements.
+operation-on-node graphs), token tables, and networks as modules, source code and ONNX. Next:
+``archwalk.benchmark`` attaches measurements.
 """
 
-from archwalk.space.catalog import SPACE_NAMES, describe_space, make_space
+from archwalk.space.build import build_network
+from archwalk.space.catalog import SPACE_NAMES, describe_space, find_space, make_space
 from archwalk.space.cells import CellSpace
+from archwalk.space.export import export_onnx, network_code
 from archwalk.space.macro import MacroSpace
 from archwalk.space.slots import SlotSpace
 from archwalk.space.space import Graph, SearchSpace
@@ -19,7 +22,11 @@ __all__ = [
     "SearchSpace",
     "SlotSpace",
     "TokenTable",
+    "build_network",
     "describe_space",
+    "export_onnx",
+    "find_space",
     "make_space",
     "make_tokens",
+    "network_code",
 ]

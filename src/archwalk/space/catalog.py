@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from archwalk.errors import SettingsError, unknown
+from archwalk.errors import ArchitectureError, SettingsError, unknown
 from archwalk.space.cells import MICRO_OPERATIONS, NB201_OPERATIONS, CellSpace
 from archwalk.space.macro import MacroSpace
 from archwalk.space.slots import SlotSpace
@@ -16,6 +17,8 @@ _NAMED: dict[str, Callable[[], SearchSpace]] = {
     "transnas-micro": lambda: CellSpace("transnas-micro", MICRO_OPERATIONS, "transnas", "64-41414"),
     "transnas-macro": MacroSpace,
     "nasbench201": lambda: CellSpace("nasbench201", NB201_OPERATIONS, "nasbench201"),
+    # The embedded benchmark's skeleton: 16 channels at 4×4 (`benchmark.digits.network`).
+    "digits-micro": lambda: CellSpace("digits-micro", MICRO_OPERATIONS, "transnas", "digits16"),
     # The same cells in a skeleton of this project's own; no measurement of it is anybody else's.
     "synthetic-cells": lambda: CellSpace("synthetic-cells", MICRO_OPERATIONS, "transnas", "synthetic"),
 }
@@ -47,6 +50,23 @@ def make_space(name: str, slots: Mapping[str, Sequence[str]] | None = None) -> S
             "give --slots op0,op1,... together with --space slots",
         )
     return SlotSpace(slots) if slots is not None else _named(name)
+
+
+def find_space(architecture: str) -> SearchSpace:
+    """The named space that a string is an architecture of; no string is one of two.
+
+    Raises:
+        ArchitectureError: it is of none.
+    """
+    for name in _NAMED:
+        with suppress(ArchitectureError):
+            _named(name).parse(architecture)
+            return _named(name)
+    raise ArchitectureError(
+        f"an architecture of one of the spaces {', '.join(_NAMED)}",
+        repr(architecture),
+        "check the string, and put it in quotes on a command line",
+    )
 
 
 def describe_space(space: SearchSpace) -> dict[str, Any]:

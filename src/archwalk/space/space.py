@@ -116,7 +116,9 @@ class SearchSpace(ABC):
     def _groups(self) -> NDArray[np.int64]:
         seen: dict[Hashable, int] = {}
         groups = [seen.setdefault(self.canonical(code), len(seen)) for code in self.codes.tolist()]
-        return np.array(groups, dtype=np.int64)
+        array = np.array(groups, dtype=np.int64)
+        array.flags.writeable = False
+        return array
 
     def _stranger(self, text: str, form: str) -> ArchitectureError:
         return ArchitectureError(

@@ -52,6 +52,8 @@ class Trainer:
         settings: everything else.
         seed: of every generator.
         weights: network weights to begin with; drawn from the seed if None.
+        cut: trained steps at which a row with an evaluation comes in any case, as if the run ended there; 0
+            for none. It has no effect on training.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Trainer:
         settings: Settings,
         seed: int,
         weights: Mapping[str, Tensor] | None = None,
+        cut: int = 0,
     ) -> None:
-        self.benchmark, self.task, self.settings = benchmark, task, settings
+        self.benchmark, self.task, self.settings, self.cut = benchmark, task, settings, cut
+        self.at_cut = False  # whether the last update was the one that reached the cut
         self.generators = Generators(seed)
         self.counters = Counters()
         rewards = shaped_rewards(benchmark, task, settings.reward)
@@ -91,8 +95,10 @@ class Trainer:
         )  # loss, |TD error|, q, gradient norm since the last row
 
     def snapshot(self) -> Snapshot:
-        """The present parameters, frozen."""
-        return Snapshot(self.agent, self.settings.training.reuse, self.generators["padding"])
+        """The present parameters, frozen until the next copy."""
+        training, period = self.settings.training, self.settings.learner.target_period
+        looks = round(max(period, training.actor_period) * (1 + training.sampled_per_trained))
+        return Snapshot(self.agent, training.reuse, looks, self.generators["padding"])
 
     def run(self) -> Iterator[Row]:
         """Train to the end. Yields a row whenever one is due; the caller may save between rows."""
@@ -161,7 +167,8 @@ class Trainer:
             self.target = frozen if to_target else self.target
             self.actors = frozen if to_actors else self.actors
         finished = counters.trained_steps >= training.trained_steps
-        evaluate = due(training.evaluate_every) or finished
+        self.at_cut = before < self.cut <= counters.trained_steps
+        evaluate = due(training.evaluate_every) or finished or self.at_cut
         if due(training.log_every) or evaluate:
             yield self.report() | (self.evaluate() if evaluate else {})
 

@@ -8,13 +8,13 @@ In: what to train, and where. Out: the folder, complete or resumable at any mome
     checkpoint.safetensors  everything a bit-exact continuation needs
     weights.safetensors   the final weights: there when the run has finished
     costs.json            what it cost: trained and sampled steps, evaluations, seconds
+    fine-tune/            of a retraining run: the run cut off after ``fine_tune_steps``, a run folder too
 
 Next: ``archwalk.api``.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,7 +22,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,12 @@ from archwalk.benchmark.catalog import benchmark_names, load_benchmark
 from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings, parse_settings
 from archwalk.errors import BenchmarkError, RunError, SettingsError
-from archwalk.files import write_atomically
+from archwalk.files import hold, write_atomically
 from archwalk.training.loop import Row, Trainer
 
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
+CUT = "fine-tune"
 Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
 
 
@@ -73,6 +74,16 @@ class Plan:
     source_task: str = ""
     source_weights: str = ""
     source_trained_steps: int = 0
+
+    @property
+    def cut_steps(self) -> int:
+        """Trained steps at which the run, cut off, is the fine-tuned one; 0 if it is none of retraining."""
+        return self.settings.training.fine_tune_steps if self.regime == "retrain" else 0
+
+    def cut(self) -> Plan:
+        """The fine-tuning that a retraining run begins with."""
+        settings = self.settings.replace(training={"trained_steps": self.cut_steps})
+        return replace(self, regime="fine-tune", settings=settings)
 
     def to_toml(self) -> str:
         """Every field, the settings as tables."""
@@ -107,6 +118,9 @@ class Costs:
     evaluations: int
     seconds: float
     evaluation_hours: float | None
+
+
+FREE = Costs(0, 0, 0, 0.0, None)
 
 
 class RunDir:
@@ -153,7 +167,7 @@ class RunDir:
 
     def rows(self) -> list[Row]:
         """The metrics so far."""
-        return _read_lines(self.path / METRICS)
+        return read_lines(self.path / METRICS)
 
     def benchmark(self, name_or_path: str | Path | None = None) -> Benchmark:
         """The benchmark the run was made on, or another one for the same space.
@@ -201,7 +215,8 @@ class RunDir:
         Raises:
             RunError: the folder belongs to another plan, is in use, damaged, or cannot be written.
         """
-        trainer = Trainer(benchmark, plan.task, plan.settings, plan.seed, initial)  # checks before any write
+        # checks before any write
+        trainer = Trainer(benchmark, plan.task, plan.settings, plan.seed, initial, plan.cut_steps)
         with self._claimed(plan):
             threads_before = torch.get_num_threads()
             if plan.settings.training.threads:
@@ -227,6 +242,8 @@ class RunDir:
             _append_line(
                 self.path / TIMING, {"trained_steps": row["trained_steps"], "seconds": round(seconds, 3)}
             )
+            if trainer.at_cut:
+                RunDir(self.path / CUT).adopt(plan.cut(), _weights(trainer), _costs(trainer, seconds))
             if on_row:
                 on_row(row, seconds)
             if trainer.counters.trained_steps // every != saved:
@@ -234,54 +251,25 @@ class RunDir:
                 self._checkpoint(trainer, rows, seconds)
         seconds = time.monotonic() - began
         self._checkpoint(trainer, rows, seconds)
-        counters = trainer.counters
-        costs = Costs(
-            counters.trained_steps,
-            counters.sampled_steps,
-            int(trainer.evaluated.sum()),
-            round(seconds, 3),
-            _evaluation_hours(trainer),
-        )
-        write_atomically(self.path / COSTS, json.dumps(asdict(costs), indent=2).encode())
-        write_atomically(self.path / WEIGHTS, save(dict(trainer.agent.network.state_dict())))
+        self._finish(_weights(trainer), _costs(trainer, seconds))
 
-    def adopt(self, plan: Plan, weights: dict[str, Tensor]) -> None:
-        """A zero-shot run: the source's weights as they are, at no cost on the target."""
+    def adopt(self, plan: Plan, weights: dict[str, Tensor], costs: Costs = FREE) -> None:
+        """A run that needs no training of its own: zero-shot, at no cost, or one cut off another."""
         with self._claimed(plan):
             write_atomically(self.path / SETTINGS, plan.to_toml().encode())
-            costs = Costs(0, 0, 0, 0.0, None)
-            write_atomically(self.path / COSTS, json.dumps(asdict(costs), indent=2).encode())
-            write_atomically(self.path / WEIGHTS, save(weights))
+            self._finish(weights, costs)
+
+    def _finish(self, weights: dict[str, Tensor], costs: Costs) -> None:
+        write_atomically(self.path / COSTS, json.dumps(asdict(costs), indent=2).encode())
+        write_atomically(self.path / WEIGHTS, save(weights))
 
     @contextmanager
     def _claimed(self, plan: Plan) -> Iterator[None]:
         """Check that the folder may hold the plan, and hold it alone meanwhile."""
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(
-                "a folder for the run", f"{self.path}, which is a file", "choose another --run-dir"
-            )
+        check_free(self.path, SETTINGS)
         if (self.path / SETTINGS).exists():
             self._check_same(plan)
-        elif self.path.exists() and any(not p.name.startswith(".") for p in self.path.iterdir()):
-            raise RunError(
-                "an empty or new folder, or one of an earlier run of the same settings",
-                f"{self.path}, which holds other files",
-                "choose another --run-dir",
-            )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held open as long as the claim
-        except OSError as error:
-            raise RunError(
-                f"to write to {self.path}", str(error.strerror), "choose another --run-dir"
-            ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(
-                    f"{self.path} to be free", "another process that is running it", "wait for it to end"
-                ) from None
+        with hold(self.path / ".lock"):
             for name in (SETTINGS, METRICS, TIMING, CHECKPOINT, WEIGHTS, COSTS):
                 for file in self.path.glob(f".{name}.*"):  # half-written by a process that was killed
                     file.unlink()
@@ -293,18 +281,7 @@ class RunDir:
         if there.settings.training.trained_steps > plan.settings.training.trained_steps:
             old["training"]["trained_steps"] = there.settings.training.trained_steps
             new["training"]["trained_steps"] = plan.settings.training.trained_steps
-        changed = [
-            f"{group}.{name}: {old[group].get(name)!r} there, {new[group].get(name)!r} asked"
-            for group in new
-            for name in sorted({*old[group], *new[group]})
-            if old[group].get(name) != new[group].get(name)
-        ]
-        if changed:
-            raise RunError(
-                f"the settings that {self.path} was made with",
-                "; ".join(changed[:4]),
-                "choose another --run-dir",
-            )
+        check_same(self.path, old, new)
 
     def _checkpoint(self, trainer: Trainer, rows: int, seconds: float) -> None:
         for name in (METRICS, TIMING):  # the rows that the checkpoint counts must outlast it
@@ -323,7 +300,7 @@ class RunDir:
                 header = opened.metadata()
             rows, seconds = int(header["rows"]), float(header["seconds"])
         for name in (METRICS, TIMING):
-            kept = _read_lines(self.path / name)[:rows]
+            kept = read_lines(self.path / name)[:rows]
             if len(kept) < rows:
                 raise RunError(
                     f"{rows} rows in {self.path / name}, as the checkpoint says",
@@ -335,10 +312,66 @@ class RunDir:
         return rows, seconds
 
 
+def check_same(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Refuse a folder made with other settings, naming the first that differ.
+
+    Args:
+        path: the folder.
+        there: group → field → value, as the folder has them.
+        asked: the same, as now wanted.
+
+    Raises:
+        RunError: any field differs.
+    """
+    changed = [
+        f"{group}.{name}: {there[group].get(name)!r} there, {asked[group].get(name)!r} asked"
+        for group in asked
+        for name in sorted({*there[group], *asked[group]})
+        if there[group].get(name) != asked[group].get(name)
+    ]
+    if changed:
+        raise RunError(
+            f"the settings that {path} was made with", "; ".join(changed[:4]), "choose another --run-dir"
+        )
+
+
+def check_free(path: Path, marker: str) -> None:
+    """Refuse a path that is a file, or a folder that holds files but no ``marker``.
+
+    Hidden ones are locks, or what a killed writer left.
+
+    Raises:
+        RunError: as said.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError("a folder to work in", f"{path}, which is a file", "choose another --run-dir")
+    if path.exists() and not (path / marker).exists() and any(p.name[0] != "." for p in path.iterdir()):
+        raise RunError(
+            "an empty or new folder, or one of an earlier run of the same settings",
+            f"{path}, which holds other files",
+            "choose another --run-dir",
+        )
+
+
 def describe_benchmark(name_or_path: str | Path) -> str:
     """How a plan names a benchmark: a built-in name as it is, a file by its absolute path."""
     text = str(name_or_path)
     return text if text in benchmark_names() else str(Path(text).resolve())
+
+
+def _weights(trainer: Trainer) -> dict[str, Tensor]:
+    return dict(trainer.agent.network.state_dict())
+
+
+def _costs(trainer: Trainer, seconds: float) -> Costs:
+    counters = trainer.counters
+    return Costs(
+        counters.trained_steps,
+        counters.sampled_steps,
+        int(trainer.evaluated.sum()),
+        round(seconds, 3),
+        _evaluation_hours(trainer),
+    )
 
 
 def _evaluation_hours(trainer: Trainer) -> float | None:
@@ -359,7 +392,7 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _read_lines(file: Path) -> list[Row]:
+def read_lines(file: Path) -> list[Row]:
     """Whole lines only: the last one may have been cut by a crash."""
     if not file.exists():
         return []

@@ -1,0 +1,144 @@
+"""``report``: one HTML file that opens offline, with every figure and table beside it as files.
+
+In: a study folder. Out: ``report.html``, ``figures/*.svg|png``, ``tables/*.csv``.
+"""
+
+from __future__ import annotations
+
+import base64
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+
+from archwalk import __version__
+from archwalk.analysis.curves import Match
+from archwalk.files import write_atomically
+from archwalk.reporting.data import UNITS, StudyData, format_interval, format_number, read_study
+from archwalk.reporting.figures import FigureSpec, draw_figures
+from archwalk.reporting.summary import answers, cautions, what_is_missing
+from archwalk.reporting.tables import Table, make_tables, write_tables
+
+REPORT = "report.html"
+LIBRARIES = ("torch", "numpy", "polars", "scipy", "matplotlib")
+# What the paper leaves open: setting → what we assume about it (docs/paper.md has the reasons).
+ASSUMPTIONS = {
+    "learner.discount": "discount a step",
+    "walk.step_limit": "steps after which a walk is cut off",
+    "network.feedforward": "inner width of the transformer; the paper gives the latent width only",
+    "exploration.base": "base of the exploration ladder",
+    "exploration.exponent": "exponent of the exploration ladder",
+    "replay.warmup": "transitions held before the first update",
+    "training.actor_period": "trained steps between copies to the actors",
+    "training.sampled_per_trained": "steps walked a trained step; the paper reports 2 to 3",
+}
+FIXED_ASSUMPTIONS = (
+    "The observation holds no performance value: the agent sees architectures only.",
+    "The reward of a step is the shaped validation metric of the architecture it leads to.",
+    "Ending a walk, by keeping the architecture or at the limit, cuts no value off (Pardo et al. 2018).",
+    "Test metrics are those of the benchmark at the epoch it has them for.",
+)
+
+
+def report(run_dir: str | Path, *, benchmark: str | Path | None = None) -> Path:
+    """Make the report of a study, finished or not; an unfinished one says on its first line what is missing.
+
+    Args:
+        run_dir: the study folder.
+        benchmark: name or file, where it is no longer where the study found it.
+
+    Returns:
+        The HTML file.
+
+    Raises:
+        ArchwalkError: no study there, nothing finished in it, another benchmark, or an unwritable folder.
+    """
+    data = read_study(run_dir, benchmark)
+    tables = make_tables(data)
+    write_tables(tables, data.folder.path / "tables")
+    figures = draw_figures(data, data.folder.path / "figures")
+    file = data.folder.path / REPORT
+    write_atomically(file, _render(data, tables, figures).encode())
+    return file
+
+
+def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("archwalk.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = format_number
+    drawn = {spec.name: spec for spec in figures}
+    answered = answers(data, tables)
+    shown = {name for answer in answered for name in answer.figures}
+    return environment.get_template("report.html.j2").render(
+        missing=what_is_missing(data),
+        cautions=cautions(data),
+        data=data,
+        plan=data.plan,
+        answers=answered,
+        drawn=drawn,
+        images={name: _image(data.folder.path / "figures" / f"{name}.svg") for name in drawn},
+        others=[spec for spec in figures if spec.name not in shown],
+        tables=tables,
+        matches={
+            f"{'12' if unit == 'minutes' else '13'}": (label, _match_matrix(data, unit))
+            for unit, (_, _, label) in UNITS.items()
+            if unit != "evaluations"
+        },
+        settings=_flat(data.plan.settings.model_dump()),
+        assumptions=_assumptions(data),
+        fixed_assumptions=FIXED_ASSUMPTIONS,
+        versions=_versions(),
+        hours=format_number(_total_hours(data.results)),
+    )
+
+
+def _image(file: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(file.read_bytes()).decode()
+
+
+def _match_matrix(data: StudyData, unit: str) -> list[list[list[str]]]:
+    """Figure 12 or 13: lines of the cells, [sources][targets]."""
+    return [[_match_cell(data, data.match(unit, a, b), unit, a, b) for b in data.tasks] for a in data.tasks]
+
+
+def _match_cell(data: StudyData, found: Match | None, unit: str, source: str, target: str) -> list[str]:
+    if found is None:
+        return ["not done"]
+    bound = "≥ " if found.censored else ""
+    lines = [
+        f"{bound}{format_number(found.mean)} ± {format_number(found.std)}",
+        format_interval(found.interval),
+    ]
+    if found.censored:
+        lines.append(f"{found.censored} of {found.cost.size} never")
+    published = data.published(unit, source, target)
+    if published:
+        lines.append(f"paper {format_number(published.mean)}")
+    return lines
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    return {f"{group}.{name}": value for group, fields in values.items() for name, value in fields.items()}
+
+
+def _assumptions(data: StudyData) -> list[tuple[str, Any, str]]:
+    settings = _flat(data.plan.settings.model_dump())
+    return [(name, settings[name], meaning) for name, meaning in ASSUMPTIONS.items()]
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: metadata.version(name) for name in LIBRARIES}
+    return {"archwalk": __version__, "Python": platform.python_version()} | libraries
+
+
+def _total_hours(results: pl.DataFrame) -> float:
+    """Wall time of all training, in hours; a fine-tuned agent's is part of its retraining."""
+    return float(results.filter(pl.col("regime").is_in(["scratch", "retrain"]))["seconds"].sum()) / 3600

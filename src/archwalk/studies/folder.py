@@ -1,0 +1,166 @@
+"""``StudyDir``: where the agents and the tables of a study lie.
+
+In: a folder. Out: what is done and what is missing, and the two tables:
+
+    study.toml            what was asked
+    runs/seed-0/from-A/on-B/   a run folder an agent; from-A/on-A is trained from scratch
+    runs/.../on-B.json    its evaluations: there when the agent is done
+    results.parquet       one row an evaluated agent
+    curves.parquet        one row an evaluation during training
+
+Next: ``worker`` fills it, ``study`` gives the orders.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from archwalk.errors import RunError
+from archwalk.files import write_atomically
+from archwalk.studies.plan import Job, Result, StudyPlan, read_plan
+from archwalk.training.loop import CURVE
+from archwalk.training.rundir import TIMING, RunDir, check_free, check_same, read_lines
+
+STUDY, RESULTS, CURVES = "study.toml", "results.parquet", "curves.parquet"
+_COSTS_OF_CURVE = ("trained_steps", "sampled_steps", "evaluations")
+
+
+class StudyDir:
+    """A study folder on disk.
+
+    Args:
+        path: the folder; made when the study begins.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def plan(self) -> StudyPlan:
+        """What the folder is for. Raises ``RunError`` if it holds no readable study."""
+        return read_plan(self.path / STUDY)
+
+    def check(self, plan: StudyPlan) -> None:
+        """Refuse a folder that holds another study, or anything else.
+
+        Raises:
+            RunError: another benchmark, other tasks or settings, more seeds, or foreign files.
+        """
+        check_free(self.path, STUDY)
+        if not (self.path / STUDY).exists():
+            return
+        there = self.plan()
+        old, new = there.identity(), plan.identity()
+        if there.seeds > plan.seeds:
+            old["study"]["seeds"], new["study"]["seeds"] = there.seeds, plan.seeds
+        check_same(self.path, old, new)
+
+    def begin(self, plan: StudyPlan) -> None:
+        """Write down what is asked. The folder must have passed ``check``."""
+        write_atomically(self.path / STUDY, plan.to_toml().encode())
+
+    def run(self, job: Job) -> RunDir:
+        """The run folder of an agent."""
+        a, b, seed = job
+        return RunDir(self.path / "runs" / f"seed-{seed}" / f"from-{a}" / f"on-{b}")
+
+    def lock(self, job: Job) -> Path:
+        """The file to hold while making an agent."""
+        return self.run(job).path.with_name(f".on-{job.target_task}.lock")
+
+    def _evaluations(self, job: Job) -> Path:
+        return self.run(job).path.with_name(f"on-{job.target_task}.json")
+
+    def write_evaluations(self, job: Job, rows: list[dict[str, Any]]) -> None:
+        """Keep an agent's evaluations, which makes it done."""
+        write_atomically(self._evaluations(job), json.dumps(rows, indent=2).encode())
+
+    def evaluations(self, job: Job) -> list[dict[str, Any]] | None:
+        """An agent's evaluations; None while it or its source is not done, or if they cannot be read."""
+        if not job.scratch and self.evaluations(job.source) is None:
+            return None
+        try:
+            rows = json.loads(self._evaluations(job).read_text())
+        except (OSError, ValueError):
+            return None
+        return rows if self.run(job).finished else None
+
+    def done(self, job: Job) -> bool:
+        """Whether nothing is left to do for an agent."""
+        return self.evaluations(job) is not None
+
+    def missing(self) -> list[Job]:
+        """The agents that are not done."""
+        return [job for job in self.plan().jobs() if not self.done(job)]
+
+    def collect(self) -> None:
+        """Write both tables from whatever is done, each whole or not at all.
+
+        Raises:
+            RunError: a run's metrics are not complete, or a file cannot be written.
+        """
+        plan = self.plan()
+        results: list[dict[str, Any]] = []
+        curves: list[dict[str, Any]] = []
+        for job in plan.jobs():
+            evaluations = self.evaluations(job)
+            if evaluations is None:
+                continue
+            for result, row in zip(plan.results(job), evaluations, strict=True):
+                results.append(_named(result) | row)
+            curves += self._curve(job, plan)
+        if not results:
+            for name in (RESULTS, CURVES):
+                (self.path / name).unlink(missing_ok=True)
+            return
+        _write_table(self.path / RESULTS, results)
+        _write_table(self.path / CURVES, curves)
+
+    def _curve(self, job: Job, plan: StudyPlan) -> list[dict[str, Any]]:
+        """The evaluations during an agent's training. A transferred one begins with its zero-shot evaluation,
+        at no cost."""
+        run = self.run(job)
+        rows, times = run.rows(), read_lines(run.path / TIMING)
+        if not rows or rows[-1]["trained_steps"] != run.costs().trained_steps or len(times) != len(rows):
+            raise RunError(
+                f"complete metrics of a finished run in {run.path}",
+                f"{len(rows)} rows of metrics and {len(times)} of times",
+                "delete this run's folder and run the study again: it makes this run anew",
+            )
+        name = _named(Result(*job[:2], job.regime, job.seed))
+        curve = [
+            name
+            | {column: row[column] for column in _COSTS_OF_CURVE}
+            | {"seconds": time["seconds"]}
+            | {column: row[f"greedy_{column}"] for column in CURVE}
+            for row, time in zip(rows, times, strict=True)
+            if f"greedy_{CURVE[0]}" in row
+        ]
+        if job.scratch:
+            return curve
+        as_it_is = Result(*job[:2], "zero-shot", job.seed)
+        evaluations = self.evaluations(job.source) or []  # they are there, or the agent would not be done
+        begun = evaluations[plan.results(job.source).index(as_it_is)]
+        costs = dict.fromkeys((*_COSTS_OF_CURVE, "seconds"), 0)
+        return [name | costs | {column: begun[column] for column in CURVE}, *curve]
+
+
+def _named(result: Result) -> dict[str, Any]:
+    return {k: v for k, v in result._asdict().items() if k != "subfolder"}
+
+
+def make_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """A table of rows; a column without any value, such as one of a missing split, is of numbers."""
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    empty = [name for name, kind in frame.schema.items() if kind == pl.Null]
+    return frame.with_columns(pl.col(empty).cast(pl.Float64)) if empty else frame
+
+
+def _write_table(file: Path, rows: list[dict[str, Any]]) -> None:
+    buffer = io.BytesIO()
+    make_frame(rows).write_parquet(buffer)
+    write_atomically(file, buffer.getvalue())

@@ -1,0 +1,183 @@
+"""Which agents a study has, in which order, and which results come of each.
+
+In: a benchmark, tasks, a number of seeds, settings. Out: ``StudyPlan``. Next: ``folder`` knows where the
+agents lie, ``study`` makes them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+
+from archwalk.benchmark.catalog import load_benchmark
+from archwalk.config import Settings, load_preset, parse_settings
+from archwalk.errors import RunError, SettingsError
+from archwalk.training.rundir import CUT, describe_benchmark
+from archwalk.walk.reward import shaped_rewards
+
+
+class Job(NamedTuple):
+    """One agent to train: from scratch where both tasks are the same, else from the source's weights."""
+
+    source_task: str
+    target_task: str
+    seed: int
+
+    @property
+    def scratch(self) -> bool:
+        """Whether it starts from nothing."""
+        return self.source_task == self.target_task
+
+    @property
+    def regime(self) -> str:
+        """What the training is: ``scratch`` or ``retrain``, which fine-tuning is the beginning of."""
+        return "scratch" if self.scratch else "retrain"
+
+    @property
+    def source(self) -> Job:
+        """The agent whose weights it begins with; itself if from scratch."""
+        return Job(self.source_task, self.source_task, self.seed)
+
+    def __str__(self) -> str:
+        if self.scratch:
+            return f"{self.target_task}, seed {self.seed}"
+        return f"{self.source_task} → {self.target_task}, seed {self.seed}"
+
+
+class Result(NamedTuple):
+    """One evaluated agent: whose weights, on which task, and in which subfolder of the job they lie."""
+
+    source_task: str
+    target_task: str
+    regime: str
+    seed: int
+    subfolder: str = ""
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study folder is for.
+
+    Attributes:
+        benchmark: name or path of the benchmark.
+        checksum: of its content, which is what counts.
+        tasks: at least two of its tasks, in the order of rows and columns.
+        seeds: number of seeds; they are 0, 1, ...
+        preset: what the settings came from, for the report.
+        settings: of every agent; one thread each.
+    """
+
+    benchmark: str
+    checksum: str
+    tasks: tuple[str, ...]
+    seeds: int
+    preset: str
+    settings: Settings
+
+    def jobs(self) -> list[Job]:
+        """Every agent, sources before what is made of them, seed by seed: with four tasks 4 + 12 a seed."""
+        jobs = []
+        for seed in range(self.seeds):
+            jobs += [Job(task, task, seed) for task in self.tasks]
+            jobs += [Job(a, b, seed) for a in self.tasks for b in self.tasks if a != b]
+        return jobs
+
+    def results(self, job: Job) -> list[Result]:
+        """What is evaluated once a job is done.
+
+        From scratch: the agent on its own task, and as it is on every other one (zero-shot). Transferred:
+        the whole run (retrain), and the same run cut off after ``fine_tune_steps`` (fine-tune).
+        """
+        a, b, seed = job
+        if job.scratch:
+            others = [Result(a, task, "zero-shot", seed) for task in self.tasks if task != a]
+            return [Result(a, a, "scratch", seed), *others]
+        return [Result(a, b, "fine-tune", seed, CUT), Result(a, b, "retrain", seed)]
+
+    def all_results(self) -> list[Result]:
+        """Every evaluated agent of the study."""
+        return [result for job in self.jobs() for result in self.results(job)]
+
+    @property
+    def steps_a_job(self) -> int:
+        """Trained steps of each agent."""
+        return self.settings.training.trained_steps
+
+    def to_toml(self) -> str:
+        """Every field, the settings as tables."""
+        return tomli_w.dumps(self._values())
+
+    def _values(self) -> dict[str, Any]:
+        study = {
+            "benchmark": self.benchmark,
+            "checksum": self.checksum,
+            "tasks": list(self.tasks),
+            "seeds": self.seeds,
+            "preset": self.preset,
+        }
+        return {"study": study} | self.settings.model_dump()
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a folder to be continued: all but where the benchmark lies, the preset's name,
+        and how many seeds there are, of which more may be asked for later."""
+        values = self._values()
+        for name in ("benchmark", "preset", "seeds"):
+            del values["study"][name]
+        return values
+
+
+def read_plan(file: Path) -> StudyPlan:
+    """The inverse of ``StudyPlan.to_toml``. Raises ``RunError`` if the file is not there or not readable."""
+    try:
+        values = tomllib.loads(file.read_text())
+        study = values.pop("study")
+        tasks = tuple(study.pop("tasks"))
+        return StudyPlan(**study, tasks=tasks, settings=parse_settings(values, str(file)))
+    except (OSError, KeyError, TypeError, ValueError, SettingsError) as error:
+        got = "no such file" if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise RunError(
+            "a study folder made by 'archwalk study'", f"{file}: {got}", "check the path"
+        ) from error
+
+
+def make_plan(
+    benchmark: str | Path, tasks: Sequence[str], seeds: int, preset: str | Path | Settings
+) -> StudyPlan:
+    """Check what is asked for, before any work.
+
+    Args:
+        benchmark: name or file.
+        tasks: at least two different tasks of it, each with a complete reward.
+        seeds: at least 1.
+        preset: name, TOML file, or settings.
+
+    Raises:
+        BenchmarkError: no such benchmark or task, or missing rewards.
+        SettingsError: too few seeds or tasks, or settings that fit neither the tasks nor the regimes.
+    """
+    if seeds < 1:
+        raise SettingsError("at least one seed", f"{seeds} seeds", "ask for 1 or more, better 5")
+    if len(tasks) < 2 or len(set(tasks)) < len(tasks):
+        raise SettingsError(
+            "at least two different tasks", ", ".join(tasks) or "none", "name them as --tasks a,b,c"
+        )
+    settings = preset if isinstance(preset, Settings) else load_preset(preset)
+    settings = settings.replace(training={"threads": 1})  # one worker a core; bits depend on it
+    training = settings.training
+    if training.fine_tune_steps > training.trained_steps:
+        raise SettingsError(
+            f"fine_tune_steps of at most trained_steps ({training.trained_steps:,}): fine-tuning is the "
+            "retraining run cut off",
+            f"{training.fine_tune_steps:,}",
+            "change one of the two",
+        )
+    table = load_benchmark(benchmark)
+    for task in tasks:
+        shaped_rewards(table, task, settings.reward)
+    name = "own settings" if isinstance(preset, Settings) else str(preset)
+    return StudyPlan(describe_benchmark(benchmark), table.checksum, tuple(tasks), seeds, name, settings)

@@ -1,0 +1,221 @@
+"""Making a study: gives the workers their orders, one agent at a time, until every agent is done.
+
+In: a plan, a folder, a number of worker processes. Out: the folder with both tables. Killed at any moment
+and called again, it goes on; called twice at once, both share the work. Next: ``archwalk.reporting``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from archwalk.benchmark.catalog import load_benchmark
+from archwalk.config import Settings
+from archwalk.errors import RunError, SettingsError
+from archwalk.studies.folder import StudyDir
+from archwalk.studies.plan import Job, StudyPlan, make_plan
+from archwalk.studies.worker import Event, OnEvent
+from archwalk.training.loop import Trainer
+
+BUSY_SECONDS = 2.0  # before a job that another process works on is looked at again
+SAMPLE_SECONDS = 3.0  # of training, to estimate how long a study takes
+
+
+def study(
+    benchmark: str | Path,
+    tasks: Sequence[str],
+    run_dir: str | Path,
+    *,
+    seeds: int = 5,
+    preset: str | Path | Settings = "laptop",
+    jobs: int = 1,
+    on_event: OnEvent | None = None,
+) -> StudyDir:
+    """Train an agent a task and seed, move each to every other task, and evaluate every regime.
+
+    Called again it resumes; called with more seeds it adds them.
+
+    Args:
+        benchmark: name or file.
+        tasks: at least two of its tasks.
+        run_dir: the study's folder.
+        seeds: at least 1; statistics begin to mean something at 5.
+        preset: name, TOML file, or settings.
+        jobs: worker processes, one thread each.
+        on_event: called with every ``Event``.
+
+    Returns:
+        The finished study.
+
+    Raises:
+        ArchwalkError: anything wrong with benchmark, tasks, settings or folder, before any work.
+    """
+    plan = make_plan(benchmark, tasks, seeds, preset)
+    return run_study(plan, run_dir, jobs=jobs, on_event=on_event)
+
+
+def run_study(
+    plan: StudyPlan, run_dir: str | Path, *, jobs: int = 1, on_event: OnEvent | None = None
+) -> StudyDir:
+    """``study``, of a plan that is made already."""
+    if jobs < 1:
+        raise SettingsError("at least one worker process", f"{jobs} jobs", "ask for as many as cores")
+    folder = StudyDir(run_dir)
+    folder.check(plan)
+    folder.begin(plan)
+    crew = _Crew(folder, jobs)
+    try:
+        crew.work(on_event)
+    finally:
+        crew.dismiss()
+    folder.collect()
+    return folder
+
+
+class _Crew:
+    """Worker processes, and which job each is at."""
+
+    def __init__(self, folder: StudyDir, size: int) -> None:
+        self.folder, self.size = folder, size
+        self.workers: list[_Worker] = []
+        self.selector = selectors.DefaultSelector()
+        self.todo = folder.missing()
+        self.undone = set(self.todo)
+        self.busy_until: dict[Job, float] = {}
+
+    def work(self, on_event: OnEvent | None) -> None:
+        """Until every agent is done, by this process or another."""
+        while self.undone:
+            self._give_orders()
+            for key, _ in self.selector.select(timeout=BUSY_SECONDS / 4):
+                for event in key.data.read():
+                    self._heard(key.data, event)
+                    if on_event:
+                        on_event(event)
+
+    def _heard(self, worker: _Worker, event: Event) -> None:
+        if event.kind == "row":
+            return
+        worker.job = None
+        if event.kind == "error" and event.error:
+            raise RunError(*event.error)
+        if event.kind == "busy":
+            self.todo.insert(0, event.job)
+            self.busy_until[event.job] = time.monotonic() + BUSY_SECONDS
+        else:
+            self.undone.discard(event.job)
+            self.folder.collect()
+
+    def _give_orders(self) -> None:
+        """A job for every idle worker, as long as there are any that can begin."""
+        for job in [*self.todo]:
+            if self.busy_until.get(job, 0.0) > time.monotonic():
+                continue
+            if not job.scratch and job.source in self.undone:
+                continue
+            worker = next((w for w in self.workers if w.job is None), None)
+            if worker is None:
+                if len(self.workers) == self.size:
+                    return
+                worker = _Worker(self.folder)
+                self.workers.append(worker)
+                self.selector.register(worker.output, selectors.EVENT_READ, worker)
+            self.todo.remove(job)
+            worker.order(job)
+
+    def dismiss(self) -> None:
+        """Let all workers go; one that is at work stops, and its agent goes on from the last checkpoint."""
+        for worker in self.workers:
+            worker.process.terminate()
+        for worker in self.workers:
+            worker.process.wait()
+            worker.process.stdin.close()  # type: ignore[union-attr]
+            os.close(worker.output)
+        self.selector.close()
+
+
+class _Worker:
+    """One worker process.
+
+    Args:
+        folder: the study's.
+    """
+
+    def __init__(self, folder: StudyDir) -> None:
+        self.job: Job | None = None
+        self._rest = b""
+        self.output, theirs = os.pipe()
+        one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # else they fight over the cores
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "archwalk.studies.worker", str(folder.path)],
+            stdin=subprocess.PIPE,
+            stdout=theirs,
+            env=os.environ | one_thread,
+        )
+        os.close(theirs)
+
+    def order(self, job: Job) -> None:
+        """Begin with a job."""
+        self.job = job
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended: ``read`` says so
+            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def read(self) -> list[Event]:
+        """The events that have come.
+
+        Raises:
+            RunError: the process has ended.
+        """
+        received = os.read(self.output, 65_536)
+        if not received:
+            raise RunError(
+                f"the worker process at {self.job} to go on",
+                f"its end, with status {self.process.wait()}",
+                "see above why, or free memory; then run the same command again: it resumes",
+            )
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        return [Event.from_json(line) for line in lines]
+
+
+def steps_a_second(plan: StudyPlan) -> float:
+    """Trained steps a second of one worker on this machine, measured for a few seconds; nothing is kept."""
+    often = {"trained_steps": 10**12, "log_every": plan.settings.learner.batch_size, "evaluate_every": 10**12}
+    trainer = Trainer(load_benchmark(plan.benchmark), plan.tasks[0], plan.settings.replace(training=often), 0)
+    rows = trainer.run()
+    first = next(rows)["trained_steps"]
+    began = time.monotonic()
+    for row in rows:
+        seconds = time.monotonic() - began
+        if seconds > SAMPLE_SECONDS:
+            return (row["trained_steps"] - first) / seconds
+    raise AssertionError("the run is endless")
+
+
+def forecast(plan: StudyPlan, run_dir: str | Path, jobs: int) -> dict[str, Any]:
+    """What a study would take: ``agents, done, steps, steps_a_second, hours`` (of what is left to do).
+
+    Raises:
+        ArchwalkError: as ``study``, of which nothing is begun.
+    """
+    folder = StudyDir(run_dir)
+    folder.check(plan)
+    every = plan.jobs()
+    left = [job for job in every if not folder.done(job)]
+    steps, rate = len(left) * plan.steps_a_job, steps_a_second(plan)
+    return {
+        "agents": len(every),
+        "done": len(every) - len(left),
+        "steps": steps,
+        "steps_a_second": rate,
+        "hours": steps / rate / min(jobs, max(len(left), 1)) / 3600,
+    }

@@ -1,0 +1,157 @@
+"""The report: every figure and table, nothing loaded from elsewhere, what is missing on the first line."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import archwalk
+from archwalk.errors import ArchwalkError, RunError
+from archwalk.reporting.data import read_study
+from archwalk.reporting.figures import FIGURES
+from archwalk.reporting.published import published_correlation, published_results
+from archwalk.reporting.tables import make_tables
+from archwalk.studies.folder import StudyDir
+from archwalk.studies.plan import Job
+from archwalk.training.rundir import WEIGHTS
+from tests.conftest import small_settings, two_tasks
+
+TABLES = ("regimes", "results", "to_match", "task_correlation", "gamma", "costs")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return two_tasks().save(tmp_path_factory.mktemp("table") / "two.parquet")
+
+
+@pytest.fixture(scope="module")
+def study(table: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    settings = small_settings(training={"trained_steps": 1_024, "fine_tune_steps": 256})
+    folder = tmp_path_factory.mktemp("study") / "s"
+    return archwalk.study(table, ("one", "two"), folder, seeds=2, preset=settings)
+
+
+@pytest.fixture(scope="module")
+def html(study: StudyDir) -> str:
+    return archwalk.report(study.path).read_text()
+
+
+class Links(HTMLParser):
+    """Everything that a browser would load, and the text it would show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self._hidden = False
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag not in ("script", "link", "iframe", "object", "embed")
+        self._hidden = tag in ("style", "title")
+        self.links += [value or "" for name, value in attributes if name in ("src", "href", "srcset")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = False
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and not self._hidden:
+            self.text.append(data.strip())
+
+
+def parsed(html: str) -> Links:
+    links = Links()
+    links.feed(html)
+    return links
+
+
+def test_every_figure_and_table_is_there(study: StudyDir, html: str) -> None:
+    for spec in FIGURES:
+        svg, png = (study.path / "figures" / f"{spec.name}.{kind}" for kind in ("svg", "png"))
+        assert svg.read_text().lstrip().startswith("<?xml")
+        assert png.read_bytes().startswith(b"\x89PNG")
+        assert f'id="{spec.name}"' in html
+    for name in TABLES:
+        assert len(pl.read_csv(study.path / "tables" / f"{name}.csv")) > 0
+
+
+def test_it_opens_offline(html: str) -> None:
+    links = parsed(html).links
+    assert len(links) >= len(FIGURES)
+    assert all(link.startswith(("data:image/svg+xml;base64,", "#")) for link in links)
+    style = re.search("<style>(.*?)</style>", html, re.DOTALL)
+    assert style
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+
+
+def test_it_answers_the_questions(html: str) -> None:
+    text = " ".join(parsed(html).text)
+    assert "of 2 pairs of tasks the retrained agents end on better architectures" in text
+    assert "interquartile mean over all pairs" in text
+    assert "pairs of runs never matched" in text
+    assert "Unfinished" not in text
+    assert "learner.discount = 0.9" in text
+    assert "2 seeds: too few" in text
+
+
+def test_its_numbers_are_those_of_the_results(study: StudyDir) -> None:
+    data = read_study(study.path)
+    row = make_tables(data)["results"].frame.filter(
+        (pl.col("regime") == "retrain") & (pl.col("target") == "two")
+    )
+    results = data.results.filter((pl.col("regime") == "retrain") & (pl.col("target_task") == "two"))
+    assert row["mean"].item() == pytest.approx(results["mean"].mean())
+    assert row["std"].item() == pytest.approx(results["mean"].std())
+    assert row["seeds"].item() == 2
+    assert row["starts_high"].item() - row["starts_low"].item() > 0
+
+
+def test_equal_studies_have_equal_figures(study: StudyDir, html: str, tmp_path: Path) -> None:
+    copy = tmp_path / "s"
+    shutil.copytree(study.path, copy)
+    shutil.rmtree(copy / "figures")
+    assert archwalk.report(copy).read_text() == html
+
+
+def test_an_unfinished_study_says_first_what_is_missing(study: StudyDir, tmp_path: Path) -> None:
+    folder = StudyDir(tmp_path / "s")
+    shutil.copytree(study.path, folder.path)
+    for job in (Job("one", "two", 0), Job("one", "two", 1), Job("two", "one", 1)):
+        (folder.run(job).path / WEIGHTS).unlink()
+    html = archwalk.report(folder.path).read_text()
+    first = parsed(html).text[0]
+    assert first.startswith("Unfinished: 3 of 8 agents are missing (one → two, seed 0")
+    assert "not done" in html
+    shutil.rmtree(folder.path / "runs" / "seed-0" / "from-two")
+    shutil.rmtree(folder.path / "runs" / "seed-1")
+    assert parsed(archwalk.report(folder.path).read_text()).text[0].startswith("Unfinished: 7 of 8")
+
+
+def test_what_cannot_be_reported(study: StudyDir, table: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="study folder"):
+        archwalk.report(tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shutil.copy(study.path / "study.toml", empty)
+    with pytest.raises(RunError, match="at least one finished agent"):
+        archwalk.report(empty)
+    with pytest.raises(ArchwalkError, match="--benchmark"):
+        archwalk.report(study.path, benchmark="synthetic")
+    assert not (empty / "report.html").exists()
+
+
+def test_the_published_numbers_are_carried_whole() -> None:
+    results = published_results()
+    assert len(results) == 4 + 3 * 12 + 2 * 16
+    assert results["scratch", "autoencoder", "autoencoder"].mean == 0.518
+    assert results["retrain", "class_object", "autoencoder"] == (0.537, 0.023, 0.537, 0.538)
+    assert results["minutes", "autoencoder", "room_layout"].low == 0.9751  # the misprint, mended
+    assert results["trained_steps", "class_object", "autoencoder"].std is None
+    tau = published_correlation()
+    assert tau["autoencoder", "room_layout"] == tau["room_layout", "autoencoder"] == 0.34
+    assert len(tau) == 49
