@@ -24,7 +24,7 @@ def pareto_front(objectives: Floats) -> NDArray[np.bool_]:
     """
     better = np.any(objectives[None] > objectives[:, None], axis=-1)
     worse = np.any(objectives[None] < objectives[:, None], axis=-1)
-    usable = ~np.isnan(objectives).any(1)
+    usable = ~np.asarray(np.isnan(objectives).any(1))
     dominated = (better & ~worse & usable[None]).any(1)
     return np.asarray(usable & ~dominated)
 

@@ -101,7 +101,8 @@ def fit(correlation: Floats32, y: Floats, kernel: Kernel, noise: float) -> Fit:
     so ``y`` is expected standardised, [n].
     """
     n = len(y)
-    factor: Floats = np.linalg.cholesky(correlation.astype(np.float64) + (noise + 1e-6) * np.eye(n))
+    covariance = correlation.astype(np.float64) + (noise + 1e-6) * np.eye(n)
+    factor = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     ones = solve_triangular(factor, np.ones(n), lower=True, check_finite=False)
     white = solve_triangular(factor, y, lower=True, check_finite=False)
     mean = float(ones @ white / (ones @ ones + 0.1))
