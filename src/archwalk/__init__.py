@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archwalk.api import evaluate, load_agent, train, transfer
     from archwalk.benchmark.catalog import load_benchmark
     from archwalk.reporting.html import report
+    from archwalk.searching.verbs import compare, search
     from archwalk.studies.study import study
     from archwalk.walk.gym import make_env, make_vec_env
 
@@ -27,17 +28,21 @@ _HOME = {
     "evaluate": "archwalk.api",
     "transfer": "archwalk.api",
     "load_agent": "archwalk.api",
+    "search": "archwalk.searching.verbs",
+    "compare": "archwalk.searching.verbs",
     "study": "archwalk.studies.study",
     "report": "archwalk.reporting.html",
 }
 
 __all__ = [
+    "compare",
     "evaluate",
     "load_agent",
     "load_benchmark",
     "make_env",
     "make_vec_env",
     "report",
+    "search",
     "study",
     "train",
     "transfer",

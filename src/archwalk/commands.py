@@ -19,9 +19,13 @@ from archwalk.console import (
     Reporter,
     StudyReporter,
     print_benchmark,
+    print_comparison,
     print_evaluation,
     print_forecast,
     print_json,
+    print_look,
+    print_search,
+    print_step,
 )
 from archwalk.errors import SettingsError
 
@@ -46,6 +50,8 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
+    app.command(name="search")(search)
+    app.command(name="compare")(compare)
     app.command(name="export")(export)
     digits = tyro.extras.SubcommandApp()
     digits.command(name="build")(digits_build)
@@ -158,6 +164,102 @@ def transfer(
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)
+
+
+def search(
+    out: Path,
+    agent: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = (),
+    evaluator: str | None = None,
+    command: str | None = None,
+    budget: int = 50,
+    method: str = "agent",
+    space: str | None = None,
+    metric: str | None = None,
+    cost: str | None = None,
+    time_limit: float | None = None,
+    retries: int = 0,
+    seed: int = 0,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Search on a task of your own, within a budget of evaluations. The same command again goes on.
+
+    Args:
+        out: Folder of the evaluations and the result.
+        agent: A finished run on another task; may be repeated.
+        evaluator: module:function, called with an architecture, returns a dictionary of metrics.
+        command: Instead: prints the metrics as JSON on its last line; {} becomes the architecture.
+        budget: Looks in all, failures included.
+        method: agent, gp, forest, evolution, reinforce, local or random.
+        space: Name of a space, or a benchmark whose architectures to choose from; the agent's by default.
+        metric: To improve; that of the agent's task by default.
+        cost: A second metric, such as params; the result then has a Pareto front.
+        time_limit: Seconds an evaluation.
+        retries: Tries after a crash or time-out, within one look.
+        seed: Of the search.
+        json: Print one JSON object.
+    """
+    from archwalk.searching import verbs
+
+    result = verbs.search(
+        evaluator,
+        out,
+        command=command,
+        agent=agent,
+        space=space,
+        method=method,
+        budget=budget,
+        metric=metric,
+        cost=cost,
+        time_limit=time_limit,
+        retries=retries,
+        seed=seed,
+        on_look=partial(print_look, budget=budget),
+    )
+    print_json(result) if json else print_search(result)
+
+
+def compare(
+    benchmark: str,
+    target: str,
+    out: Path,
+    sources: str = "",
+    methods: str = "random,local,evolution,reinforce,forest,gp,agent",
+    budgets: str = "0,10,25,50,100",
+    seeds: int = 10,
+    preset: str = "quick",
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Compare search methods on a table, by rank after some evaluations. The same command again goes on.
+
+    Args:
+        benchmark: Name (see 'archwalk data list') or file.
+        target: The task to search.
+        out: Folder of the runs and curves.
+        sources: Tasks known beforehand, as a,b,c.
+        methods: As a,b,c.
+        budgets: Numbers of evaluations to report on, as 0,10,50; 0 is the proposal before any look.
+        seeds: Searches a method.
+        preset: Of the agent that is pretrained on the sources.
+        json: Print one JSON list, an object a method and budget.
+    """
+    from archwalk.searching import verbs
+
+    try:
+        counts = [int(part) for part in budgets.split(",")]
+    except ValueError:
+        raise SettingsError("--budgets as 0,10,50", repr(budgets), "write whole numbers") from None
+    rows = verbs.compare(
+        benchmark,
+        target,
+        out,
+        sources=[part for part in sources.split(",") if part],
+        methods=methods.split(","),
+        budgets=counts,
+        seeds=seeds,
+        preset=preset,
+        say=print_step,
+    )
+    print_json(rows) if json else print_comparison(rows)
 
 
 def export(

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 if TYPE_CHECKING:
     from archwalk.benchmark.table import Benchmark
+    from archwalk.searching.budget import Look
     from archwalk.studies.plan import Job, StudyPlan
     from archwalk.studies.worker import Event
 
@@ -185,6 +186,41 @@ def print_evaluation(result: dict[str, Any]) -> None:
         lines.append(("", f"{r['evaluation_hours']:,.0f} simulated hours of training networks"))
     for label, text in lines:
         print(f"{label:>20}  {text}")
+
+
+def print_step(text: str) -> None:
+    """What is done next, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_look(look: Look, count: int, budget: int) -> None:
+    """One look of a search, on standard error."""
+    said = "  ".join(f"{k} {v:.6g}" for k, v in look.metrics.items()) or f"{look.status}: {look.message}"
+    print_step(f"{count:>5} of {budget}  {look.architecture}  {said}")
+
+
+def print_search(result: dict[str, Any]) -> None:
+    """What a search found, and what it cost."""
+    if result["architecture"] is None:
+        print("best       none: every look failed")
+    else:
+        print(f"best       {result['architecture']}  {result['metric']} {result['value']:.6g}")
+    failed = ", ".join(f"{result[k]} {k}" for k in ("failed", "timeout", "invalid"))
+    print(f"looks      {result['evaluations']}, of these {failed}; {result['seconds']:,.1f} s of evaluation")
+    for look in result.get("front", ()):
+        values = "  ".join(f"{k} {v:.6g}" for k, v in look.items() if isinstance(v, float))
+        print(f"front      {look['architecture']}  {values}")
+
+
+def print_comparison(rows: list[dict[str, Any]]) -> None:
+    """Mean best rank by method and budget."""
+    budgets = sorted({row["budget"] for row in rows})
+    print(f"{'rank after':>12}" + "".join(f"{b:>16}" for b in budgets))
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = {
+            r["budget"]: f"{r['rank_mean']:.1f} ± {r['rank_std']:.1f}" for r in rows if r["method"] == method
+        }
+        print(f"{method:>12}" + "".join(f"{cells[b]:>16}" for b in budgets))
 
 
 def print_benchmark(benchmark: Benchmark) -> None:

@@ -42,6 +42,10 @@ class RunError(ArchwalkError):
     """A run folder that cannot be used for what was asked."""
 
 
+class SearchError(ArchwalkError):
+    """A search, its evaluator or its cache of evaluations that cannot be used as asked."""
+
+
 class InUseError(RunError):
     """A run folder that another process is working in."""
 

@@ -84,6 +84,11 @@ class CellSpace(SlotSpace):
                 backward.add(EDGES[e][0])
         return tuple(e for e in present if EDGES[e][0] in forward and EDGES[e][1] in backward)
 
+    def live_code(self, code: Sequence[int]) -> Code:
+        """The cell with "none" on every edge that is not live."""
+        live = self.live_edges(code)
+        return tuple(operation if e in live else 0 for e, operation in enumerate(code))
+
     def graph(self, code: Sequence[int]) -> Graph:
         """Input, one node a live edge, output; an edge's node feeds those of the edges that leave its end."""
         live = self.live_edges(code)

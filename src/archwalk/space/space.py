@@ -74,6 +74,10 @@ class SearchSpace(ABC):
     def graph(self, code: Sequence[int]) -> Graph:
         """The operation-on-node graph, without nodes that no signal passes."""
 
+    def live_code(self, code: Sequence[int]) -> Code:
+        """The code with every slot that no signal passes at its first choice; the code itself by default."""
+        return tuple(code)
+
     def describe(self) -> dict[str, Any]:
         """What ``make_space`` needs to build this space again, as plain JSON values."""
         return {"name": self.name}

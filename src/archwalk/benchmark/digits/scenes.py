@@ -94,7 +94,7 @@ def make_scenes(split: Split, count: int) -> Scenes:
 
 def _load_digits() -> tuple[Array, NDArray[np.int64]]:
     try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
     except ImportError as error:
         raise SettingsError(
             "scikit-learn, whose digits the scenes are made of",

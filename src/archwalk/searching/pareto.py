@@ -1,0 +1,45 @@
+"""Two objectives at once: the Pareto front, and the scalarisation that lets any method aim at it.
+
+In: objective values, larger is better. Out: a mask, or one reward a look. Next: ``run``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archwalk.searching.problem import Floats
+
+_AUGMENT = 0.05  # Knowles 2006
+
+
+def pareto_front(objectives: Floats) -> NDArray[np.bool_]:
+    """Which points no other one dominates: at least as good in every objective and better in one.
+
+    Args:
+        objectives: larger is better, [points, objectives]; a point with NaN is never on the front. Equal
+            points are on it together.
+    """
+    better = np.any(objectives[None] > objectives[:, None], axis=-1)
+    worse = np.any(objectives[None] < objectives[:, None], axis=-1)
+    usable = ~np.asarray(np.isnan(objectives).any(1))
+    dominated = (better & ~worse & usable[None]).any(1)
+    return np.asarray(usable & ~dominated)
+
+
+def scalarised(objectives: Floats, seed: Sequence[int]) -> Floats:
+    """One reward a point under weights drawn anew: the augmented Tchebycheff function of ParEGO
+    (Knowles 2006), negative so that larger is better, [points].
+
+    Args:
+        objectives: [points, objectives], larger is better; a point with NaN gets NaN.
+        seed: of the weights, which are uniform over the simplex.
+    """
+    weights = np.random.default_rng([*seed]).dirichlet(np.ones(objectives.shape[1]))
+    if not np.isfinite(objectives).all(1).any():
+        return np.full(len(objectives), np.nan)
+    low, high = np.nanmin(objectives, 0), np.nanmax(objectives, 0)
+    distance = weights * (high - objectives) / np.maximum(high - low, 1e-12)
+    return np.asarray(-(distance.max(1) + _AUGMENT * distance.sum(1)))

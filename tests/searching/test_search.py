@@ -1,0 +1,129 @@
+"""The verbs and commands: budgets, faults, resuming, bad input, the comparison's contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import archwalk
+from archwalk.cli import main
+from archwalk.errors import ArchwalkError, SearchError
+from archwalk.searching import compare as comparing
+from tests.conftest import small_settings, tiny_benchmark
+
+FAULTY = """#!/bin/sh
+n=$(wc -l < calls); echo "$1" >> calls
+case $((n % 10)) in
+  3) exit 7;;
+  5) sleep 30;;
+  7) echo '{"acc": NaN, "params": 1}';;
+  *) echo "{\\"acc\\": $((n % 4)), \\"params\\": $((n % 3))}";;
+esac
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "evaluate.sh").write_text(FAULTY)
+    (tmp_path / "calls").write_text("")
+    monkeypatch.chdir(tmp_path)
+    return tiny_benchmark().save(tmp_path / "tiny.parquet")
+
+
+def search(table: Path, budget: int, **options: object) -> dict[str, object]:
+    given = {
+        "command": "sh evaluate.sh",
+        "space": str(table),
+        "method": "random",
+        "time_limit": 1.0,
+    } | options
+    return archwalk.search(None, table.parent / "out", budget=budget, **given)  # type: ignore[arg-type]
+
+
+def test_faults_are_counted_and_nothing_is_asked_twice(table: Path) -> None:
+    calls = table.parent / "calls"
+    first = search(table, 6, cost="params")
+    assert len(calls.read_text().split()) == 6
+    result = search(table, 10, cost="params")  # a larger budget goes on
+    asked = calls.read_text().split()
+    assert len(asked) == len(set(asked)) == result["evaluations"] == 10
+    assert (result["ok"], result["failed"], result["timeout"], result["invalid"]) == (7, 1, 1, 1)
+    assert result["looks"][:6] == first["looks"]  # type: ignore[index]
+    assert result["value"] == 2  # looks 3 and 7, which would have given 3, failed
+    assert result["front"]
+    assert json.loads((table.parent / "out" / "result.json").read_text()) == result
+    assert search(table, 10, cost="params") == result
+
+
+def test_what_is_refused_before_the_first_look(table: Path) -> None:
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"budget": 0}, "budget of at least 1"),
+        ({"command": "no-such-program"}, "program exists"),
+        ({"method": "evolutoin"}, "did you mean 'evolution'"),
+        ({"space": None}, "an agent or a space"),
+        ({"agent": table.parent}, "run folder"),
+    ]
+    for options, says in cases:
+        with pytest.raises(ArchwalkError, match=says):
+            search(table, **({"budget": 3} | options))  # type: ignore[arg-type]
+    assert (table.parent / "calls").read_text() == ""
+    search(table, 1)
+    with pytest.raises(SearchError, match="another --out"):
+        search(table, 2, metric="params")
+
+
+def test_an_agent_searches_its_own_space_and_no_other(table: Path) -> None:
+    run = archwalk.train(table, "main", table.parent / "run", preset=small_settings())
+    result = search(table, 5, agent=run.path, space=None, method="agent")
+    assert result["evaluations"] == 5
+    with pytest.raises(SearchError, match="trained on the space"):
+        search(table, 5, agent=run.path, space="synthetic-cells", method="agent")
+
+
+def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    toml = tmp_path / "small.toml"
+    toml.write_text(small_settings(training={"trained_steps": 1_024}).to_toml())
+    out = tmp_path / "out"
+    given = ["compare", "--benchmark", "synthetic", "--target", "alpha", "--sources", "beta,gamma", "--out"]
+    given += [str(out), "--methods", "random,gp,agent", "--budgets", "0,5,12", "--seeds", "2"]
+    given += ["--preset", str(toml), "--json"]
+    main(given)
+    rows = json.loads(capsys.readouterr().out)
+    contract = {"method", "budget", "rank_mean", "rank_std", "regret_mean", "evaluations", "seconds"}
+    assert [(r["method"], r["budget"]) for r in rows] == [
+        (m, b) for m in ("random", "gp", "agent") for b in (0, 5, 12)
+    ]
+    for row in rows:
+        assert contract <= set(row)
+        assert row["evaluations"] == row["budget"]
+        assert row["rank_mean"] >= 1
+        assert row["regret_mean"] >= 0
+    assert {"proposal", "median", "best_of_source"} == set(json.loads((out / "zero-shot.json").read_text()))
+    (out / "runs" / "gp-1.csv").unlink()
+    stamps = {p.name: p.stat().st_mtime_ns for p in (out / "runs").iterdir()}
+    main(given)
+    again = json.loads(capsys.readouterr().out)
+    unclocked = [[{k: v for k, v in r.items() if k != "seconds"} for r in x] for x in (rows, again)]
+    assert unclocked[0] == unclocked[1]
+    assert all((out / "runs" / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items())
+    with pytest.raises(SystemExit):
+        main([*given, "--target", "delta"])
+    assert "another target" in capsys.readouterr().err
+
+
+def test_comparisons_that_are_refused(tmp_path: Path) -> None:
+    benchmark = archwalk.load_benchmark("synthetic")
+    good = {"target": "alpha", "sources": ("beta",), "methods": ("gp",), "budgets": (5,), "seeds": 1}
+    for change, says in [
+        ({"target": "alhpa"}, "did you mean 'alpha'"),
+        ({"sources": ("alpha",)}, "other than the target"),
+        ({"methods": ("bo",)}, "a method among"),
+        ({"budgets": (0,)}, "at least 1"),
+        ({"seeds": 0}, "at least one seed"),
+    ]:
+        plan = comparing.Comparison(**(good | change))  # type: ignore[arg-type]
+        with pytest.raises(ArchwalkError, match=says):
+            comparing.compare(benchmark, plan, tmp_path / "out", small_settings())
+    assert not (tmp_path / "out").exists()

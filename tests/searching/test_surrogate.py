@@ -1,0 +1,66 @@
+"""The Gaussian process against the textbook written out, and expected improvement against an integral."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.integrate import quad
+from scipy.stats import multivariate_normal, norm
+
+from archwalk.benchmark import Benchmark
+from archwalk.searching.problem import Problem, make_problem
+from archwalk.searching.surrogate import COARSE, Kernel, expected_improvement, fit
+
+
+def small_problem(benchmark: Benchmark) -> Problem:
+    sources = [np.random.default_rng(s).normal(size=len(benchmark)) for s in (0, 1)]
+    return make_problem(benchmark.space, benchmark.rows, measured_apart=True, sources=sources, proposal=3)
+
+
+def naive_kernel(problem: Problem, kernel: Kernel, i: int, j: int) -> float:
+    structure = 0.0
+    for weight, view in ((COARSE, problem.views[0]), (1 - COARSE, problem.views[1])):
+        differ = sum(a != b for a, b in zip(view[i].tolist(), view[j].tolist(), strict=True))
+        structure += weight * np.exp(-differ / kernel.length)
+    apart = sum((a - b) ** 2 for a, b in zip(problem.sources[i], problem.sources[j], strict=True))
+    near = np.exp(-apart / (2 * kernel.source_length**2))
+    return structure * (1 - kernel.share + kernel.share * near)
+
+
+def test_kernels(tiny: Benchmark) -> None:
+    problem = small_problem(tiny)
+    rows = np.array([0, 7, 20])
+    for kernel in (Kernel(1.0), Kernel(3.0, 0.5, 1.0), Kernel(8.0, 1.0, 3.0)):
+        fast = kernel(problem, rows)
+        slow = [[naive_kernel(problem, kernel, i, j) for j in range(len(problem))] for i in rows.tolist()]
+        np.testing.assert_allclose(fast, slow, atol=1e-5)
+        np.testing.assert_allclose(kernel(problem, rows, rows), fast[:, rows], atol=1e-6)
+
+
+def test_posterior_and_evidence(tiny: Benchmark) -> None:
+    problem, kernel, noise = small_problem(tiny), Kernel(3.0), 0.1
+    rows = np.array([0, 5, 9, 30, 41, 53])
+    y = np.array([0.3, -1.2, 0.8, 1.4, -0.6, -0.7])
+    cross = kernel(problem, rows)
+    fitted = fit(cross[:, rows], y, kernel, noise)
+    inverse = np.linalg.inv(cross[:, rows] + noise * np.eye(6))
+    np.testing.assert_allclose(fitted.mean, inverse.sum(0) @ y / (inverse.sum() + 0.1), atol=1e-4)
+    residual = y - fitted.mean
+    np.testing.assert_allclose(fitted.variance, (residual @ inverse @ residual + 1) / 7, atol=1e-4)
+    mean, deviation = fitted.predict(cross)
+    np.testing.assert_allclose(mean, fitted.mean + cross.T @ inverse @ residual, atol=1e-3)
+    variance = fitted.variance * (1 + noise - np.einsum("ij,ik,kj->j", cross, inverse, cross))
+    np.testing.assert_allclose(deviation, np.sqrt(variance), atol=1e-3)
+    others = fit(kernel(problem, rows, rows), y, kernel, 0.3)
+    density = [
+        multivariate_normal(np.full(6, f.mean), f.variance * (cross[:, rows] + n * np.eye(6))).logpdf(y)
+        - (np.log(f.variance) + 1 / f.variance) / 2
+        for f, n in ((fitted, noise), (others, 0.3))
+    ]
+    np.testing.assert_allclose(fitted.evidence - others.evidence, density[0] - density[1], atol=1e-3)
+
+
+def test_expected_improvement() -> None:
+    for mean, deviation, best in ((0.0, 1.0, 0.5), (2.0, 0.3, 1.0), (-1.0, 0.5, 1.0)):
+        exact, _ = quad(lambda f, m=mean, d=deviation, b=best: (f - b) * norm.pdf(f, m, d), best, best + 12)
+        fast = expected_improvement(np.array([mean]), np.array([deviation]), best)
+        np.testing.assert_allclose(fast, [exact], atol=1e-8)
