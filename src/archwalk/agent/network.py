@@ -31,7 +31,7 @@ class EncoderLayer(nn.Module):
     """One post-norm transformer layer (Vaswani et al. 2017) with ReLU, without dropout.
 
     The same function as ``torch.nn.TransformerEncoderLayer(dropout=0)``, which the tests hold it to; written
-    out because the framework's layer takes a third more time at these sizes.
+    out because the framework's layer takes a quarter more time at width 64 and a tenth more at 256, on a CPU.
     """
 
     def __init__(self, width: int, heads: int, feedforward: int) -> None:
