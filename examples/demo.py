@@ -8,7 +8,6 @@ Stop it at any moment and run it again: it goes on where it was.
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 from rich.console import Console
@@ -35,7 +34,6 @@ benchmark = archwalk.load_benchmark(args.benchmark)
 console = Console(record=args.picture is not None)
 console.print(f"[bold]{benchmark.name}[/]: {len(benchmark):,} architectures. {benchmark.source}")
 
-began = time.monotonic()
 source = args.run_dir / args.source
 results = []
 
@@ -89,6 +87,6 @@ console.print(table)
 console.print(
     "Validation score: 0 is a random architecture, 1 the best of the space. One seed: see the docs."
 )
-console.print(f"{time.monotonic() - began:.0f} s in all; the runs are in {args.run_dir}")
+console.print(f"The runs are in {args.run_dir}")
 if args.picture:
     args.picture.write_text(console.export_svg(title="make demo"))
