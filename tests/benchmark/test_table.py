@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import archwalk
 from archwalk.benchmark import Benchmark, Column, open_benchmark
 from archwalk.benchmark.metrics import METRICS, Metric
-from archwalk.benchmark.table import make_benchmark
+from archwalk.benchmark.table import make_benchmark, seal
 from archwalk.errors import ArchitectureError, ArchwalkError, BenchmarkError
 from archwalk.space import make_space
 from tests.conftest import tiny_benchmark
@@ -146,19 +146,16 @@ def write(folder: Path, content: bytes) -> Path:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_damaged_file_is_refused_or_unharmed(
+def test_a_damaged_file_is_refused(
     data: st.DataObject, intact: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     at = data.draw(st.integers(0, len(intact) - 1))
     bit = 1 << data.draw(st.integers(0, 7))
     damaged = intact[:at] + bytes([intact[at] ^ bit]) + intact[at + 1 :]
     path = write(tmp_path_factory.mktemp("d"), damaged)
-    try:
-        opened = open_benchmark(path)
-    except ArchwalkError:
-        assert path.read_bytes() == damaged  # left as it was
-    else:  # the bit lay where nothing is stored, such as statistics
-        assert same(opened, tiny_benchmark())
+    with pytest.raises(BenchmarkError):  # before a parser sees it, which might abort the process
+        open_benchmark(path)
+    assert path.read_bytes() == damaged  # left as it was
 
 
 @settings(max_examples=40, deadline=None)
@@ -192,7 +189,9 @@ def relabel(intact: bytes, tmp_path: Path, **changes: object) -> Path:
     source = write(tmp_path, intact)
     header = json.loads(pl.read_parquet_metadata(source)["archwalk"]) | changes
     path = tmp_path / "relabelled.parquet"
-    pl.read_parquet(source).write_parquet(path, metadata={"archwalk": json.dumps(header)})
+    metadata = {"archwalk": json.dumps(header), "archwalk-sha256": "0" * 64}
+    pl.read_parquet(source).write_parquet(path, metadata=metadata)
+    path.write_bytes(seal(path.read_bytes()))
     return path
 
 

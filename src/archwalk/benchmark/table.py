@@ -2,7 +2,9 @@
 
 In: columns of numbers over the architectures of a space. Out: ``values`` and ``reward`` by task. The file is
 Parquet, one row an architecture and one column a (task, metric, split, epoch), so that any tool opens it;
-what the columns mean, and a checksum of everything, stands in its key-value metadata under ``archwalk``.
+what the columns mean, and a checksum of it all, stands in its key-value metadata under ``archwalk``. A second
+checksum, of the file's bytes, is compared before anything is parsed: a Parquet reader may abort the whole
+process over a flipped bit.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +33,10 @@ FORMAT = 1
 SUFFIX = ".parquet"
 _KEY = "archwalk"
 _ARCH = "arch"
+_SEAL_KEY = "archwalk-sha256"
+# How the footer holds that key's value: a Thrift compact string field of 64 bytes.
+_SEAL = re.compile(_SEAL_KEY.encode() + rb"\x18\x40([0-9a-f]{64})")
+_UNSEALED = b"0" * 64
 
 
 class Column(NamedTuple):
@@ -203,9 +210,20 @@ class Benchmark:
         )
         header = json.dumps(self._description() | {"checksum": self.checksum})
         buffer = io.BytesIO()
-        frame.write_parquet(buffer, compression="zstd", compression_level=19, metadata={_KEY: header})
-        write_atomically(path, buffer.getvalue())
+        metadata = {_KEY: header, _SEAL_KEY: _UNSEALED.decode()}
+        frame.write_parquet(buffer, compression="zstd", compression_level=19, metadata=metadata)
+        write_atomically(path, seal(buffer.getvalue()))
         return path
+
+
+def seal(content: bytes) -> bytes:
+    """A benchmark file with the checksum of its bytes, that of the seal itself taken as zeros, put in."""
+    match = _SEAL.search(content)
+    if match is None:
+        raise ValueError(f"no {_SEAL_KEY} in the file's metadata")
+    start, end = match.span(1)
+    blank = content[:start] + _UNSEALED + content[end:]
+    return content[:start] + hashlib.sha256(blank).hexdigest().encode() + content[end:]
 
 
 def epoch_order(epoch: str) -> tuple[int, float, str]:
@@ -288,11 +306,13 @@ def open_benchmark(path: str | Path) -> Benchmark:
         ) from error
     if content[:4] != b"PAR1":
         raise _not_a_benchmark(path, "a file that is not Parquet")
+    if not _SEAL.search(content):
+        raise _not_a_benchmark(path, "a Parquet file of another kind, or a damaged one")
+    if seal(content) != content:
+        raise _damaged(path, "the checksum of its bytes does not fit")
     try:
         header = json.loads(pl.read_parquet_metadata(io.BytesIO(content))[_KEY])
         frame = pl.read_parquet(io.BytesIO(content))
-    except KeyError:
-        raise _not_a_benchmark(path, "a Parquet file of another kind") from None
     except (Exception, pl.exceptions.PanicException) as error:
         raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:

@@ -22,6 +22,7 @@ from archwalk.benchmark.digits.statistics import (
 from archwalk.benchmark.digits.tasks import TASKS
 from archwalk.benchmark.digits.training import Settings
 from archwalk.benchmark.digits.verify import TOLERANCE, Report, Row, verify
+from archwalk.benchmark.table import seal
 from archwalk.errors import BenchmarkError, SettingsError
 
 FILE = Path(str(files("archwalk.benchmark.digits") / "digits.parquet"))
@@ -126,7 +127,9 @@ def test_a_number_changed_without_the_checksum_is_refused(tmp_path: Path) -> Non
     frame = pl.read_parquet(FILE)
     header = pl.read_parquet_metadata(FILE)["archwalk"]
     changed = frame.with_columns(pl.col("jigsaw/top1/valid/final") + 0.01)
-    changed.write_parquet(tmp_path / "digits.parquet", metadata={"archwalk": header})
+    file = tmp_path / "digits.parquet"
+    changed.write_parquet(file, metadata={"archwalk": header, "archwalk-sha256": "0" * 64})
+    file.write_bytes(seal(file.read_bytes()))
     with pytest.raises(BenchmarkError, match="checksum"):
         open_benchmark(tmp_path / "digits.parquet")
 
