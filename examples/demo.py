@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -66,17 +67,18 @@ train(f"{args.target} from scratch, to compare with", lengths["retrain"], scratc
 for regime, length in lengths.items():
     train(f"{args.source} → {args.target}, {regime}", length, moved(regime))
 
-table = Table(title=f"Architectures found by greedy walks from all {results[0]['starts']:,} starts")
-for column in ("source → target", "regime", "validation score", "test", "oracle", "rank"):
-    table.add_column(column, justify="left" if column in ("source → target", "regime") else "right")
-for column in ("evaluations", "trained steps", "seconds"):
+title = f"{args.source} → {args.target}: greedy walks from all {results[0]['starts']:,} starts"
+table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+table.add_column("agent")
+for column in ("score", "test", "oracle", "rank"):
+    table.add_column(column, justify="right")
+for column in ("evaluations", "steps", "s"):
     table.add_column(column, justify="right", style="dim")
 for r in results:
     table.add_row(
-        f"{r['source_task']} → {r['task']}",
-        r["regime"],
+        f"{r['task']} scratch" if r["regime"] == "scratch" else f"→ {r['regime']}",
         f"{r['validation_score']:.3f}",
-        f"{r['mean']:.4g} {r['metric']}",
+        f"{r['mean']:.4g}",
         f"{r['oracle']:.4g}",
         f"{r['rank_mean']:.0f}",
         f"{r['evaluations']:,}",
