@@ -6,7 +6,7 @@ operation-on-node graphs), token tables, and networks as modules, source code an
 """
 
 from archwalk.space.build import build_network
-from archwalk.space.catalog import SPACE_NAMES, describe_space, find_space, make_space
+from archwalk.space.catalog import SPACE_NAMES, find_space, make_space
 from archwalk.space.cells import CellSpace
 from archwalk.space.export import export_onnx, network_code
 from archwalk.space.macro import MacroSpace
@@ -23,7 +23,6 @@ __all__ = [
     "SlotSpace",
     "TokenTable",
     "build_network",
-    "describe_space",
     "export_onnx",
     "find_space",
     "make_space",

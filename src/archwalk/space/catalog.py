@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import Any
 
 from archwalk.errors import ArchitectureError, SettingsError, unknown
 from archwalk.space.cells import MICRO_OPERATIONS, NB201_OPERATIONS, CellSpace
@@ -67,8 +66,3 @@ def find_space(architecture: str) -> SearchSpace:
         repr(architecture),
         "check the string, and put it in quotes on a command line",
     )
-
-
-def describe_space(space: SearchSpace) -> dict[str, Any]:
-    """``make_space(**describe_space(space))`` is the space again."""
-    return space.describe()

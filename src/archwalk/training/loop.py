@@ -267,7 +267,6 @@ def make_agent(
     """
     rewards = torch.zeros(len(benchmark)) if process_rewards is None else process_rewards
     process = make_process(benchmark, rewards, settings.walk)
-    rows = None if len(benchmark.rows) == len(benchmark.space) else benchmark.rows
-    tokens = make_tokens(benchmark.space, settings.observation.tokens, rows)
+    tokens = make_tokens(benchmark.space, settings.observation.tokens, benchmark.rows)
     network = QNetwork(tokens.features, settings.network, make_generator(seed, "weights"))
     return Agent(network, tokens, process)

@@ -44,8 +44,7 @@ class _Core:
         self.task, self.keep_truncates = task, keep_truncates
         rewards = shaped_rewards(self.benchmark, task, reward or RewardSettings())
         self.process: WalkProcess = make_process(self.benchmark, rewards, walk or WalkSettings())
-        rows = None if len(self.benchmark.rows) == len(self.benchmark.space) else self.benchmark.rows
-        self.tokens = make_tokens(self.benchmark.space, tokens, rows)
+        self.tokens = make_tokens(self.benchmark.space, tokens, self.benchmark.rows)
         self.generator = torch.Generator()
         self.walks = Walks(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
         self.offered = torch.zeros(0, self.process.actions, dtype=torch.long)

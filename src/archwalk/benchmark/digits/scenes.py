@@ -149,30 +149,17 @@ def _room(g: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _pattern(name: str, g: np.random.Generator) -> np.ndarray:
-    """A pattern in [0, 1], [16, 16], with phase, spacing and slant drawn."""
+    """One of ``PATTERNS`` in [0, 1], [16, 16], with phase, spacing and slant drawn."""
     turn = 2 * np.pi
     phase, other = g.uniform(0, turn, 2)
     cycles = g.uniform(2.0, 3.6)
-    if name == "plain":
-        return np.full((SIZE, SIZE), 0.5)
-    if name == "clouds":
-        waves = [
-            np.cos(turn * (a * _U + b * _V) + p)
-            for a, b, p in zip(g.normal(0, 1.5, 4), g.normal(0, 1.5, 4), g.uniform(0, turn, 4), strict=True)
-        ]
-        return np.asarray(0.5 + 0.125 * sum(waves))
-    if name == "rings":
-        radius = np.hypot(_U - g.uniform(0.2, 0.8), _V - g.uniform(0.2, 0.8))
-        return np.asarray(0.5 + 0.5 * np.cos(turn * cycles * radius + phase))
-    if name in ("rows", "columns", "diagonal"):
+    if name != "checks":
         base = {"rows": 90, "columns": 0, "diagonal": 45 * g.choice([-1, 1])}[name]
         angle = np.deg2rad(base + g.uniform(-10, 10))
         along = np.cos(angle) * _U + np.sin(angle) * _V
         return np.asarray(0.5 + 0.5 * np.cos(turn * cycles * along + phase))
     across, down = np.cos(turn * cycles * _U + phase), np.cos(turn * cycles * _V + other)
-    if name == "checks":
-        return np.asarray(0.5 + 0.5 * np.tanh(4 * across * down))
-    return np.asarray(1 / (1 + np.exp(-6 * (across + down - 1))))  # dots
+    return np.asarray(0.5 + 0.5 * np.tanh(4 * across * down))
 
 
 def _stroke(g: np.random.Generator) -> np.ndarray:
