@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from archwalk.analysis.curves import Curve, band, moving_average
 from archwalk.reporting.data import UNITS, StudyData, Values
 from archwalk.reporting.result_figures import bar
-from archwalk.reporting.style import LINES, MARKERS, SCRATCH_COLOUR, colour
+from archwalk.reporting.style import LINES, MARKERS, SCRATCH_COLOUR, colour, task_panels
 
 FIRST_PART = 0.2  # of the run: the paper's first 2 of 10 million steps
 GRID = 200  # points of a common axis where runs differ in cost
@@ -49,12 +49,7 @@ def curves(data: StudyData, unit: str = "trained_steps", part: float = 1.0) -> F
         part: share of the cost that is shown, from the beginning.
     """
     column, factor, label = UNITS[unit]
-    wide = min(len(data.tasks), 2)
-    tall = -(-len(data.tasks) // wide)
-    figure = Figure(figsize=(3.9 * wide, 2.8 * tall + 0.5))
-    panels = figure.subplots(tall, wide, squeeze=False).ravel()
-    for axes in panels[len(data.tasks) :]:
-        axes.set_visible(False)
+    figure, panels = task_panels(len(data.tasks), 2.8)
     for axes, target in zip(panels, data.tasks, strict=False):
         longest, lowest = 0.0, 0.0
         for i, source in enumerate(data.tasks):

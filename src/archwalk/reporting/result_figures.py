@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from archwalk.analysis.statistics import mean_interval
 from archwalk.reporting.data import StudyData, Values
-from archwalk.reporting.style import SCRATCH_COLOUR, SCRATCH_HATCH, colour, matrix
+from archwalk.reporting.style import SCRATCH_COLOUR, SCRATCH_HATCH, colour, matrix, task_panels
 
 REGIME_ORDER = ("scratch", "zero-shot", "fine-tune", "retrain")
 
@@ -75,12 +75,7 @@ def rank_percentile(data: StudyData) -> Figure:
 
 def _bars(data: StudyData, column: str, label: str) -> Figure:
     """Bars of a column of the results: scratch first, then every source under every regime."""
-    wide = min(len(data.tasks), 2)
-    tall = -(-len(data.tasks) // wide)
-    figure = Figure(figsize=(3.9 * wide, 2.7 * tall + 0.5))
-    panels = figure.subplots(tall, wide, squeeze=False).ravel()
-    for axes in panels[len(data.tasks) :]:
-        axes.set_visible(False)
+    figure, panels = task_panels(len(data.tasks), 2.7)
     for axes, target in zip(panels, data.tasks, strict=False):
         axes.set_title(target)
         axes.set_ylabel(label if column != "regret_mean" else f"{label} ({_unit(data, target)})")

@@ -46,6 +46,17 @@ def looks() -> Any:
     return mpl.rc_context(RC)  # type: ignore[arg-type]
 
 
+def task_panels(tasks: int, height: float) -> tuple[Figure, NDArray[Any]]:
+    """A figure with a panel a task, two beside each other, each ``height`` inches tall."""
+    wide = min(tasks, 2)
+    tall = -(-tasks // wide)
+    figure = Figure(figsize=(3.9 * wide, height * tall + 0.5))
+    panels = figure.subplots(tall, wide, squeeze=False).ravel()
+    for axes in panels[tasks:]:
+        axes.set_visible(False)
+    return figure, panels
+
+
 def colour(index: int) -> str:
     """Of the n-th task."""
     return COLOURS[index % len(COLOURS)]
