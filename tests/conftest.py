@@ -74,10 +74,17 @@ def small_settings(**groups: dict[str, object]) -> Settings:
         network={"width": 16, "feedforward": 32, "heads": 2},
         exploration={"actors": 2, "walks_per_actor": 16},
         replay={"capacity": 2_000, "warmup": 100},
-        learner={"batch_size": 32, "target_period": 256, "discount": 0.9, "halving_steps": 0},
+        learner={
+            "batch_size": 32,
+            "target_period": 256,
+            "discount": 0.9,
+            "halving_steps": 0,
+            "planning": False,
+        },
         training={
             "trained_steps": 2_048,
             "fine_tune_steps": 512,
+            "sampled_per_trained": 1.0,
             "actor_period": 256,
             "evaluate_every": 512,
             "log_every": 256,

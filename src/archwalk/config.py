@@ -137,6 +137,15 @@ class LearnerSettings(_Group):
     """Gradients are clipped to this L2 norm."""
     target_period: int = Field(8_192, ge=1)
     """Trained steps between two copies of the online to the target network."""
+    planning: bool = False
+    """Targets from value iteration over everything seen so far, for all actions of a state at once, in place
+    of a target network; needs one-step targets without double Q-learning."""
+
+    @model_validator(mode="after")
+    def _planning_is_one_step(self) -> LearnerSettings:
+        if self.planning and (self.n_step > 1 or self.double):
+            raise ValueError("planning needs n_step = 1 and double = false")
+        return self
 
 
 class TrainingSettings(_Group):

@@ -6,15 +6,22 @@ import numpy as np
 
 
 def value_iteration(
-    choices: np.ndarray, reward: np.ndarray, discount: float, sweeps: int = 1_000
+    choices: np.ndarray,
+    reward: np.ndarray,
+    discount: float,
+    sweeps: int = 1_000,
+    seen: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Q* [architectures, choices]; -inf where a choice does not exist."""
+    """Q* [architectures, choices]; -inf where a choice does not exist, or leads to where nobody has been."""
     exists = choices >= 0
+    if seen is not None:
+        exists &= seen[choices]
+        assert exists[seen].any(1).all()
     value = np.zeros(len(choices))
     q = np.zeros(choices.shape)
     for _ in range(sweeps):
         q = np.where(exists, reward[choices] + discount * value[choices], -np.inf)
-        value = q.max(1)
+        value = q.max(1) if seen is None else np.where(seen, q.max(1), 0.0)
     return q
 
 

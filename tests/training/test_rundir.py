@@ -40,10 +40,14 @@ def train(table: Path, folder: Path, settings: Settings | None = None, **options
     return archwalk.train(table, "main", folder, preset=settings or small_settings(), **options)  # type: ignore
 
 
-@pytest.mark.parametrize("most", [50, 4])
-def test_killed_at_any_moment_it_ends_with_the_same_bits(table: Path, tmp_path: Path, most: int) -> None:
+@pytest.mark.parametrize(("most", "planning"), [(50, False), (4, False), (50, True)])
+def test_killed_at_any_moment_it_ends_with_the_same_bits(
+    table: Path, tmp_path: Path, most: int, planning: bool
+) -> None:
     settings = small_settings(
-        walk={"max_neighbours": most}, training={"checkpoint_every": 256, "trained_steps": 4_096}
+        walk={"max_neighbours": most},
+        learner={"planning": planning},
+        training={"checkpoint_every": 256, "trained_steps": 4_096},
     )
     toml = tmp_path / "settings.toml"
     toml.write_text(settings.to_toml())

@@ -1,6 +1,7 @@
-"""The learner: double-DQN targets, Huber loss, Adam.
+"""The learner: double-DQN targets or planned ones, Huber loss, Adam.
 
-In: samples from replay and the target snapshot. Out: an updated network, new TD errors. Next: the loop.
+In: samples from replay, and the target snapshot or the planner. Out: an updated network, new TD errors. Next:
+the loop.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archwalk.agent.agent import Agent, Snapshot
+from archwalk.agent.planner import Planner
 from archwalk.agent.replay import Sample
 from archwalk.config import LearnerSettings
 from archwalk.walk.dynamics import offer
@@ -22,9 +24,9 @@ class Update(NamedTuple):
     """What one update reports.
 
     Attributes:
-        error: TD error of each transition, [batch].
+        error: size of each transition's TD error, [batch]; with planned targets the largest of its state.
         loss: weighted Huber loss, scalar.
-        q: mean Q-value of the actions taken, scalar.
+        q: mean Q-value of the actions that were trained, scalar.
         grad_norm: L2 norm of the gradient before clipping, scalar.
     """
 
@@ -61,20 +63,32 @@ class Learner:
         best = (self.agent.q(offered, self._generator) if self.settings.double else value).argmax(1)
         return batch.r_t + batch.discount_t * value.gather(1, best[:, None]).squeeze(1)
 
-    def update(self, sample: Sample, target: Snapshot) -> Update:
-        """One step of Adam on the importance-weighted Huber loss."""
-        y = self.targets(sample, target)
+    def update(self, sample: Sample, target: Snapshot | Planner) -> Update:
+        """One step of Adam on the importance-weighted Huber loss.
+
+        With a snapshot, of the actions taken. With a planner, of all actions of the states sampled whose reward
+        has been seen, averaged a state: a forward pass values them all anyway.
+        """
         batch = sample.transitions
-        q = self.agent.q(self._offer(batch.s_tm1, batch.offer_tm1), self._generator)
-        q_tm1 = q.gather(1, batch.a_tm1[:, None]).squeeze(1)
-        loss = (sample.weight * F.huber_loss(q_tm1, y, reduction="none")).mean()
+        offered = self._offer(batch.s_tm1, batch.offer_tm1)
+        if isinstance(target, Planner):
+            y = target.targets(offered)
+            q = self.agent.q(offered, self._generator)
+        else:
+            y = self.targets(sample, target)[:, None]
+            q = self.agent.q(offered, self._generator).gather(1, batch.a_tm1[:, None])
+        open_ = y == -torch.inf  # nothing known of these actions
+        y, q = y.masked_fill(open_, 0.0), q.masked_fill(open_, 0.0)
+        known = (~open_).sum(1)
+        loss = (sample.weight * F.huber_loss(q, y, reduction="none").sum(1) / known).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.agent.network.parameters(), self.settings.max_grad_norm)
         self.optimiser.param_groups[0]["lr"] = self.learning_rate()
         self.optimiser.step()
         self.trained_steps += len(y)
-        return Update((y - q_tm1).detach(), loss.detach(), q_tm1.detach().mean(), norm.detach())
+        error, mean_q = (y - q).detach().abs().amax(1), q.detach().sum() / known.sum()
+        return Update(error, loss.detach(), mean_q, norm.detach())
 
     def learning_rate(self) -> float:
         """lr/(1 + trained/halving_steps): falls with the work done, whatever the length of the run, so that a

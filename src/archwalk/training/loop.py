@@ -17,6 +17,7 @@ from archwalk.agent.agent import Agent, Snapshot
 from archwalk.agent.exploration import choose, epsilons
 from archwalk.agent.learner import Learner
 from archwalk.agent.network import QNetwork
+from archwalk.agent.planner import Planner
 from archwalk.agent.replay import Replay, Windows
 from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings
@@ -87,7 +88,11 @@ class Trainer:
         )
         self.replay = Replay(settings.replay, stored_columns)
         self.learner = Learner(self.agent, settings.learner, self.generators["learner"])
-        self.actors = self.target = self.snapshot()
+        self.actors = self.snapshot()
+        learner = settings.learner
+        self.target: Snapshot | Planner = (
+            Planner(process, learner.discount) if learner.planning else self.actors
+        )
         self.offered = offer(process, self.walks.architecture, self.generators["offers"])
         self.q = self.actors.q(self.walks.architecture, self.offered)
         self.sums = torch.zeros(
@@ -96,8 +101,9 @@ class Trainer:
 
     def snapshot(self) -> Snapshot:
         """The present parameters, frozen until the next copy."""
-        training, period = self.settings.training, self.settings.learner.target_period
-        looks = round(max(period, training.actor_period) * (1 + training.sampled_per_trained))
+        training, learner = self.settings.training, self.settings.learner
+        trained = 0 if learner.planning else max(learner.target_period, training.actor_period)
+        looks = trained + round(max(trained, training.actor_period) * training.sampled_per_trained)
         return Snapshot(self.agent, training.reuse, looks, self.generators["padding"])
 
     def run(self) -> Iterator[Row]:
@@ -149,10 +155,12 @@ class Trainer:
     def learn(self) -> Iterator[Row]:
         """One update; then whatever has come due: copies to target and actors, evaluation, a row."""
         counters, learner, training = self.counters, self.settings.learner, self.settings.training
+        if isinstance(self.target, Planner):
+            self.target.refresh(self.evaluated)
         sample = self.replay.sample(learner.batch_size, self.generators["replay"])
         update = self.learner.update(sample, self.target)
-        self.replay.set_errors(sample.slots, update.error.abs())
-        self.sums += torch.stack([update.loss, update.error.abs().mean(), update.q, update.grad_norm])
+        self.replay.set_errors(sample.slots, update.error)
+        self.sums += torch.stack([update.loss, update.error.mean(), update.q, update.grad_norm])
         before = counters.trained_steps
         counters.owed -= learner.batch_size
         counters.trained_steps += learner.batch_size
@@ -161,7 +169,8 @@ class Trainer:
         def due(period: int) -> bool:
             return before // period != counters.trained_steps // period
 
-        to_target, to_actors = due(learner.target_period), due(training.actor_period)
+        to_target = due(learner.target_period) and not learner.planning
+        to_actors = due(training.actor_period)
         if to_target or to_actors:
             frozen = self.snapshot()
             self.target = frozen if to_target else self.target
@@ -240,7 +249,9 @@ class Trainer:
         self._reported_updates = int(counters.pop("reported_updates"))
         owed = counters.pop("owed")
         self.counters = Counters(owed=owed, **{k: int(v) for k, v in counters.items()})
-        self.actors, self.target = self.snapshot(), self.snapshot()  # shells, filled below
+        self.actors = self.snapshot()  # a shell, filled below
+        if isinstance(self.target, Snapshot):
+            self.target = self.snapshot()
         self.actors.load_state_dict(parts["actors"])
         self.target.load_state_dict(parts["target"])
         self.generators.load_state_dict(parts["generators"])
