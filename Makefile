@@ -1,8 +1,9 @@
 # Two commands do everything on a fresh machine with python3 (>= 3.11) and make:
-#   make demo   trains an agent and moves it to another task
+#   make demo   the study on the embedded benchmark: four tasks, two seeds, every regime, one report
 #   make test   lint, types, layering and the whole test suite
 PYTHON ?= python3
 VENV   ?= .venv
+JOBS   ?= 2
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
@@ -15,7 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/python examples/demo.py
+	$(BIN)/archwalk study --benchmark digits --tasks class_object,room_layout,segmentsemantic,autoencoder \
+	    --seeds 2 --preset quick --jobs $(JOBS) --run-dir runs/demo
+	$(BIN)/archwalk report runs/demo
 
 check: $(STAMP)
 	$(BIN)/ruff check .

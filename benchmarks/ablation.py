@@ -2,9 +2,9 @@
 
     python benchmarks/ablation.py --benchmark FILE --tasks a,b --seeds 2
 
-Prints the validation score at the end (mean over tasks and seeds, and the range), the trained steps after which it
-first was 0.97 (median; - where it never was in half of the runs), evaluations, and trained steps a second.
-Resumable.
+Prints the validation score at the end (mean over tasks and seeds, and the range), the trained steps after
+which it first was 0.97 (median; - where it never was in half of the runs), evaluations, and trained steps a
+second. Resumable.
 """
 
 from __future__ import annotations

@@ -16,13 +16,6 @@ def run(name: str, *arguments: object) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_demo(tmp_path: Path) -> None:
-    output = run("demo.py", "--run-dir", tmp_path, "--steps", 4_096)
-    for regime in ("scratch", "zero-shot", "fine-tune", "retrain"):
-        assert regime in output
-    assert "4,096 starts" in output
-
-
 def test_own_table(tmp_path: Path) -> None:
     output = run("own_table.py", tmp_path)
     assert "75.0 %  4,64,attention,layer,gelu,mean" in output.splitlines()[-1]

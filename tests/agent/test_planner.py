@@ -36,7 +36,7 @@ def process(keep: int = 40, seed: int = 0, scale: float = 1.0, shift: float = 0.
 def test_values_are_those_of_the_part_that_was_seen(
     seed: int, parts: list[int], shift: float, discount: float
 ) -> None:
-    """After any looks in any order; with few architectures each look is over a hundredth, so all is planned."""
+    """After any looks in any order; each of so few is over a hundredth, so all is planned."""
     p = process(seed=seed % 7, shift=shift)
     order = np.random.default_rng(seed).permutation(len(p))
     planner, seen = Planner(p, discount), torch.zeros(len(p), dtype=torch.bool)

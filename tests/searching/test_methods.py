@@ -97,6 +97,19 @@ def test_one_look_serves_its_group() -> None:
     assert local(problem, history, 0) != b
 
 
+def test_what_all_sources_measured_alike_is_one_network() -> None:
+    space = make_space("synthetic-cells")
+    a, b = space.index("synthetic-1_00_000"), space.index("synthetic-0_00_000")  # both compute nothing
+    other = space.index("synthetic-3_33_333")
+    one, two = np.random.default_rng(0).normal(size=(2, len(space)))
+    one[b] = one[other] = one[a]
+    two[other] = two[a]
+    for tables, alike in (([one], True), ([one, two], False), ([], False)):
+        keys = make_problem(space, measured_apart=True, measured=tables).keys
+        assert (keys[a] == keys[b]) == alike
+        assert keys[a] != keys[other]  # another function, though measured the same
+
+
 def test_failures_count_as_the_worst(tiny: Benchmark) -> None:
     problem = problem_of(tiny)
     assert make_history(problem, [1, 2, 3], [0.5, float("nan"), 0.2]).rewards.tolist() == [0.5, 0.2, 0.2]

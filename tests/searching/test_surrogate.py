@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
 from archwalk.benchmark import Benchmark
+from archwalk.searching.encoder import train_encoder
 from archwalk.searching.problem import Problem, make_problem
-from archwalk.searching.surrogate import COARSE, Kernel, expected_improvement, fit
+from archwalk.searching.surrogate import COARSE, Kernel, expected_improvement, fit, warped
 
 
 def small_problem(benchmark: Benchmark) -> Problem:
@@ -17,23 +19,55 @@ def small_problem(benchmark: Benchmark) -> Problem:
 
 
 def naive_kernel(problem: Problem, kernel: Kernel, i: int, j: int) -> float:
-    structure = 0.0
-    for weight, view in ((COARSE, problem.views[0]), (1 - COARSE, problem.views[1])):
-        differ = sum(a != b for a, b in zip(view[i].tolist(), view[j].tolist(), strict=True))
-        structure += weight * np.exp(-differ / kernel.length)
-    apart = sum((a - b) ** 2 for a, b in zip(problem.sources[i], problem.sources[j], strict=True))
-    near = np.exp(-apart / (2 * kernel.source_length**2))
-    return structure * (1 - kernel.share + kernel.share * near)
+    total = 0.0
+    if kernel.length is None:
+        for share, e in zip(problem.encoding.shares, problem.encoding.vectors, strict=True):
+            apart = sum((float(a) - float(b)) ** 2 for a, b in zip(e[i], e[j], strict=True))
+            total += share * np.exp(-apart)
+    else:
+        for weight, view in ((COARSE, problem.views[0]), (1 - COARSE, problem.views[1])):
+            differ = sum(a != b for a, b in zip(view[i].tolist(), view[j].tolist(), strict=True))
+            total += weight * np.exp(-differ / kernel.length)
+    for a, b in zip(problem.sources[i], problem.sources[j], strict=True):
+        total += kernel.sources * a * b / problem.sources.shape[1]
+    return total
 
 
 def test_kernels(tiny: Benchmark) -> None:
     problem = small_problem(tiny)
     rows = np.array([0, 7, 20])
-    for kernel in (Kernel(1.0), Kernel(3.0, 0.5, 1.0), Kernel(8.0, 1.0, 3.0)):
+    for kernel in (Kernel(1.0), Kernel(3.0, 0.5), Kernel(None), Kernel(None, 1.0)):
         fast = kernel(problem, rows)
         slow = [[naive_kernel(problem, kernel, i, j) for j in range(len(problem))] for i in rows.tolist()]
         np.testing.assert_allclose(fast, slow, atol=1e-5)
         np.testing.assert_allclose(kernel(problem, rows, rows), fast[:, rows], atol=1e-6)
+        np.testing.assert_allclose(kernel.variance(problem)[rows], np.diag(fast[:, rows]), atol=1e-5)
+
+
+def test_half_of_the_rewards_half_of_their_order() -> None:
+    y = warped(np.array([-100.0, 1.0, 2.0, 2.0, 3.0]))
+    scores = norm.ppf([0.1, 0.3, 0.6, 0.6, 0.9])
+    plain = np.array([-100.0, 1.0, 2.0, 2.0, 3.0])
+    np.testing.assert_allclose(y, (scores + (plain - plain.mean()) / plain.std()) / 2)
+    assert np.isfinite(warped(np.ones(3))).all()
+
+
+def test_the_encoder_finds_the_slots_that_matter() -> None:
+    """Only slot 0 matters, and two of its choices are alike."""
+    codes = np.array([[a, b, c] for a in range(4) for b in range(4) for c in range(4)])
+    effect = np.array([1.0, 1.0, -1.0, 3.0])
+    noise = 0.1 * np.random.default_rng(0).normal(size=(64, 2))
+    encoding = train_encoder([codes, codes], effect[codes[:, 0]][:, None] + noise)
+    assert sum(encoding.shares) == pytest.approx(1)
+
+    def alike(one: list[int], two: list[int]) -> float:
+        at = [int(np.flatnonzero((codes == c).all(1))[0]) for c in (one, two)]
+        return float(encoding.correlation(np.array(at[:1]), np.array(at[1:]))[0, 0])
+
+    assert alike([2, 1, 3], [2, 1, 3]) == pytest.approx(1, abs=1e-5)
+    assert alike([2, 0, 0], [2, 3, 3]) > 0.8
+    assert alike([0, 1, 2], [1, 1, 2]) > 0.8
+    assert alike([0, 1, 2], [3, 1, 2]) < 0.5
 
 
 def test_posterior_and_evidence(tiny: Benchmark) -> None:
@@ -46,7 +80,7 @@ def test_posterior_and_evidence(tiny: Benchmark) -> None:
     np.testing.assert_allclose(fitted.mean, inverse.sum(0) @ y / (inverse.sum() + 0.1), atol=1e-4)
     residual = y - fitted.mean
     np.testing.assert_allclose(fitted.variance, (residual @ inverse @ residual + 1) / 7, atol=1e-4)
-    mean, deviation = fitted.predict(cross)
+    mean, deviation = fitted.predict(cross, kernel.variance(problem))
     np.testing.assert_allclose(mean, fitted.mean + cross.T @ inverse @ residual, atol=1e-3)
     variance = fitted.variance * (1 + noise - np.einsum("ij,ik,kj->j", cross, inverse, cross))
     np.testing.assert_allclose(deviation, np.sqrt(variance), atol=1e-3)

@@ -66,8 +66,8 @@ class Learner:
     def update(self, sample: Sample, target: Snapshot | Planner) -> Update:
         """One step of Adam on the importance-weighted Huber loss.
 
-        With a snapshot, of the actions taken. With a planner, of all actions of the states sampled whose reward
-        has been seen, averaged a state: a forward pass values them all anyway.
+        With a snapshot, of the actions taken. With a planner, of all actions of the states sampled whose
+        reward has been seen, averaged a state: a forward pass values them all anyway.
         """
         batch = sample.transitions
         offered = self._offer(batch.s_tm1, batch.offer_tm1)

@@ -39,7 +39,7 @@ class Planner:
         self._since = 0  # newly seen since all of it was planned
 
     def refresh(self, seen: Bool[Tensor, " architectures"]) -> None:
-        """Take in what is newly seen: one backup there, and a whole plan when enough of it has come together."""
+        """Take in what is newly seen: one backup there, and a whole plan once enough has come together."""
         new = (seen & (self._arrival == -torch.inf)).nonzero().squeeze(1)
         if not len(new):
             return
@@ -54,8 +54,8 @@ class Planner:
     def _plan(self, rows: Int64[Tensor, " seen"]) -> None:
         """Back up all that is seen until nothing changes.
 
-        What is known already is a lower bound: at least the value of staying there. A best walk ends by staying
-        somewhere, so the values are exact after as many backups as that walk has steps.
+        What is known already is a lower bound: at least the value of staying there. A best walk ends by
+        staying somewhere, so the values are exact after as many backups as that walk has steps.
         """
         while True:
             before = self._arrival[rows]

@@ -32,7 +32,7 @@ from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
 from archwalk.searching.budget import Evaluations
 from archwalk.searching.evaluators import TableEvaluator
-from archwalk.searching.methods import check_method
+from archwalk.searching.methods import KNOWS_SOURCES, check_method
 from archwalk.searching.problem import Problem, make_problem
 from archwalk.searching.run import search
 from archwalk.training.evaluate import bootstrap_mean_ci95, ranks
@@ -99,7 +99,10 @@ def compare(
     """
     plan.check(benchmark)
     _claim(out, benchmark, plan, settings)
-    problem = _problem(benchmark, plan, out, settings, say)
+    blind = make_problem(benchmark.space, benchmark.rows, measured_apart=True)
+    informed = blind
+    if plan.sources and KNOWS_SOURCES & set(plan.methods):
+        informed = _informed(benchmark, plan, out, settings, say)
     curves = []
     for method in plan.methods:
         for seed in range(plan.seeds):
@@ -107,7 +110,7 @@ def compare(
             rows = pl.read_csv(file) if file.exists() else None
             if rows is None or len(rows) < min(max(plan.budgets), len(benchmark)):
                 say(f"{method}, seed {seed}")
-                rows = _run(benchmark, problem, plan, method, seed)
+                rows = _run(benchmark, informed if method in KNOWS_SOURCES else blind, plan, method, seed)
                 _write(rows, file)
             curves.append(rows)
     table = pl.concat(curves)
@@ -118,20 +121,21 @@ def compare(
     return summary
 
 
-def _problem(
+def _informed(
     benchmark: Benchmark, plan: Comparison, out: Path, settings: Settings, say: Callable[[str], None]
 ) -> Problem:
-    if not plan.sources or "agent" not in plan.methods:
-        return make_problem(benchmark.space, benchmark.rows, measured_apart=True)
+    """The problem with what the sources know."""
     say(f"an agent for the mean of {', '.join(plan.sources)}")
     agent = pretrain(benchmark, plan.sources, out / "agent", settings)
-    known = make_sources([agent], [benchmark.reward(task) for task in plan.sources])
+    measured = [benchmark.reward(task) for task in plan.sources]
+    known = make_sources([agent], measured)
     zero_shot = json.dumps(_zero_shot(benchmark, plan, known.proposal), indent=2)
     write_atomically(out / "zero-shot.json", zero_shot.encode())
     return make_problem(
         benchmark.space,
         benchmark.rows,
         measured_apart=True,
+        measured=measured,
         sources=known.columns,
         proposal=known.proposal,
     )

@@ -16,6 +16,7 @@ from archwalk.searching.baselines import evolution, local, random, reinforce
 from archwalk.searching.problem import Floats, History, Problem
 from archwalk.searching.surrogate import STRUCTURE, WITH_SOURCES, expected_improvement, improvement
 
+KNOWS_SOURCES = {"agent"}  # all other methods are given a problem without sources
 Method = Callable[[Problem, History, int], int]
 FIRST = 5  # random looks before a model is asked
 FIRST_WITH_SOURCES = 3

@@ -12,7 +12,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
+from archwalk.searching.encoder import Encoding, train_encoder
 from archwalk.space.space import SearchSpace, restrict_neighbours
 
 Floats = NDArray[np.float64]
@@ -29,9 +32,11 @@ class Problem:
         views: three descriptions of the same architectures as slot values, each [N, S], from coarse to fine:
             the first member of the canonical group, the code without slots that no signal passes, the code.
         neighbours: indices one edit away, [N, K], -1 where there are fewer.
-        keys: equal for architectures of which one look tells all, [N]: in a table every architecture was
-            measured by itself; when a network is really trained, one look serves its canonical group.
-        sources: what the sources say about every architecture, one standardised column each, [N, F].
+        keys: equal for architectures of which one look tells all, [N]. When a network is really trained, one
+            look serves its canonical group. In a table every architecture was measured by itself, but those
+            of a group which all source tasks measured alike are taken to be one network.
+        sources: what the sources say about every architecture, one column of normal scores each, [N, F].
+        encoding: vectors in which architectures that the sources find alike are near; None without sources.
         proposal: the architecture that the sources recommend before any look; None without sources.
     """
 
@@ -41,6 +46,7 @@ class Problem:
     neighbours: Ints
     keys: Ints
     sources: Floats
+    encoding: Encoding | None = None
     proposal: int | None = None
 
     def __len__(self) -> int:
@@ -93,6 +99,7 @@ def make_problem(
     rows: Ints | None = None,
     *,
     measured_apart: bool,
+    measured: Sequence[Floats] = (),
     sources: Sequence[Floats] = (),
     proposal: int | None = None,
 ) -> Problem:
@@ -102,7 +109,8 @@ def make_problem(
         space: the space.
         rows: indices of the architectures to choose from, ascending; all of them by default.
         measured_apart: whether architectures that compute the same function have looks of their own.
-        sources: one column an architecture each, [N]; standardised here.
+        measured: the source tasks' tables, [N] each; see ``Problem.keys``.
+        sources: one column each, [N], of which only the order counts: their tables, their agents' opinions.
         proposal: see ``Problem``.
     """
     rows = np.arange(len(space)) if rows is None else rows
@@ -114,14 +122,19 @@ def make_problem(
     groups = space.canonical_groups()
     _, first = np.unique(groups, return_index=True)
     canonical = space.codes[first[groups[rows]]].astype(np.int64)
-    columns = [(c - c.mean()) / max(float(c.std()), 1e-12) for c in sources]
+    keys = groups[rows]
+    if measured_apart:
+        alike = np.stack([keys, *measured], 1) if measured else np.arange(len(rows))[:, None]
+        keys = np.unique(alike, axis=0, return_inverse=True)[1].ravel()
+    columns = np.stack([normal_scores(c) for c in sources], 1) if sources else np.empty((len(rows), 0))
     return Problem(
         architectures=tuple(space.architectures[i] for i in rows.tolist()),
         codes=codes,
         views=(canonical, live, codes),
         neighbours=restrict_neighbours(space.neighbours(), rows).astype(np.int64),
-        keys=np.arange(len(rows)) if measured_apart else groups[rows],
-        sources=np.stack(columns, 1) if columns else np.empty((len(rows), 0)),
+        keys=keys,
+        sources=columns,
+        encoding=train_encoder((canonical, live), columns) if sources else None,
         proposal=proposal,
     )
 
@@ -143,6 +156,12 @@ def make_history(
     at = np.array([*indices], dtype=np.int64)
     touched = np.array([*indices, *under_way], dtype=np.int64)
     return History(at, values, np.isin(problem.keys, problem.keys[touched]))
+
+
+def normal_scores(values: Floats) -> Floats:
+    """Normal quantiles of the ranks, [n]; ties share theirs. Makes tasks comparable, whatever their metric
+    (Salinas, Shen and Perrone 2020)."""
+    return np.asarray(ndtri((rankdata(values) - 0.5) / len(values)))
 
 
 def _one_hot(codes: Ints) -> Floats:

@@ -2,11 +2,12 @@
 
 In: a ``Problem`` and a ``History``. Out: the expected improvement of every architecture. Next: ``methods``.
 
-A kernel is a correlation of Hamming distances, k = exp(-distance / length), a mixture of two views of an
-architecture: its canonical form, and the architecture without edges that no signal passes. Where there are
-sources it may be multiplied by a correlation of what the sources say. Kernels and noise levels are
-hypotheses; each one's posterior is weighted by its marginal likelihood, so that a source that does not
-predict the target loses its say after a few looks.
+A kernel is a correlation of structure: exp(-distance / length) of Hamming distances, a mixture of two views
+of an architecture (its canonical form, and the architecture without edges that no signal passes), or the
+correlation that an encoder learned on the sources. To it the sources may add a linear part: the target is
+then a weighted sum of what they say, with weights to be found, plus something of its own. Kernels and noise
+levels are hypotheses; each one's posterior is weighted by its marginal likelihood, so that a source that does
+not predict the target loses its say after a few looks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
-from archwalk.searching.problem import Floats, History, Ints, Problem
+from archwalk.searching.problem import Floats, History, Ints, Problem, normal_scores
 
 Floats32 = NDArray[np.float32]
 COARSE = np.float32(0.7)  # weight of the canonical view
@@ -29,39 +30,43 @@ MOST = 3  # hypotheses that a proposal averages over: the likeliest
 
 @dataclass(frozen=True)
 class Kernel:
-    """A correlation function on architectures.
+    """A covariance function on architectures, in units of the variance of structure.
 
     Attributes:
-        length: Hamming distance (slots) over which the correlation of structure falls to 1/e.
-        share: of the structure's correlation that is multiplied by that of the sources, 0 to 1.
-        source_length: Euclidean distance of standardised source columns at which theirs falls to e^-1/2.
+        length: Hamming distance (slots) over which the correlation of structure falls to 1/e; None: the
+            correlation that the encoder learned.
+        sources: variance of the part that is linear in the sources.
     """
 
-    length: float
-    share: float = 0.0
-    source_length: float = 1.0
+    length: float | None
+    sources: float = 0.0
 
     def __call__(self, problem: Problem, rows: Ints, columns: Ints | slice = slice(None)) -> Floats32:
-        """Correlations [rows, columns], 1 on the diagonal; columns are all architectures by default."""
+        """Covariances [rows, columns]; columns are all architectures by default."""
+        structure = self._structure(problem, rows, columns)
+        if not self.sources:
+            return structure
+        known = problem.sources.astype(np.float32)
+        linear = known[rows] @ known[columns].T
+        return np.add(structure, np.float32(self.sources / known.shape[1]) * linear, dtype=np.float32)
+
+    def _structure(self, problem: Problem, rows: Ints, columns: Ints | slice) -> Floats32:
+        if self.length is None:
+            assert problem.encoding is not None
+            return problem.encoding.correlation(rows, columns)
         steps = np.exp(-np.arange(problem.codes.shape[1] + 1) / self.length).astype(np.float32)
         canonical, live = (problem.distances(view, rows)[:, columns] for view in (0, 1))
-        structure = COARSE * steps[canonical] + (1 - COARSE) * steps[live]
-        if not self.share:
-            return structure
-        sources = problem.sources.astype(np.float32)
-        a, b = sources[rows], sources[columns]
-        squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-        near = np.exp(np.maximum(squared, 0) * np.float32(-0.5 / self.source_length**2))
-        return structure * (np.float32(1 - self.share) + np.float32(self.share) * near)
+        return COARSE * steps[canonical] + (1 - COARSE) * steps[live]
+
+    def variance(self, problem: Problem) -> Floats:
+        """The diagonal of the covariance over all architectures, [N]."""
+        if not self.sources:
+            return np.ones(len(problem))
+        return np.asarray(1 + self.sources * (problem.sources**2).mean(1))
 
 
 STRUCTURE = tuple(Kernel(length) for length in (1.0, 3.0, 8.0))
-WITH_SOURCES = STRUCTURE + tuple(
-    Kernel(length, share, source_length)
-    for length in (3.0, 8.0)
-    for share in (0.5, 1.0)
-    for source_length in (1.0, 3.0)
-)
+WITH_SOURCES = (Kernel(None), *STRUCTURE, Kernel(None, 0.3), Kernel(None, 1.0))
 
 
 @dataclass(frozen=True)
@@ -84,25 +89,26 @@ class Fit:
     mean: float
     variance: float
 
-    def predict(self, cross: Floats32) -> tuple[Floats, Floats]:
-        """Posterior mean and standard deviation, from correlations with the looks, [n, N] → [N], [N].
+    def predict(self, cross: Floats32, prior: Floats) -> tuple[Floats, Floats]:
+        """Posterior mean and standard deviation, from covariances with the looks and prior variances,
+        [n, N], [N] → [N], [N].
 
         The noise is part of the deviation: what a table or a training run answers has it too.
         """
         half = solve_triangular(self.factor.astype(np.float32), cross, lower=True, check_finite=False)
-        left = 1 + self.noise - np.einsum("ij,ij->j", half, half).astype(np.float64)
+        left = prior + self.noise - np.einsum("ij,ij->j", half, half).astype(np.float64)
         return self.mean + (self.whitened @ half), np.sqrt(self.variance * np.maximum(left, 1e-9))
 
 
-def fit(correlation: Floats32, y: Floats, kernel: Kernel, noise: float) -> Fit:
+def fit(covariance: Floats32, y: Floats, kernel: Kernel, noise: float) -> Fit:
     """Condition on looks (Rasmussen and Williams 2006, eq. 2.23-2.30).
 
     The mean has the prior N(0, 10 variance), the variance an inverse gamma prior worth one look of size 1,
     so ``y`` is expected standardised, [n].
     """
     n = len(y)
-    covariance = correlation.astype(np.float64) + (noise + 1e-6) * np.eye(n)
-    factor = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+    noisy = covariance.astype(np.float64) + (noise + 1e-6) * np.eye(n)
+    factor = np.asarray(np.linalg.cholesky(noisy), dtype=np.float64)
     ones = solve_triangular(factor, np.ones(n), lower=True, check_finite=False)
     white = solve_triangular(factor, y, lower=True, check_finite=False)
     mean = float(ones @ white / (ones @ ones + 0.1))
@@ -119,20 +125,30 @@ def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats
     return np.asarray(deviation * (z * ndtr(z) + density))
 
 
+def warped(rewards: Floats) -> Floats:
+    """Half the standardised rewards, half their normal scores, [n].
+
+    Most spaces have a long tail of bad architectures. Standardised alone, the tail is most of the variance
+    and the best ones look the same; by rank alone, how far the best is ahead is lost.
+    """
+    standardised = (rewards - rewards.mean()) / max(float(rewards.std()), 1e-12)
+    return (standardised + normal_scores(rewards)) / 2
+
+
 def improvement(problem: Problem, history: History, kernels: Sequence[Kernel]) -> Floats:
     """Expected improvement of every architecture over the best look, averaged over hypotheses, [N]."""
-    rewards = history.rewards
-    y = (rewards - rewards.mean()) / max(float(rewards.std()), 1e-12)
+    y = warped(history.rewards)
     fits = [
-        fit(correlation, y, kernel, noise)
+        fit(covariance, y, kernel, noise)
         for kernel in kernels
-        for correlation in [kernel(problem, history.indices, history.indices)]
+        for covariance in [kernel(problem, history.indices, history.indices)]
         for noise in NOISES
     ]
     fits = sorted(fits, key=lambda f: -f.evidence)[:MOST]
     weights = np.exp([f.evidence - fits[0].evidence for f in fits])
     total = np.zeros(len(problem))
     for weight, likely in zip(weights / weights.sum(), fits, strict=True):
-        mean, deviation = likely.predict(likely.kernel(problem, history.indices))
+        cross, prior = likely.kernel(problem, history.indices), likely.kernel.variance(problem)
+        mean, deviation = likely.predict(cross, prior)
         total += weight * expected_improvement(mean, deviation, float(y.max()))
     return total
