@@ -6,7 +6,8 @@ In: names, paths and settings. Out: finished run folders, and what is to be said
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from archwalk.agent.agent import Agent
 from archwalk.benchmark.catalog import load_benchmark
 from archwalk.benchmark.table import Benchmark
-from archwalk.config import Settings, load_preset
+from archwalk.config import RaySettings, Settings, load_preset
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
 from archwalk.training.evaluate import evaluate_agent, greedy_walks
@@ -23,6 +24,7 @@ from archwalk.training.loop import Row, make_agent
 from archwalk.training.rundir import Plan, RunDir, describe_benchmark
 
 REGIMES = ("zero-shot", "fine-tune", "retrain")
+Executor = str  # "inline" or "ray"
 OnRow = Callable[[Row, float], None]
 
 
@@ -78,6 +80,8 @@ def train(
     seed: int = 0,
     init: str | Path | None = None,
     steps: int | None = None,
+    executor: Executor = "inline",
+    ray: RaySettings | None = None,
     on_row: OnRow | None = None,
 ) -> RunDir:
     """Train an agent on a task, from scratch or from another run's weights. Called again, it resumes.
@@ -90,6 +94,8 @@ def train(
         seed: of every generator, at least 0.
         init: a finished run whose weights to begin with; the run then counts as retraining.
         steps: trained steps instead of the preset's.
+        executor: ``inline``: in this process; ``ray``: walks and replay on a Ray cluster.
+        ray: which cluster, and how its resources are shared out; used with ``ray`` alone.
         on_row: called with each row of metrics and the seconds so far.
 
     Returns:
@@ -102,7 +108,12 @@ def train(
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
     regime = "scratch" if init is None else "retrain"
-    return _make_run(benchmark, task, run_dir, settings, seed, init, regime, on_row)
+    where = None
+    if executor == "ray":
+        where = ray or RaySettings()
+    elif executor != "inline":
+        raise SettingsError(*unknown("executor", executor, ("inline", "ray")))
+    return _make_run(benchmark, task, run_dir, settings, seed, init, regime, on_row, where)
 
 
 def transfer(
@@ -157,6 +168,7 @@ def _make_run(
     source: str | Path | None,
     regime: str,
     on_row: OnRow | None,
+    ray: RaySettings | None = None,
 ) -> RunDir:
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
@@ -188,8 +200,15 @@ def _make_run(
     )
     if regime == "zero-shot" and weights is not None:
         run.adopt(plan, weights)
-    else:
+    elif ray is None:
         run.train(plan, table, weights, on_row)
+    else:
+        from archwalk.distributed.apex import RayLoop, describe_executor
+        from archwalk.distributed.cluster import connected
+
+        with connected(ray):
+            plan = replace(plan, executor=describe_executor(ray))
+            run.train(plan, table, weights, on_row, partial(RayLoop, ray=ray))
     return run
 
 

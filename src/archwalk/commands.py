@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from pydantic import ValidationError
 
-from archwalk.config import Settings, SkeletonSettings, invalid, load_preset
+from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
 from archwalk.console import (
     Reporter,
     StudyReporter,
@@ -86,6 +86,8 @@ def train(
     seed: int = 0,
     init: Path | None = None,
     steps: int | None = None,
+    executor: Literal["inline", "ray"] = "inline",
+    ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
 ) -> None:
     """Train an agent on a task. The same command again resumes.
 
@@ -98,13 +100,24 @@ def train(
         seed: Of every random generator.
         init: A finished run whose weights to begin with.
         steps: Trained steps instead of the preset's.
+        executor: ray: walks and replay as processes on a Ray cluster (needs archwalk[ray]).
+        ray: Which cluster, and how its resources are shared out.
     """
     from archwalk import api
 
     del preset  # its settings came as defaults
     with Reporter(steps or settings.training.trained_steps) as reporter:
         run = api.train(
-            benchmark, task, run_dir, preset=settings, seed=seed, init=init, steps=steps, on_row=reporter
+            benchmark,
+            task,
+            run_dir,
+            preset=settings,
+            seed=seed,
+            init=init,
+            steps=steps,
+            executor=executor,
+            ray=ray,
+            on_row=reporter,
         )
     print(f"finished: {run.path}    next: archwalk evaluate {run.path}")
 
@@ -179,6 +192,8 @@ def search(
     time_limit: float | None = None,
     retries: int = 0,
     seed: int = 0,
+    executor: Literal["inline", "ray"] = "inline",
+    ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Search on a task of your own, within a budget of evaluations. The same command again goes on.
@@ -196,6 +211,8 @@ def search(
         time_limit: Seconds an evaluation.
         retries: Tries after a crash or time-out, within one look.
         seed: Of the search.
+        executor: ray: evaluations at once, as tasks on a Ray cluster (needs archwalk[ray]).
+        ray: Which cluster, and what an evaluation takes of it.
         json: Print one JSON object.
     """
     from archwalk.searching import verbs
@@ -213,6 +230,8 @@ def search(
         time_limit=time_limit,
         retries=retries,
         seed=seed,
+        executor=executor,
+        ray=ray,
         on_look=partial(print_look, budget=budget),
     )
     print_json(result) if json else print_search(result)
@@ -307,6 +326,8 @@ def study(
     seeds: int = 5,
     preset: str = "laptop",
     jobs: int = 1,
+    executor: Literal["inline", "ray"] = "inline",
+    ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Train an agent a task, move each to every other task, evaluate every regime. The same command again
@@ -320,6 +341,8 @@ def study(
         seeds: Seeds, 0 and up; more may be asked for later.
         preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
         jobs: Worker processes, one thread each; as many as cores.
+        executor: ray: an agent a task on a Ray cluster, as many at once as it has room for.
+        ray: Which cluster, and what an agent takes of it.
         dry_run: Print the plan with estimated steps and time, and do nothing.
     """
     from dataclasses import replace
@@ -334,7 +357,7 @@ def study(
         return
     done = sum(StudyDir(run_dir).done(job) for job in plan.jobs())
     with StudyReporter(plan, done) as reporter:
-        run_study(plan, run_dir, jobs=jobs, on_event=reporter)
+        run_study(plan, run_dir, jobs=jobs, executor=executor, ray=ray, on_event=reporter)
     print(f"finished: {run_dir}    next: archwalk report {run_dir}")
 
 

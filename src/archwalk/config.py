@@ -201,6 +201,39 @@ class Settings(_Group):
         return parse_settings(values, "the changed settings")
 
 
+class RaySettings(_Group):
+    """Where a Ray cluster is, and how its resources are shared out; most of it decides no result."""
+
+    address: str | None = None
+    """Of a running cluster, as host:port, or auto; by default one is started here for the command's time."""
+    cpus: int | None = Field(None, ge=1)
+    """CPUs of the cluster started here; by default as many as the machine has."""
+    object_store_mb: int = Field(256, ge=80)
+    """Shared memory of the cluster started here, in MB."""
+    shards: int = Field(4, ge=1)
+    """Processes that hold the replay between them; decides a training run's result."""
+    chunk: int = Field(512, ge=1)
+    """Fewest transitions that an actor sends at once; decides a training run's result."""
+    actor_cpus: float | None = Field(None, ge=0)
+    """CPUs a rollout actor; by default one, or an equal share where there are fewer."""
+    actor_gpus: float = Field(0.0, ge=0)
+    """GPUs a rollout actor."""
+    shard_cpus: float = Field(0.0, ge=0)
+    """CPUs a shard of the replay, which seldom works for long."""
+    task_cpus: float = Field(1.0, ge=0)
+    """CPUs an agent of a study, or an evaluation of a search."""
+    task_gpus: float = Field(0.0, ge=0)
+    """GPUs an agent of a study, or an evaluation of a search."""
+    resources: dict[str, float] = Field(default_factory=dict)
+    """Further resources of every actor, agent or evaluation, by their names in the cluster."""
+    tasks: int | None = Field(None, ge=1)
+    """Most agents or evaluations under way at once; by default as many as the resources allow."""
+    losses: int = Field(8, ge=0)
+    """How often a command may lose the same actor, agent or evaluation to dying processes or nodes."""
+    patience: float = Field(300.0, gt=0)
+    """Seconds without any sign from the cluster after which the command gives up."""
+
+
 class SkeletonSettings(_Group):
     """What stands around the cells of a network. Where a value is published, none means that of the space."""
 

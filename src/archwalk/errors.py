@@ -46,6 +46,10 @@ class SearchError(ArchwalkError):
     """A search, its evaluator or its cache of evaluations that cannot be used as asked."""
 
 
+class ClusterError(ArchwalkError):
+    """A Ray cluster that is not there, cannot be used, or has been lost."""
+
+
 class InUseError(RunError):
     """A run folder that another process is working in."""
 

@@ -15,15 +15,20 @@ def make_generator(seed: int, name: str) -> torch.Generator:
 
 
 class Generators:
-    """The generators of one run, by name, made on first use."""
+    """The generators of one run, by name, made on first use.
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    Args:
+        seed: of the run.
+        owner: put before every name, where several have generators of the same names.
+    """
+
+    def __init__(self, seed: int, owner: str = "") -> None:
+        self.seed, self._owner = seed, owner
         self._made: dict[str, torch.Generator] = {}
 
     def __getitem__(self, name: str) -> torch.Generator:
         if name not in self._made:
-            self._made[name] = make_generator(self.seed, name)
+            self._made[name] = make_generator(self.seed, self._owner + name)
         return self._made[name]
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -105,7 +105,7 @@ def test_evaluations_are_the_distinct_architectures_looked_up() -> None:
         looked |= set(trainer.replay.state_dict()["s_t"].tolist())
         assert set(trainer.evaluated.nonzero().squeeze(1).tolist()) == looked
     counted = Trainer(tiny_benchmark(), "main", small_settings(reward={"standardise": True}), seed=0)
-    assert int(counted.evaluated.sum()) == len(counted.walks.architecture.unique())
+    assert int(counted.evaluated.sum()) == len(counted.rollout.walks.architecture.unique())
 
 
 def test_work_is_bounded() -> None:
@@ -125,7 +125,7 @@ def test_work_is_bounded() -> None:
             return judge(embedded, exists)
 
         trainer.agent.network.judge = counted
-        trainer.actors = trainer.target = trainer.snapshot()
+        trainer.rollout.policy = trainer.target = trainer.snapshot()
         rows_of(trainer)
     trained = 2_048
     sweeps = (2 + trained // 1_024) * len(benchmark)  # snapshots: first, copies; and the final evaluation

@@ -138,6 +138,36 @@ class Sample(NamedTuple):
     weight: Float32[Tensor, " batch"]
 
 
+class Found(NamedTuple):
+    """Transitions from a replay, where they lie, priority^alpha of each, and that of all it holds."""
+
+    transitions: Transitions
+    slots: Int64[Tensor, " n"]
+    mass: Float64[Tensor, " n"]
+    total: Float64[Tensor, ""]
+
+
+def strata(batch: int, generator: torch.Generator) -> Float64[Tensor, " batch"]:
+    """One uniform draw from each of ``batch`` equal parts of [0, 1)."""
+    u = torch.rand(batch, generator=generator, dtype=torch.float64)
+    return (torch.arange(batch) + u) / batch
+
+
+def importance(
+    mass: Float64[Tensor, " batch"], total: Float64[Tensor, ""], size: int, beta: float
+) -> Float32[Tensor, " batch"]:
+    """(N P(i))^-beta divided by their maximum in the batch (Schaul et al. 2016, section 3.4).
+
+    Args:
+        mass: priority^alpha of each sample.
+        total: that of all that is held.
+        size: how many are held, N.
+        beta: exponent.
+    """
+    weight = (size * mass / total) ** -beta
+    return (weight / weight.max()).float()
+
+
 class Replay:
     """Proportional prioritised replay (Schaul et al. 2016), a ring of the newest transitions.
 
@@ -181,22 +211,26 @@ class Replay:
         self._size = min(self._size + n, capacity)
 
     def sample(self, batch: int, generator: torch.Generator) -> Sample:
-        """Draw a batch: one sample from each of ``batch`` strata of equal probability.
+        """Draw a batch: one sample from each of ``batch`` strata of equal probability."""
+        found = self.find(strata(batch, generator))
+        weight = importance(found.mass, found.total, self._size, self.settings.beta)
+        return Sample(found.transitions, found.slots, weight)
 
-        Weights are (N P(i))^-beta divided by their maximum in the batch (Schaul et al. 2016, section 3.4).
-        """
+    def find(self, at: Float64[Tensor, " n"]) -> Found:
+        """What lies at shares of the probability mass, each from 0 up to 1; at least one is held."""
         mass = self._mass[: self._size]
         upto = mass.cumsum(0)
-        u = torch.rand(batch, generator=generator, dtype=torch.float64)
-        point = (torch.arange(batch) + u) / batch * upto[-1]
-        index = torch.searchsorted(upto, point, right=True).clamp(max=self._size - 1)
-        weight = (self._size * mass[index] / upto[-1]) ** -self.settings.beta
-        transitions = Transitions(*(field[index] for field in self._store))
-        return Sample(transitions, index, (weight / weight.max()).float())
+        index = torch.searchsorted(upto, at * upto[-1], right=True).clamp(max=self._size - 1)
+        return Found(Transitions(*(field[index] for field in self._store)), index, mass[index], upto[-1])
 
     def set_errors(self, slots: Int64[Tensor, " batch"], error: Float32[Tensor, " batch"]) -> None:
         """New priorities after an update. Where a slot stands twice, either error is as new."""
         self._mass[slots] = self._to_mass(error)
+
+    @property
+    def mass(self) -> float:
+        """The sum of priority^alpha of everything held."""
+        return float(self._mass[: self._size].sum())
 
     def probabilities(self) -> Float64[Tensor, " size"]:
         """P(i) of everything held, oldest slot first."""

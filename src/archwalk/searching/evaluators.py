@@ -151,7 +151,19 @@ def make_evaluator(
         if not words or shutil.which(words[0]) is None:
             raise SearchError("a command whose program exists", repr(command), "check its spelling and PATH")
         return CommandEvaluator(words, time_limit, retries)
-    name = str(function)
+    return CommandEvaluator(check_function(str(function), "from here"), time_limit, retries)
+
+
+def check_function(name: str, where: str) -> tuple[str, ...]:
+    """The words that evaluate with a function, once it has been imported in a process of its own.
+
+    Args:
+        name: ``module:function``.
+        where: for the message.
+
+    Raises:
+        SearchError: it cannot be imported.
+    """
     words = (sys.executable, "-m", "archwalk.searching.worker", name)
     try:
         if not all(name.partition(":")):
@@ -159,8 +171,8 @@ def make_evaluator(
         _output_of(words, None)
     except EvaluationFailed as error:
         raise SearchError(
-            "an evaluator module:function that can be imported from here",
+            f"an evaluator module:function that can be imported {where}",
             f"{name!r}: {error}",
             "run from the folder of the module, or put that folder on PYTHONPATH",
         ) from error
-    return CommandEvaluator(words, time_limit, retries)
+    return words

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from archwalk.agent.agent import Agent
 from archwalk.benchmark.catalog import load_benchmark
 from archwalk.benchmark.metrics import Metric, metric_for
 from archwalk.benchmark.table import Benchmark
-from archwalk.config import Settings, load_preset
-from archwalk.errors import SearchError
+from archwalk.config import RaySettings, Settings, load_preset
+from archwalk.errors import SearchError, unknown
 from archwalk.files import write_atomically
 from archwalk.searching import compare as comparing
 from archwalk.searching.adapt import make_sources
-from archwalk.searching.budget import Evaluations, Look
+from archwalk.searching.budget import Evaluations, Evaluator, Look
 from archwalk.searching.evaluators import make_evaluator
 from archwalk.searching.methods import check_method
 from archwalk.searching.pareto import pareto_front
@@ -49,6 +50,8 @@ def search(
     time_limit: float | None = None,
     retries: int = 0,
     seed: int = 0,
+    executor: str = "inline",
+    ray: RaySettings | None = None,
     on_look: OnLook | None = None,
 ) -> dict[str, Any]:
     """Search for the best architecture on a task of one's own. Called again, it goes on.
@@ -67,6 +70,9 @@ def search(
         time_limit: seconds an evaluation; None: no limit.
         retries: tries after a crash or time-out, within one look.
         seed: decides all randomness of the search.
+        executor: ``inline``: one look after the other, on this machine; ``ray``: as many at once as a Ray
+            cluster has room for, each proposed from the looks that are done by then.
+        ray: which cluster, and what an evaluation takes of it; used with ``ray`` alone.
         on_look: called with each new look and the number of looks so far.
 
     Returns:
@@ -80,6 +86,8 @@ def search(
     if budget < 1:
         raise SearchError("a budget of at least 1 look", str(budget), "raise --budget")
     check_method(method)
+    if executor not in ("inline", "ray"):
+        raise SearchError(*unknown("executor", executor, ("inline", "ray")))
     runs = [RunDir(p) for p in ([agent] if isinstance(agent, str | Path) else agent)]
     problem, default = _problem(runs, space)
     goal = metric_for(metric) if metric else default
@@ -93,13 +101,28 @@ def search(
         "metrics": list(names),
     }
     folder = Path(out)
-    evaluations = Evaluations(evaluate, names, identity, folder / CACHE)
-    try:
-        looks = run_search(
-            problem, evaluations, method, goal, budget=budget, seed=seed, cost=second, on_look=on_look
-        )
-    finally:
-        evaluations.close()
+
+    def opened(evaluate: Evaluator) -> closing[Evaluations]:
+        return closing(Evaluations(evaluate, names, identity, folder / CACHE))
+
+    def spend(evaluate: Evaluator) -> list[Look]:
+        with opened(evaluate) as evaluations:
+            return run_search(
+                problem, evaluations, method, goal, budget=budget, seed=seed, cost=second, on_look=on_look
+            )
+
+    if executor == "ray":
+        from archwalk.distributed.cluster import connected
+        from archwalk.searching.remote import RayEvaluator, at_once, make_work
+
+        settings = ray or RaySettings()
+        with connected(settings):
+            elsewhere = RayEvaluator(make_work(evaluator, evaluate), settings)
+            with opened(elsewhere) as evaluations:  # the file is there before many ask for it at once
+                at_once(lambda: spend(elsewhere), elsewhere)
+                looks = evaluations.looks()
+    else:
+        looks = spend(evaluate)
     result = _result(looks, goal, second)
     write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
     return result

@@ -5,6 +5,7 @@ as JSON on the last line of standard output; whatever the function prints goes t
 when its standard input closes, so that no evaluation outlives a search that was killed.
 
     python -m archwalk.searching.worker module:function [ARCHITECTURE]
+    python -m archwalk.searching.worker -- COMMAND    a command instead, which ends in the same way
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import importlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -24,10 +26,22 @@ def _end_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def _step_back() -> None:
+    """Go on in a child. Who kills a process with its children, but not theirs, gets the parent; the child
+    then sees the pipe close, and ends the whole group."""
+    child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
+
+
 def main() -> None:
     """Evaluate; exit status 2 if the function cannot be had."""
     name, *architecture = sys.argv[1:]
+    _step_back()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if name == "--":
+        sys.exit(subprocess.run(architecture, stdin=subprocess.DEVNULL).returncode)
     with contextlib.redirect_stdout(sys.stderr):
         module, _, function = name.partition(":")
         try:

@@ -1,7 +1,8 @@
-"""Making a study: gives the workers their orders, one agent at a time, until every agent is done.
+"""Making a study, agent by agent, until every one is done.
 
-In: a plan, a folder, a number of worker processes. Out: the folder with both tables. Killed at any moment
-and called again, it goes on; called twice at once, both share the work. Next: ``archwalk.reporting``.
+In: a plan, a folder, a number of worker processes, or a Ray cluster. Out: the folder with both tables. Killed
+at any moment and called again, it goes on; called twice at once, both share the work. Next:
+``archwalk.reporting``.
 """
 
 from __future__ import annotations
@@ -12,20 +13,21 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from archwalk import api
 from archwalk.benchmark.catalog import load_benchmark
-from archwalk.config import Settings
-from archwalk.errors import RunError, SettingsError
+from archwalk.config import RaySettings, Settings
+from archwalk.errors import RunError, SettingsError, unknown
+from archwalk.studies.crew import Crew
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, StudyPlan, make_plan
 from archwalk.studies.worker import Event, OnEvent
 from archwalk.training.loop import Trainer
 
-BUSY_SECONDS = 2.0  # before a job that another process works on is looked at again
 SAMPLE_SECONDS = 3.0  # of training, to estimate how long a study takes
 
 
@@ -37,6 +39,8 @@ def study(
     seeds: int = 5,
     preset: str | Path | Settings = "laptop",
     jobs: int = 1,
+    executor: api.Executor = "inline",
+    ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
 ) -> StudyDir:
     """Train an agent a task and seed, move each to every other task, and evaluate every regime.
@@ -49,7 +53,9 @@ def study(
         run_dir: the study's folder.
         seeds: at least 1; statistics begin to mean something at 5.
         preset: name, TOML file, or settings.
-        jobs: worker processes, one thread each.
+        jobs: worker processes on this machine, one thread each.
+        executor: ``inline``: those processes; ``ray``: an agent a task on a Ray cluster.
+        ray: which cluster, and what an agent takes of it; used with ``ray`` alone.
         on_event: called with every ``Event``.
 
     Returns:
@@ -59,80 +65,81 @@ def study(
         ArchwalkError: anything wrong with benchmark, tasks, settings or folder, before any work.
     """
     plan = make_plan(benchmark, tasks, seeds, preset)
-    return run_study(plan, run_dir, jobs=jobs, on_event=on_event)
+    return run_study(plan, run_dir, jobs=jobs, executor=executor, ray=ray, on_event=on_event)
 
 
 def run_study(
-    plan: StudyPlan, run_dir: str | Path, *, jobs: int = 1, on_event: OnEvent | None = None
+    plan: StudyPlan,
+    run_dir: str | Path,
+    *,
+    jobs: int = 1,
+    executor: api.Executor = "inline",
+    ray: RaySettings | None = None,
+    on_event: OnEvent | None = None,
 ) -> StudyDir:
     """``study``, of a plan that is made already."""
     if jobs < 1:
         raise SettingsError("at least one worker process", f"{jobs} jobs", "ask for as many as cores")
     folder = StudyDir(run_dir)
     folder.check(plan)
+    if executor == "inline":
+        _make(folder, plan, lambda: LocalCrew(folder, jobs), on_event)
+    elif executor == "ray":
+        from archwalk.distributed.cluster import connected
+        from archwalk.studies.remote import RayCrew, check_cluster
+
+        settings = ray or RaySettings()
+        with connected(settings):
+            check_cluster(settings)
+            _make(folder, plan, lambda: RayCrew(folder, settings), on_event)
+    else:
+        raise SettingsError(*unknown("executor", executor, ("inline", "ray")))
+    return folder
+
+
+def _make(folder: StudyDir, plan: StudyPlan, make_crew: Callable[[], Crew], on_event: OnEvent | None) -> None:
     folder.begin(plan)
-    crew = _Crew(folder, jobs)
+    crew = make_crew()
     try:
         crew.work(on_event)
     finally:
         crew.dismiss()
     folder.collect()
-    return folder
 
 
-class _Crew:
-    """Worker processes, and which job each is at."""
+class LocalCrew(Crew):
+    """Worker processes on this machine.
+
+    Args:
+        folder: the study's.
+        size: most of them.
+    """
 
     def __init__(self, folder: StudyDir, size: int) -> None:
-        self.folder, self.size = folder, size
+        super().__init__(folder)
+        self.size = size
         self.workers: list[_Worker] = []
         self.selector = selectors.DefaultSelector()
-        self.todo = folder.missing()
-        self.undone = set(self.todo)
-        self.busy_until: dict[Job, float] = {}
 
-    def work(self, on_event: OnEvent | None) -> None:
-        """Until every agent is done, by this process or another."""
-        while self.undone:
-            self._give_orders()
-            for key, _ in self.selector.select(timeout=BUSY_SECONDS / 4):
-                for event in key.data.read():
-                    self._heard(key.data, event)
-                    if on_event:
-                        on_event(event)
+    def has_room(self) -> bool:
+        """Whether a worker is idle, or one more may be had."""
+        return len(self.workers) < self.size or any(w.job is None for w in self.workers)
 
-    def _heard(self, worker: _Worker, event: Event) -> None:
-        if event.kind == "row":
-            return
-        worker.job = None
-        if event.kind == "error" and event.error:
-            raise RunError(*event.error)
-        if event.kind == "busy":
-            self.todo.insert(0, event.job)
-            self.busy_until[event.job] = time.monotonic() + BUSY_SECONDS
-        else:
-            self.undone.discard(event.job)
-            self.folder.collect()
+    def order(self, job: Job) -> None:
+        """To an idle worker, or a new one."""
+        worker = next((w for w in self.workers if w.job is None), None)
+        if worker is None:
+            worker = _Worker(self.folder)
+            self.workers.append(worker)
+            self.selector.register(worker.output, selectors.EVENT_READ, worker)
+        worker.order(job)
 
-    def _give_orders(self) -> None:
-        """A job for every idle worker, as long as there are any that can begin."""
-        for job in [*self.todo]:
-            if self.busy_until.get(job, 0.0) > time.monotonic():
-                continue
-            if not job.scratch and job.source in self.undone:
-                continue
-            worker = next((w for w in self.workers if w.job is None), None)
-            if worker is None:
-                if len(self.workers) == self.size:
-                    return
-                worker = _Worker(self.folder)
-                self.workers.append(worker)
-                self.selector.register(worker.output, selectors.EVENT_READ, worker)
-            self.todo.remove(job)
-            worker.order(job)
+    def listen(self, seconds: float) -> list[Event]:
+        """What the workers have said."""
+        return [event for key, _ in self.selector.select(timeout=seconds) for event in key.data.read()]
 
     def dismiss(self) -> None:
-        """Let all workers go; one that is at work stops, and its agent goes on from the last checkpoint."""
+        """End the processes."""
         for worker in self.workers:
             worker.process.terminate()
         for worker in self.workers:
@@ -184,7 +191,10 @@ class _Worker:
                 "see above why, or free memory; then run the same command again: it resumes",
             )
         *lines, self._rest = (self._rest + received).split(b"\n")
-        return [Event.from_json(line) for line in lines]
+        events = [Event.from_json(line) for line in lines]
+        if any(event.kind != "row" for event in events):
+            self.job = None
+        return events
 
 
 def steps_a_second(plan: StudyPlan) -> float:

@@ -38,6 +38,7 @@ class Event:
         evaluations: so far, in a row.
         score: the last validation score, in a row that has one.
         error: expected, got, remedy.
+        node: where it is made, if not in a process on this machine.
     """
 
     kind: Literal["row", "done", "busy", "error"]
@@ -46,6 +47,7 @@ class Event:
     evaluations: int = 0
     score: float | None = None
     error: tuple[str, str, str] | None = None
+    node: str = ""
 
     def to_json(self) -> str:
         """One line."""

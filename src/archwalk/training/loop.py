@@ -1,31 +1,34 @@
 """The whole training loop on one screen: act, store, learn, report.
 
 In: a benchmark, a task, ``Settings``, a seed, weights to begin with if any. Out: rows of metrics, and a
-``Trainer`` that can be saved and restored bit for bit. Next: ``rundir`` keeps it on disk.
+``Trainer`` that can be saved and restored bit for bit. Next: ``rundir`` keeps it on disk;
+``archwalk.distributed`` puts the same ``Loop`` before walks and a replay that are elsewhere.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from archwalk.agent.agent import Agent, Snapshot
-from archwalk.agent.exploration import choose, epsilons
+from archwalk.agent.exploration import epsilons
 from archwalk.agent.learner import Learner
 from archwalk.agent.network import QNetwork
 from archwalk.agent.planner import Planner
-from archwalk.agent.replay import Replay, Windows
+from archwalk.agent.replay import Replay, Sample
 from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings
 from archwalk.seeding import Generators, make_generator
-from archwalk.space.space import PAD
 from archwalk.space.tokens import make_tokens
 from archwalk.training.evaluate import evaluate_agent
-from archwalk.walk.dynamics import make_process, offer, restart, start, take
+from archwalk.training.rollout import Rollout, stored_columns
+from archwalk.walk.dynamics import Walks, make_process, start
 from archwalk.walk.reward import shaped_rewards, standardised
 
 Row = dict[str, float | int]
@@ -44,8 +47,22 @@ class Counters:
     walk_steps: int = 0  # of the walks ended since the last row
 
 
-class Trainer:
-    """The roles of Ape-X (actors, replay, learner) over one process, and the state they share.
+class Memory(Protocol):
+    """What the learner needs of a replay, wherever it is."""
+
+    def __len__(self) -> int: ...
+
+    def sample(self, batch: int, generator: torch.Generator) -> Sample:
+        """A batch with importance weights."""
+        ...
+
+    def set_errors(self, slots: Int64[Tensor, " batch"], error: Float32[Tensor, " batch"]) -> None:
+        """New priorities of the last sample."""
+        ...
+
+
+class Loop(ABC):
+    """The loop as the learner sees it. Where the walks and the replay are is left open.
 
     Args:
         benchmark: what is looked up.
@@ -56,6 +73,8 @@ class Trainer:
         cut: trained steps at which a row with an evaluation comes in any case, as if the run ended there; 0
             for none. It has no effect on training.
     """
+
+    replay: Memory
 
     def __init__(
         self,
@@ -72,32 +91,44 @@ class Trainer:
         self.counters = Counters()
         rewards = shaped_rewards(benchmark, task, settings.reward)
         process = make_process(benchmark, rewards, settings.walk)
-        self.walks = start(process, settings.exploration.walks, self.generators["starts"])
+        walks = start(process, settings.exploration.walks, self.generators["starts"])
         self.evaluated = torch.zeros(len(process), dtype=torch.bool)  # architectures looked up
         if settings.reward.standardise:
-            self.evaluated[self.walks.architecture] = True
-            process = make_process(benchmark, standardised(rewards, self.walks.architecture), settings.walk)
+            self.evaluated[walks.architecture] = True
+            process = make_process(benchmark, standardised(rewards, walks.architecture), settings.walk)
         self.agent = make_agent(benchmark, settings, seed, process_rewards=process.rewards)
         if weights is not None:
             self.agent.network.load_state_dict(dict(weights))
-
-        stored_columns = 0 if process.offers_all else process.actions
         self.epsilon = epsilons(settings.exploration)
-        self.windows = Windows(
-            settings.exploration.walks, settings.learner.n_step, settings.learner.discount, stored_columns
-        )
-        self.replay = Replay(settings.replay, stored_columns)
         self.learner = Learner(self.agent, settings.learner, self.generators["learner"])
-        self.actors = self.snapshot()
-        learner = settings.learner
+        policy = self.snapshot()
         self.target: Snapshot | Planner = (
-            Planner(process, learner.discount) if learner.planning else self.actors
+            Planner(process, settings.learner.discount) if settings.learner.planning else policy
         )
-        self.offered = offer(process, self.walks.architecture, self.generators["offers"])
-        self.q = self.actors.q(self.walks.architecture, self.offered)
         self.sums = torch.zeros(
             4, dtype=torch.float64
         )  # loss, |TD error|, q, gradient norm since the last row
+        self.begin(walks, policy)
+
+    @abstractmethod
+    def begin(self, walks: Walks, policy: Snapshot) -> None:
+        """Set walks and replay up.
+
+        Args:
+            walks: where they stand.
+            policy: what they act by at first.
+        """
+
+    @abstractmethod
+    def act(self) -> int:
+        """Some more steps of the walks, through ``count`` and into replay. Returns how many."""
+
+    @abstractmethod
+    def publish(self, policy: Snapshot) -> None:
+        """Newer parameters for the walks."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Let go of whatever runs elsewhere."""
 
     def snapshot(self) -> Snapshot:
         """The present parameters, frozen until the next copy."""
@@ -110,54 +141,30 @@ class Trainer:
         """Train to the end. Yields a row whenever one is due; the caller may save between rows."""
         training = self.settings.training
         while self.counters.trained_steps < training.trained_steps:
-            self.act()
+            steps = self.act()
             if len(self.replay) < self.settings.replay.warmup:
                 continue
-            self.counters.owed += len(self.epsilon) / training.sampled_per_trained
+            self.counters.owed += steps / training.sampled_per_trained
             while (
                 self.counters.owed >= self.settings.learner.batch_size
                 and self.counters.trained_steps < training.trained_steps
             ):
                 yield from self.learn()
 
-    def act(self) -> None:
-        """One step of every walk; what it completes goes to replay with its first priority."""
-        process, gen, state = self.agent.process, self.generators, self.walks.architecture
-        action = choose(self.q, self.offered != PAD, self.epsilon, gen["exploration"])
-        q_taken = self.q.gather(1, action[:, None]).squeeze(1)
-        outcome = take(process, self.walks, self.offered, action)
-        ended = outcome.terminated | outcome.truncated
-        offered = offer(process, outcome.architecture, gen["offers"])
-        q = self.actors.q(outcome.architecture, offered)
-        columns = self.windows.columns
-        complete, error = self.windows.push(
-            s=state,
-            offer=self.offered[:, :columns],
-            a=action,
-            r=outcome.reward,
-            q=q_taken,
-            s_next=outcome.architecture,
-            offer_next=offered[:, :columns],
-            v_next=q.amax(1),
-            ended=ended,
-        )
-        self.replay.add(complete, error)
-        self.evaluated[outcome.architecture] = True
-        self.counters.sampled_steps += len(action)
-        self.counters.walks_ended += int(ended.sum())
-        self.counters.walk_steps += int(self.walks.age[ended].sum())
-        restart(process, self.walks, ended, gen["starts"])
-        fresh = ended.nonzero().squeeze(1)
-        offered[fresh] = offer(process, self.walks.architecture[fresh], gen["offers"])
-        q[fresh] = self.actors.q(self.walks.architecture[fresh], offered[fresh])
-        self.offered, self.q = offered, q
+    def count(self, architecture: Int64[Tensor, " n"], steps: int, ended: int, ended_steps: int) -> None:
+        """Take down what the walks did: where they were, steps, walks that ended, and how long those were."""
+        self.evaluated[architecture] = True
+        self.counters.sampled_steps += steps
+        self.counters.walks_ended += ended
+        self.counters.walk_steps += ended_steps
 
     def learn(self) -> Iterator[Row]:
         """One update; then whatever has come due: copies to target and actors, evaluation, a row."""
         counters, learner, training = self.counters, self.settings.learner, self.settings.training
+        sample = self.replay.sample(learner.batch_size, self.generators["replay"])
+        self.evaluated[sample.transitions.s_t] = True  # what comes from elsewhere may not be counted yet
         if isinstance(self.target, Planner):
             self.target.refresh(self.evaluated)
-        sample = self.replay.sample(learner.batch_size, self.generators["replay"])
         update = self.learner.update(sample, self.target)
         self.replay.set_errors(sample.slots, update.error)
         self.sums += torch.stack([update.loss, update.error.mean(), update.q, update.grad_norm])
@@ -174,7 +181,8 @@ class Trainer:
         if to_target or to_actors:
             frozen = self.snapshot()
             self.target = frozen if to_target else self.target
-            self.actors = frozen if to_actors else self.actors
+            if to_actors:
+                self.publish(frozen)
         finished = counters.trained_steps >= training.trained_steps
         self.at_cut = before < self.cut <= counters.trained_steps
         evaluate = due(training.evaluate_every) or finished or self.at_cut
@@ -218,26 +226,34 @@ class Trainer:
         )
         return {f"greedy_{name}": getattr(result, name) for name in CURVE}
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Everything a bit-exact continuation needs, as flat tensors."""
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """Everything with state on this side, by part."""
         counters = asdict(self.counters) | {"reported_updates": self._reported_updates}
-        parts: dict[str, dict[str, Tensor]] = {
+        return {
             "counters": {k: torch.tensor(v, dtype=torch.float64) for k, v in counters.items()},
             "generators": self.generators.state_dict(),
-            "walks": {
-                "architecture": self.walks.architecture,
-                "age": self.walks.age,
-                "offered": self.offered,
-                "q": self.q,
-            },
-            "windows": self.windows.state_dict(),
-            "replay": self.replay.state_dict(),
             "learner": self.learner.state_dict(),
-            "actors": self.actors.state_dict(),
             "target": self.target.state_dict(),
             "progress": {"evaluated": self.evaluated, "sums": self.sums},
         }
-        return {f"{part}/{name}": value for part, state in parts.items() for name, value in state.items()}
+
+    def load_parts(self, parts: dict[str, dict[str, Tensor]]) -> None:
+        """The inverse of ``parts``; others are left alone."""
+        counters: dict[str, Any] = {k: v.item() for k, v in parts["counters"].items()}
+        self._reported_updates = int(counters.pop("reported_updates"))
+        owed = counters.pop("owed")
+        self.counters = Counters(owed=owed, **{k: int(v) for k, v in counters.items()})
+        if isinstance(self.target, Snapshot):
+            self.target = self.snapshot()  # a shell, filled below
+        self.target.load_state_dict(parts["target"])
+        self.generators.load_state_dict(parts["generators"])
+        self.learner.load_state_dict(parts["learner"])
+        self.evaluated = parts["progress"]["evaluated"]
+        self.sums = parts["progress"]["sums"]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything a continuation needs, as flat tensors ``part/name``."""
+        return {f"{part}/{name}": v for part, state in self.parts().items() for name, v in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
@@ -245,24 +261,41 @@ class Trainer:
         for key, value in state.items():
             part, name = key.split("/", 1)
             parts.setdefault(part, {})[name] = value
-        counters: dict[str, Any] = {k: v.item() for k, v in parts["counters"].items()}
-        self._reported_updates = int(counters.pop("reported_updates"))
-        owed = counters.pop("owed")
-        self.counters = Counters(owed=owed, **{k: int(v) for k, v in counters.items()})
-        self.actors = self.snapshot()  # a shell, filled below
-        if isinstance(self.target, Snapshot):
-            self.target = self.snapshot()
-        self.actors.load_state_dict(parts["actors"])
-        self.target.load_state_dict(parts["target"])
-        self.generators.load_state_dict(parts["generators"])
-        self.walks.architecture = parts["walks"]["architecture"]
-        self.walks.age = parts["walks"]["age"]
-        self.offered, self.q = parts["walks"]["offered"], parts["walks"]["q"]
-        self.windows.load_state_dict(parts["windows"])
+        self.load_parts(parts)
+
+
+class Trainer(Loop):
+    """All roles of Ape-X (actors, replay, learner) in one process, which repeats itself bit for bit."""
+
+    replay: Replay
+
+    def begin(self, walks: Walks, policy: Snapshot) -> None:
+        """One rollout of all walks."""
+        process, settings = self.agent.process, self.settings
+        self.replay = Replay(settings.replay, stored_columns(process))
+        self.rollout = Rollout(process, walks, self.epsilon, settings.learner, policy, self.generators)
+
+    def act(self) -> int:
+        """One step of every walk; what it completes goes to replay with its first priority."""
+        walked = self.rollout.step()
+        self.replay.add(walked.complete, walked.error)
+        self.count(walked.architecture, walked.steps, walked.ended, walked.ended_steps)
+        return walked.steps
+
+    def publish(self, policy: Snapshot) -> None:
+        """The walks act by it from their next step."""
+        self.rollout.policy = policy
+
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """With the walks and the replay."""
+        return super().parts() | self.rollout.state_dict() | {"replay": self.replay.state_dict()}
+
+    def load_parts(self, parts: dict[str, dict[str, Tensor]]) -> None:
+        """The inverse of ``parts``."""
+        self.rollout.policy = self.snapshot()  # a shell, filled below
+        self.rollout.load_state_dict(parts)
+        super().load_parts(parts)
         self.replay.load_state_dict(parts["replay"])
-        self.learner.load_state_dict(parts["learner"])
-        self.evaluated = parts["progress"]["evaluated"]
-        self.sums = parts["progress"]["sums"]
 
 
 def make_agent(

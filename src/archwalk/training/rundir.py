@@ -21,7 +21,7 @@ import os
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,12 @@ from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings, parse_settings
 from archwalk.errors import BenchmarkError, RunError, SettingsError
 from archwalk.files import hold, write_atomically
-from archwalk.training.loop import Row, Trainer
+from archwalk.training.loop import Loop, Row, Trainer
 
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
 CUT = "fine-tune"
+MakeLoop = Callable[[Benchmark, str, Settings, int, dict[str, Tensor] | None, int], Loop]
 Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
 
 
@@ -62,6 +63,7 @@ class Plan:
         source_task: task of the run the weights came from; empty for scratch.
         source_weights: SHA-256 of those weights; empty for scratch.
         source_trained_steps: trained steps that went into them.
+        executor: ``inline``, which repeats itself bit for bit, or what ran elsewhere, and how.
     """
 
     benchmark: str
@@ -74,6 +76,7 @@ class Plan:
     source_task: str = ""
     source_weights: str = ""
     source_trained_steps: int = 0
+    executor: str = "inline"
 
     @property
     def cut_steps(self) -> int:
@@ -200,24 +203,26 @@ class RunDir:
         benchmark: Benchmark,
         initial: dict[str, Tensor] | None,
         on_row: Callable[[Row, float], None] | None = None,
+        make_loop: MakeLoop = Trainer,
     ) -> None:
         """Run the plan to its end, from the last checkpoint if there is one.
 
-        Killed at any moment and called again, it ends with the same bits in weights and metrics. A folder
-        whose run has the same plan but fewer trained steps is continued.
+        Killed at any moment and called again, it goes on, inline with the same bits in weights and metrics. A
+        folder whose run has the same plan but fewer trained steps is continued.
 
         Args:
             plan: what to do.
             benchmark: the plan's benchmark.
             initial: weights to begin with.
             on_row: called with each new row of metrics and the seconds so far.
+            make_loop: what trains, called with the arguments of ``Loop``.
 
         Raises:
             RunError: the folder belongs to another plan, is in use, damaged, or cannot be written.
         """
         # checks before any write
-        trainer = Trainer(benchmark, plan.task, plan.settings, plan.seed, initial, plan.cut_steps)
-        with self._claimed(plan):
+        trainer = make_loop(benchmark, plan.task, plan.settings, plan.seed, initial, plan.cut_steps)
+        with closing(trainer), self._claimed(plan):
             threads_before = torch.get_num_threads()
             if plan.settings.training.threads:
                 torch.set_num_threads(plan.settings.training.threads)
@@ -226,7 +231,7 @@ class RunDir:
             finally:
                 torch.set_num_threads(threads_before)
 
-    def _train(self, plan: Plan, trainer: Trainer, on_row: Callable[[Row, float], None] | None) -> None:
+    def _train(self, plan: Plan, trainer: Loop, on_row: Callable[[Row, float], None] | None) -> None:
         rows, spent = self._restore(trainer)
         if self.finished and trainer.counters.trained_steps >= plan.settings.training.trained_steps:
             return
@@ -283,7 +288,7 @@ class RunDir:
             new["training"]["trained_steps"] = plan.settings.training.trained_steps
         check_same(self.path, old, new)
 
-    def _checkpoint(self, trainer: Trainer, rows: int, seconds: float) -> None:
+    def _checkpoint(self, trainer: Loop, rows: int, seconds: float) -> None:
         for name in (METRICS, TIMING):  # the rows that the checkpoint counts must outlast it
             with (self.path / name).open("rb") as file:
                 os.fsync(file)
@@ -291,7 +296,7 @@ class RunDir:
         header = {"rows": str(rows), "seconds": repr(seconds)}
         write_atomically(self.path / CHECKPOINT, save(tensors, metadata=header))
 
-    def _restore(self, trainer: Trainer) -> tuple[int, float]:
+    def _restore(self, trainer: Loop) -> tuple[int, float]:
         """Load the checkpoint if there is one, and cut what was written after it. Rows and seconds so far."""
         file, rows, seconds = self.path / CHECKPOINT, 0, 0.0
         if file.exists():
@@ -359,11 +364,11 @@ def describe_benchmark(name_or_path: str | Path) -> str:
     return text if text in benchmark_names() else str(Path(text).resolve())
 
 
-def _weights(trainer: Trainer) -> dict[str, Tensor]:
+def _weights(trainer: Loop) -> dict[str, Tensor]:
     return dict(trainer.agent.network.state_dict())
 
 
-def _costs(trainer: Trainer, seconds: float) -> Costs:
+def _costs(trainer: Loop, seconds: float) -> Costs:
     counters = trainer.counters
     return Costs(
         counters.trained_steps,
@@ -374,7 +379,7 @@ def _costs(trainer: Trainer, seconds: float) -> Costs:
     )
 
 
-def _evaluation_hours(trainer: Trainer) -> float | None:
+def _evaluation_hours(trainer: Loop) -> float | None:
     benchmark, task = trainer.benchmark, trainer.task
     try:
         seconds = benchmark.values(task, "none", "time_elapsed")

@@ -1,0 +1,258 @@
+"""A study's agents as tasks on a Ray cluster. The nodes need no shared folder: files travel both ways.
+
+In: a study folder and a cluster. Out: the same folder with the same files as from processes on this machine.
+A task begins with the files that the agent has so far, makes it in a folder of its own, and sends every
+checkpoint, row and result back as it comes; so an agent whose node dies goes on elsewhere from its last
+checkpoint. This process alone writes to the study folder, and holds the locks of agents it has given away.
+Next: ``study`` runs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, no_type_check
+
+from archwalk.benchmark.catalog import benchmark_names
+from archwalk.config import RaySettings
+from archwalk.distributed.cluster import (
+    GLANCE,
+    bundle,
+    check_room,
+    end,
+    load_ray,
+    lost,
+    options,
+    raised,
+    room,
+    silent,
+)
+from archwalk.errors import InUseError
+from archwalk.files import hold, write_atomically
+from archwalk.studies.crew import Crew
+from archwalk.studies.folder import STUDY, StudyDir
+from archwalk.studies.plan import Job
+from archwalk.studies.worker import Event, make_agent
+from archwalk.training.rundir import CHECKPOINT, COSTS, CUT, SETTINGS, WEIGHTS, RunDir
+
+Files = dict[str, bytes]  # path within the study folder → content
+TABLE = "benchmark.parquet"
+
+
+def _bundle(settings: RaySettings) -> dict[str, float]:
+    return bundle(settings.task_cpus, settings.task_gpus, settings.resources)
+
+
+def check_cluster(settings: RaySettings) -> None:
+    """Refuse a cluster on which no agent could ever be made. Raises ``ClusterError``."""
+    check_room(
+        _bundle(settings), 1, "agent", "start such a node, or lower --ray.task-cpus or --ray.task-gpus"
+    )
+
+
+class RayCrew(Crew):
+    """Tasks on a cluster that this process is connected to.
+
+    Args:
+        folder: the study's.
+        settings: what an agent takes, and how many may be under way.
+    """
+
+    def __init__(self, folder: StudyDir, settings: RaySettings) -> None:
+        super().__init__(folder)
+        ray, plan = load_ray(), folder.plan()
+        self.settings, self._study = settings, plan.to_toml()
+        own = plan.benchmark not in benchmark_names()
+        self._table = ray.put(Path(plan.benchmark).read_bytes() if own else None)
+        self._task = ray.remote(max_retries=0, **options(_bundle(settings)))(_task)
+        self._made: dict[
+            Any, tuple[Job, ExitStack]
+        ] = {}  # what a task yields → its agent, whose lock is held
+        self._said: list[Event] = []
+        self._losses: dict[Job, int] = {}
+        self._heard_at = time.monotonic()
+
+    def has_room(self) -> bool:
+        """Whether one more task would find its resources, if no one else uses the cluster."""
+        return len(self._made) < (self.settings.tasks or max(1, min(room(_bundle(self.settings)), 1_000)))
+
+    def order(self, job: Job) -> None:
+        """Begin a task, unless another process has the agent."""
+        held = ExitStack()
+        try:
+            held.enter_context(hold(self.folder.lock(job)))
+        except InUseError:
+            self._said.append(Event("busy", job))
+            return
+        if self.folder.done(job):
+            held.close()
+            self._said.append(Event("done", job))
+            return
+        files = collect_files(self.folder, job)
+        self._made[self._task.remote(self._study, self._table, files, job)] = (job, held)
+
+    def listen(self, seconds: float) -> list[Event]:
+        """What the tasks have yielded; files are written before the event that follows them is passed on."""
+        ray, said = load_ray(), self._said
+        self._said = []
+        if not self._made:
+            time.sleep(0 if said else seconds)
+            return said
+        ready, _ = ray.wait(list(self._made), num_returns=1, timeout=0 if said else seconds)
+        if ready:
+            self._heard_at = time.monotonic()
+        elif not room(_bundle(self.settings)) and (
+            time.monotonic() - self._heard_at > self.settings.patience
+        ):
+            raise silent(self.settings.patience)
+        for task in ready:
+            said += self._next(task)
+        return said
+
+    def _next(self, task: Any) -> list[Event]:
+        ray = load_ray()
+        job, held = self._made[task]
+        try:
+            item = ray.get(next(task))
+        except StopIteration:
+            self._let_go(task)
+            return []
+        except ray.exceptions.RayTaskError as error:
+            raise raised(error) from error
+        except ray.exceptions.RayError as error:  # the process or its node has died
+            self._let_go(task)
+            self._losses[job] = self._losses.get(job, 0) + 1
+            if self._losses[job] > self.settings.losses:
+                raise lost(f"the agent {job}", self._losses[job], error) from error
+            self.again(job, 0.0)
+            return []
+        if isinstance(item, Event):
+            if item.kind != "row":
+                held.close()  # another process may look at it, before the task is quite over
+            return [item]
+        for name, content in sorted(item.items(), key=lambda file: _rank(file[0])):
+            write_atomically(self.folder.path / name, content)
+        return []
+
+    def _let_go(self, task: Any) -> None:
+        _, held = self._made.pop(task)
+        held.close()
+
+    def dismiss(self) -> None:
+        """Stop the tasks; what has not come back is made again from the last checkpoint that has."""
+        end(list(self._made))
+        for task in list(self._made):
+            self._let_go(task)
+
+
+def _rank(name: str) -> int:
+    """The order in which files are written, so that one is there only if those it counts on are."""
+    last = Path(name).name
+    order = (SETTINGS, CHECKPOINT, COSTS, WEIGHTS)
+    if Path(name).parent.name == CUT:
+        return 0
+    return order.index(last) + 2 if last in order else 9 if last.endswith(".json") else 1
+
+
+def collect_files(study: StudyDir, job: Job) -> Files:
+    """What an agent has so far, and what of its source it needs to begin."""
+    names: list[Path] = [p for p in study.run(job).path.rglob("*") if p.is_file() and p.name[0] != "."]
+    if not job.scratch:
+        source = study.run(job.source).path
+        names += [source / name for name in (SETTINGS, COSTS, WEIGHTS)]
+        names.append(source.with_name(f"{source.name}.json"))
+    return {str(path.relative_to(study.path)): path.read_bytes() for path in names}
+
+
+@no_type_check  # a checker's wrapper would hide from Ray that this yields
+def _task(*what: Any) -> Iterator[Any]:
+    yield from make_elsewhere(*what)
+
+
+def make_elsewhere(study: str, table: bytes | None, files: Files, job: Job) -> Iterator[Event | Files]:
+    """One agent, in a folder of its own; runs on whatever node the cluster chooses.
+
+    Args:
+        study: ``study.toml``.
+        table: the benchmark's file; None if it is known by name everywhere.
+        files: what there is so far.
+        job: the agent.
+
+    Yields:
+        Events, and files that are new or have changed.
+    """
+    where = Path(tempfile.mkdtemp(prefix="archwalk-"))
+    node = load_ray().get_runtime_context().get_node_id()
+    try:
+        folder = StudyDir(where)
+        for name, content in files.items():
+            write_atomically(where / name, content)
+        write_atomically(where / STUDY, study.encode())
+        asked = folder.plan()
+        if table is not None:
+            write_atomically(where / TABLE, table)
+            folder.begin(replace(asked, benchmark=str(where / TABLE)))
+        sent = {name: hashlib.sha256(content).digest() for name, content in files.items()}
+
+        def changed() -> Files:
+            new: Files = {}
+            for name, content in collect_files(folder, job).items():
+                if Path(name).name == SETTINGS:  # as if made where the study is
+                    plan = RunDir((where / name).parent).plan()
+                    content = replace(plan, benchmark=asked.benchmark).to_toml().encode()
+                digest = hashlib.sha256(content).digest()
+                if sent.get(name) != digest:
+                    sent[name], new[name] = digest, content
+            return new
+
+        yield from _spoken(folder, job, node, changed)
+    finally:
+        shutil.rmtree(where, ignore_errors=True)
+
+
+def _spoken(folder: StudyDir, job: Job, node: str, changed: Callable[[], Files]) -> Iterator[Event | Files]:
+    """What ``make_agent`` says, from a thread of its own, and the files after every checkpoint."""
+    spoken: queue.SimpleQueue[Event | Files | BaseException | None] = queue.SimpleQueue()
+    checkpoint = folder.run(job).path / CHECKPOINT
+    seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+
+    def on_event(event: Event) -> None:
+        nonlocal seen
+        now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        if now != seen or event.kind == "done":
+            seen = now
+            spoken.put(changed())
+            if event.kind == "done":
+                spoken.put(evaluations())
+        spoken.put(replace(event, node=node))
+
+    def evaluations() -> Files:
+        file = folder.run(job).path.with_name(f"{folder.run(job).path.name}.json")
+        return {str(file.relative_to(folder.path)): file.read_bytes()}
+
+    def make() -> None:
+        try:
+            make_agent(folder, job, on_event)
+            spoken.put(None)
+        except BaseException as error:
+            spoken.put(error)
+
+    threading.Thread(target=make, daemon=True).start()
+    while True:
+        try:
+            item = spoken.get(timeout=GLANCE)  # a request to stop is heard between two waits only
+        except queue.Empty:
+            continue
+        if item is None:
+            return
+        if isinstance(item, BaseException):
+            raise item
+        yield item

@@ -1,0 +1,120 @@
+"""``Rollout``: the role of an actor: walks, an epsilon each, a frozen policy; out come transitions.
+
+In: a process, a ``Snapshot`` to act by, generators. Out: ``Walked``: complete transitions with their first
+priorities. Next: ``loop`` has one rollout of all walks; ``archwalk.distributed`` has many, each in a process.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from archwalk.agent.agent import Snapshot
+from archwalk.agent.exploration import choose
+from archwalk.agent.replay import Transitions, Windows
+from archwalk.config import LearnerSettings
+from archwalk.seeding import Generators
+from archwalk.space.space import PAD
+from archwalk.walk.dynamics import WalkProcess, Walks, offer, restart, take
+
+
+class Walked(NamedTuple):
+    """What one step of every walk yields.
+
+    Attributes:
+        complete: the transitions that it completed.
+        error: the actor's absolute TD error of each, which is its first priority.
+        architecture: where each walk arrived: what was looked up.
+        steps: steps taken, one a walk.
+        ended: walks that ended.
+        ended_steps: steps of those, in all.
+    """
+
+    complete: Transitions
+    error: Float32[Tensor, " n"]
+    architecture: Int64[Tensor, " walks"]
+    steps: int
+    ended: int
+    ended_steps: int
+
+
+class Rollout:
+    """Walks that explore.
+
+    Args:
+        process: what is walked in.
+        walks: where the walks stand at first.
+        epsilon: of each walk.
+        learner: length of the windows, and the discount.
+        policy: Q-values to act by; replaced from outside whenever there are newer ones.
+        generators: ``offers``, ``exploration`` and ``starts`` are drawn from.
+    """
+
+    def __init__(
+        self,
+        process: WalkProcess,
+        walks: Walks,
+        epsilon: Float32[Tensor, " walks"],
+        learner: LearnerSettings,
+        policy: Snapshot,
+        generators: Generators,
+    ) -> None:
+        self.process, self.walks, self.epsilon = process, walks, epsilon
+        self.policy, self.generators = policy, generators
+        self.windows = Windows(len(epsilon), learner.n_step, learner.discount, stored_columns(process))
+        self.offered = offer(process, walks.architecture, generators["offers"])
+        self.q = policy.q(walks.architecture, self.offered)
+
+    def step(self) -> Walked:
+        """One step of every walk; those that end begin anew elsewhere."""
+        process, gen, state = self.process, self.generators, self.walks.architecture
+        action = choose(self.q, self.offered != PAD, self.epsilon, gen["exploration"])
+        q_taken = self.q.gather(1, action[:, None]).squeeze(1)
+        outcome = take(process, self.walks, self.offered, action)
+        ended = outcome.terminated | outcome.truncated
+        offered = offer(process, outcome.architecture, gen["offers"])
+        q = self.policy.q(outcome.architecture, offered)
+        columns = self.windows.columns
+        complete, error = self.windows.push(
+            s=state,
+            offer=self.offered[:, :columns],
+            a=action,
+            r=outcome.reward,
+            q=q_taken,
+            s_next=outcome.architecture,
+            offer_next=offered[:, :columns],
+            v_next=q.amax(1),
+            ended=ended,
+        )
+        ended_steps = int(self.walks.age[ended].sum())
+        restart(process, self.walks, ended, gen["starts"])
+        fresh = ended.nonzero().squeeze(1)
+        offered[fresh] = offer(process, self.walks.architecture[fresh], gen["offers"])
+        q[fresh] = self.policy.q(self.walks.architecture[fresh], offered[fresh])
+        self.offered, self.q = offered, q
+        return Walked(complete, error, outcome.architecture, len(action), int(ended.sum()), ended_steps)
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Walks, windows and policy, each flat; the generators belong to whoever gave them."""
+        walks = {
+            "architecture": self.walks.architecture,
+            "age": self.walks.age,
+            "offered": self.offered,
+            "q": self.q,
+        }
+        return {"walks": walks, "windows": self.windows.state_dict(), "actors": self.policy.state_dict()}
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """The inverse of ``state_dict``."""
+        self.policy.load_state_dict(state["actors"])
+        walks = state["walks"]
+        self.walks.architecture, self.walks.age = walks["architecture"], walks["age"]
+        self.offered, self.q = walks["offered"], walks["q"]
+        self.windows.load_state_dict(state["windows"])
+
+
+def stored_columns(process: WalkProcess) -> int:
+    """Columns of an offer that a transition must keep: none where offers are a function of the state."""
+    return 0 if process.offers_all else process.actions
