@@ -130,7 +130,10 @@ def test_improvement_by_hand() -> None:
 def test_the_test_is_welchs() -> None:
     g = np.random.default_rng(0)
     ours, theirs = g.normal(1, 1, 5), g.normal(0, 3, 7)
-    assert difference_test(ours, theirs) == stats.ttest_ind(ours, theirs, equal_var=False).pvalue
+    expected = stats.ttest_ind(ours, theirs, equal_var=False).pvalue
+    assert difference_test(ours, theirs) == pytest.approx(expected, rel=1e-6)
+    same = np.full(3, 51.1)
+    assert difference_test(same, same + 1e-14 * np.arange(3)) == 1  # only rounding is between them
     assert difference_test(np.full(3, 1.0), np.full(3, 1.0)) == 1
     assert difference_test(np.full(3, 1.0), np.full(3, 2.0)) == 0
 
