@@ -135,6 +135,26 @@ def test_a_snapshot_stays_frozen_and_survives(most: int, looks: int) -> None:
     assert torch.equal(again.q(states, offered), before)
 
 
+@pytest.mark.parametrize("tokens", ["slots", "graph"])
+def test_embedding_only_what_is_looked_at_changes_no_value(tokens: str) -> None:
+    """Nor the stream of random numbers, with the same draw of every token's padding."""
+    a = agent(observation={"tokens": tokens})
+    states = torch.arange(len(a.process))
+    values, after = [], []
+    for looks in (10**6, 1, 0):  # swept, embedded at once, nothing at once
+        g = make_generator(0, "p")
+        values.append(Snapshot(a, True, looks, g).q(states, a.process.choices))
+        after.append(torch.rand(1, generator=g))
+        torch.testing.assert_close(values[-1], values[0])
+    assert after[0] == after[1] == after[2]
+
+
+def test_a_snapshot_of_few_looks_embeds_no_architecture_before_it_is_met() -> None:
+    state = Snapshot(agent(), True, 0, make_generator(0, "p")).state_dict()
+    assert "embedded" not in state
+    assert not bool(state["known"].any())
+
+
 def test_the_apex_ladder_is_the_published_one() -> None:
     ladder = epsilons(ExplorationSettings()).reshape(8, 32)
     assert (ladder == ladder[:, :1]).all()

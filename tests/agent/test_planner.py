@@ -20,7 +20,7 @@ from tests.conftest import small_settings, tiny_benchmark
 from tests.oracles.planning import value_iteration
 
 
-def process(keep: int = 40, seed: int = 0, scale: float = 1.0, shift: float = 0.0) -> WalkProcess:
+def process(keep: int | None = 40, seed: int = 0, scale: float = 1.0, shift: float = 0.0) -> WalkProcess:
     benchmark = tiny_benchmark(keep, seed)
     rewards = torch.from_numpy(benchmark.reward("main")).float() / 80 * scale + shift
     return make_process(benchmark, rewards, small_settings().walk)
@@ -80,6 +80,32 @@ def test_only_seen_rewards_are_read() -> None:
         planner.refresh(seen)
         targets.append(planner.targets(p.choices))
     assert torch.equal(*targets)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_leaving_out_what_cannot_change_changes_no_bit(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against backups of everything seen, after looks in any order, and after a planner was restored."""
+    p = process(keep=None, seed=seed)
+    order = torch.randperm(len(p), generator=make_generator(seed, "order"))
+    lean, full = Planner(p, 0.95), Planner(p, 0.95)
+    backups = {lean: 0, full: 0}
+    for planner in backups:
+
+        def counted(rows, planner=planner, backed_up=planner._backed_up):
+            backups[planner] += len(rows)
+            return backed_up(rows)
+
+        monkeypatch.setattr(planner, "_backed_up", counted)
+    monkeypatch.setattr(full, "_spread", lambda _: full._stale.fill_(True))
+    seen = torch.zeros(len(p), dtype=torch.bool)
+    for upto in range(1, len(p) + 1, 2):
+        seen[order[:upto]] = True
+        lean.refresh(seen)
+        full.refresh(seen)
+        assert torch.equal(lean.targets(p.choices), full.targets(p.choices))
+        if upto == 21:
+            lean.load_state_dict({k: v.clone() for k, v in lean.state_dict().items()})
+    assert backups[lean] < backups[full]
 
 
 def test_it_survives() -> None:

@@ -155,6 +155,15 @@ def test_bad_rewards_stop_before_any_work(synthetic) -> None:
         Trainer(synthetic, "gamma", settings, seed=0)
 
 
+@pytest.mark.parametrize("tokens", ["slots", "graph"])
+def test_walks_from_few_starts_are_those_from_all(tokens: str) -> None:
+    """Though only the states they meet are looked at."""
+    agent = make_agent(tiny_benchmark(), small_settings(observation={"tokens": tokens}), seed=3)
+    every = greedy_walks(agent, torch.arange(54), make_generator(0, "t"))
+    few = greedy_walks(agent, torch.tensor([7]), make_generator(0, "t"))
+    assert few[:, 0].tolist() == every[: len(few), 7].tolist()
+
+
 @pytest.mark.parametrize("most", [50, 3])
 def test_greedy_walks_and_their_numbers_by_hand(most: int) -> None:
     benchmark = tiny_benchmark(keep=40)

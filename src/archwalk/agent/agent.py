@@ -18,6 +18,7 @@ from archwalk.space.tokens import TokenTable
 from archwalk.walk.dynamics import WalkProcess
 
 SWEEP_CHUNK = 512  # states a forward pass of a sweep: fits the cache, fills the cores
+EMBED_CHUNK = 8_192  # architectures embedded at a time: their activations fit the cache
 
 
 class Agent:
@@ -44,18 +45,24 @@ class Agent:
 
         ``generator`` draws the tokens' padding, anew for every token.
         """
-        rows = self.tokens.draw(offered, generator)
-        q: Float32[Tensor, "batch actions"] = self.network(
-            self.tokens.rows[rows].float(), self.exists(offered)
-        )
+        tokens = self.tokens.rows[self.tokens.draw(offered, generator)]
+        q: Float32[Tensor, "batch actions"] = self.network(tokens.float(), self.exists(offered))
+        return q
+
+    @torch.no_grad()
+    def q_of_rows(
+        self, offered: Int64[Tensor, "batch actions"], drawn: Int64[Tensor, " architectures"]
+    ) -> Float32[Tensor, "batch actions"]:
+        """``q`` where the token row of every architecture has been drawn before."""
+        tokens = self.tokens.rows[drawn[offered.clamp(min=0)]]
+        q: Float32[Tensor, "batch actions"] = self.network(tokens.float(), self.exists(offered))
         return q
 
     @torch.no_grad()
     def embed_all(self, generator: torch.Generator) -> Float32[Tensor, "architectures width"]:
         """Every architecture encoded once, with one draw of its padding."""
         rows = self.tokens.draw(torch.arange(len(self.process)), generator)
-        embedded: Float32[Tensor, "architectures width"] = self.network.embed(self.tokens.rows[rows].float())
-        return embedded
+        return torch.cat([self.network.embed(self.tokens.rows[r].float()) for r in rows.split(EMBED_CHUNK)])
 
     @torch.no_grad()
     def judge_states(
@@ -77,8 +84,9 @@ class Snapshot:
 
     The parameters of actors and target change only when they are copied. Where all neighbours are always
     offered, Q-values are computed once a state and kept until the next copy: in one sweep if most states will
-    be looked at, else when a state is first looked at. Elsewhere a frozen copy of the network answers each
-    look.
+    be looked at, else when a state is first looked at. Where so few looks will meet few of the architectures,
+    a state's candidates are embedded with it, not all at once. Elsewhere a frozen copy of the network answers
+    each look.
 
     Args:
         agent: whose present parameters are frozen.
@@ -92,15 +100,26 @@ class Snapshot:
         self._kept = reuse and agent.process.offers_all
         network = copy.deepcopy(agent.network).requires_grad_(False)
         self._frozen = Agent(network, agent.tokens, agent.process)
+        self._embedded: Tensor | None = None  # of every architecture; else the rows drawn for it
+        self._drawn: Tensor | None = None
         if self._kept:
-            self._embedded = self._frozen.embed_all(generator)
+            states = len(agent.process)
+            if states <= looks * agent.process.actions:
+                self._embedded = self._frozen.embed_all(generator)
+            else:
+                self._drawn = agent.tokens.draw(torch.arange(states), generator)
             self._table = torch.zeros(agent.process.choices.shape)
-            self._known = torch.zeros(len(agent.process), dtype=torch.bool)
-            if len(self._known) <= looks:
-                self._learn(torch.arange(len(self._known)))
+            self._known = torch.zeros(states, dtype=torch.bool)
+            if states <= looks:
+                self._learn(torch.arange(states))
 
     def _learn(self, states: Int64[Tensor, " states"]) -> None:
-        self._table[states] = self._frozen.judge_states(states, self._embedded)
+        for part in states.split(SWEEP_CHUNK):
+            if self._embedded is not None:
+                self._table[part] = self._frozen.judge_states(part, self._embedded)
+            else:
+                assert self._drawn is not None
+                self._table[part] = self._frozen.q_of_rows(self._frozen.process.choices[part], self._drawn)
         self._known[states] = True
 
     @torch.no_grad()
@@ -119,12 +138,14 @@ class Snapshot:
         """The frozen weights, and the Q-values known so far."""
         state = {f"network.{k}": v for k, v in self._frozen.network.state_dict().items()}
         if self._kept:
-            state |= {"embedded": self._embedded, "table": self._table, "known": self._known}
-        return state
+            state |= {"table": self._table, "known": self._known}
+        more = {"embedded": self._embedded, "drawn": self._drawn}
+        return state | {name: value for name, value in more.items() if value is not None}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
         weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
         self._frozen.network.load_state_dict(weights)
         if self._kept:
-            self._embedded, self._table, self._known = state["embedded"], state["table"], state["known"]
+            self._table, self._known = state["table"], state["known"]
+            self._embedded, self._drawn = state.get("embedded"), state.get("drawn")

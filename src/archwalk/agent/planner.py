@@ -37,6 +37,7 @@ class Planner:
         self.process, self.discount = process, discount
         self._arrival = torch.full((len(process),), -torch.inf)  # r(x) + γ V(x); -inf where not seen
         self._since = 0  # newly seen since all of it was planned
+        self._stale = torch.zeros(len(process), dtype=torch.bool)  # a neighbour changed since the last backup
 
     def refresh(self, seen: Bool[Tensor, " architectures"]) -> None:
         """Take in what is newly seen: one backup there, and a whole plan once enough has come together."""
@@ -45,6 +46,7 @@ class Planner:
             return
         self._arrival[new] = self.process.rewards[new] / (1 - self.discount)  # staying there
         self._arrival[new] = self._backed_up(new)
+        self._spread(new)
         self._since += len(new)
         count = int(seen.sum())
         if self._since >= GROWTH * count or count == len(seen):
@@ -55,14 +57,24 @@ class Planner:
         """Back up all that is seen until nothing changes.
 
         What is known already is a lower bound: at least the value of staying there. A best walk ends by
-        staying somewhere, so the values are exact after as many backups as that walk has steps.
+        staying somewhere, so the values are exact after as many backups as that walk has steps. A backup
+        where nothing around has changed would give the same value again and is left out.
         """
         while True:
-            before = self._arrival[rows]
-            after = torch.cat([self._backed_up(part) for part in rows.split(CHUNK)])
-            self._arrival[rows] = after
+            stale = rows[self._stale[rows]]
+            self._stale[stale] = False
+            before = self._arrival[stale]
+            after = torch.cat([self._backed_up(part) for part in stale.split(CHUNK)])
+            self._arrival[stale] = after
+            self._spread(stale[after != before])
             if not bool((after > before + TOLERANCE * before.abs()).any()):
                 return
+
+    def _spread(self, changed: Int64[Tensor, " rows"]) -> None:
+        """Mark what reads the values that have changed; neighbours are each other's neighbours."""
+        for part in changed.split(CHUNK):
+            choices = self.process.choices[part]
+            self._stale[torch.where(choices == PAD, choices[:, :1], choices)] = True
 
     def _backed_up(self, rows: Int64[Tensor, " rows"]) -> Float32[Tensor, " rows"]:
         """r(x) + γ max over what is seen around x, x included, of r + γ V."""
@@ -81,3 +93,4 @@ class Planner:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
         self._arrival, self._since = state["arrival"], int(state["since"])
+        self._stale.fill_(True)  # backs up more than need be once, to the same values

@@ -92,6 +92,11 @@ class Benchmark:
         table = self.space.neighbours()
         return table if len(self.rows) == len(self.space) else restrict_neighbours(table, self.rows)
 
+    @cached_property
+    def choices(self) -> NDArray[np.int64]:
+        """Each architecture and then its neighbours, [architectures, 1 + K]; all processes share it."""
+        return np.column_stack([np.arange(len(self.rows)), self.neighbours])
+
     def __len__(self) -> int:
         return len(self.rows)
 

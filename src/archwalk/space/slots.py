@@ -87,18 +87,16 @@ class SlotSpace(SearchSpace):
 
     def neighbours(self) -> NDArray[np.int32]:
         """All tuples that differ in exactly one slot: slot by slot, choices in order."""
-        codes = self.codes.astype(np.int64)
-        here = np.arange(len(codes))
-        columns = []
-        stride = len(codes)
+        here = np.arange(len(self.codes), dtype=np.int32)
+        table = np.empty((len(here), sum(self.slot_sizes) - len(self.slot_sizes)), dtype=np.int32)
+        column, stride = 0, len(here)
         for slot, size in enumerate(self.slot_sizes):
             stride //= size
-            value = codes[:, slot]
+            value = self.codes[:, slot].astype(np.int32)
             for k in range(size - 1):  # the k-th choice that is not the present one
-                columns.append(here + (k + (k >= value) - value) * stride)
-        if not columns:
-            return np.empty((len(codes), 0), dtype=np.int32)
-        return np.stack(columns, 1).astype(np.int32)
+                table[:, column] = here + (k + (k >= value) - value) * stride
+                column += 1
+        return table
 
     def canonical(self, code: Sequence[int]) -> Hashable:
         """The tuple itself."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archwalk.agent.agent import Agent
+from archwalk.agent.agent import Agent, Snapshot
 from archwalk.benchmark.table import Benchmark
 from archwalk.errors import BenchmarkError
 from archwalk.walk.dynamics import Walks, offer, take
@@ -83,32 +83,22 @@ def greedy_walks(
 ) -> Int64[Tensor, "steps starts"]:
     """Where greedy walks (epsilon = 0) stand after every step, the starts first, [1 + longest, starts].
 
-    A walk that has ended stays where it ended. Where all neighbours are always offered the policy is one
-    table; elsewhere the network looks at every step.
+    A walk that has ended stays where it ended. Where all neighbours are always offered the network looks at a
+    state once, and at all of them in one sweep if there are no more states than starts.
     """
     process = agent.process
-    policy = _greedy_table(agent, generator) if process.offers_all else None
+    frozen = Snapshot(agent, True, len(starts), generator)
     walks = Walks(starts.clone(), torch.zeros_like(starts))
     path = [starts]
     under_way = torch.ones_like(starts, dtype=torch.bool)
     while bool(under_way.any()):
         here = walks.architecture
-        if policy is not None:
-            offered = process.choices[here]
-            action = policy[here]
-        else:
-            offered = offer(process, here, generator)
-            with torch.no_grad():
-                action = agent.q(offered, generator).argmax(1)
+        offered = offer(process, here, generator)
+        action = frozen.q(here, offered).argmax(1)
         outcome = take(process, walks, offered, torch.where(under_way, action, 0))
         under_way = under_way & ~(outcome.terminated | outcome.truncated)
         path.append(outcome.architecture)
     return torch.stack(path)
-
-
-def _greedy_table(agent: Agent, generator: torch.Generator) -> Int64[Tensor, " architectures"]:
-    q: Float32[Tensor, "architectures actions"] = agent.sweep(generator)
-    return q.argmax(1)
 
 
 def evaluate_agent(

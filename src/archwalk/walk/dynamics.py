@@ -76,10 +76,9 @@ def make_process(
     benchmark: Benchmark, rewards: Float32[Tensor, " architectures"], settings: WalkSettings
 ) -> WalkProcess:
     """The process over a benchmark's architectures with given rewards."""
-    neighbours = torch.from_numpy(benchmark.neighbours).long()
-    choices = torch.cat([torch.arange(len(benchmark))[:, None], neighbours], dim=1)
-    actions = 1 + min(settings.max_neighbours, neighbours.shape[1])
-    return WalkProcess(choices.contiguous(), rewards, actions, settings.step_limit)
+    choices = torch.from_numpy(benchmark.choices)
+    actions = min(1 + settings.max_neighbours, choices.shape[1])
+    return WalkProcess(choices, rewards, actions, settings.step_limit)
 
 
 def start(process: WalkProcess, walks: int, generator: torch.Generator) -> Walks:
