@@ -21,7 +21,7 @@ from archwalk.studies.plan import Job
 from archwalk.training.rundir import WEIGHTS
 from tests.conftest import small_settings, two_tasks
 
-TABLES = ("regimes", "results", "to_match", "task_correlation", "gamma", "costs")
+TABLES = ("regimes", "results", "to_match", "task_correlation", "gamma", "search", "costs")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(table: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
     settings = small_settings(training={"trained_steps": 1_024, "fine_tune_steps": 256})
     folder = tmp_path_factory.mktemp("study") / "s"
-    return archwalk.study(table, ("one", "two"), folder, seeds=2, preset=settings)
+    made = archwalk.study(table, ("one", "two"), folder, seeds=2, preset=settings)
+    searched = {"sources": ("one",), "methods": ("random", "agent"), "budgets": (0, 3, 6), "seeds": 2}
+    archwalk.compare(table, "two", folder / "comparisons" / "two", preset=settings, **searched)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +158,22 @@ def test_the_published_numbers_are_carried_whole() -> None:
     tau = published_correlation()
     assert tau["autoencoder", "room_layout"] == tau["room_layout", "autoencoder"] == 0.34
     assert len(tau) == 49
+
+
+def test_comparisons_in_the_folder_are_shown_or_refused(study: StudyDir, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(study.path, folder)
+    rows = make_tables(read_study(folder))["search"].frame
+    assert rows["target"].unique().to_list() == ["two"]
+    assert rows.select("method", "budget").rows() == [(m, b) for m in ("random", "agent") for b in (0, 3, 6)]
+    file = folder / "comparisons" / "two" / "compare.json"
+    given = file.read_text()
+    for bad, why in (
+        (given.replace('"checksum": "', '"checksum": "0'), "another benchmark"),
+        ("{", "made by"),
+    ):
+        file.write_text(bad)
+        with pytest.raises(RunError, match=why):
+            archwalk.report(folder)
+    shutil.rmtree(folder / "comparisons")
+    assert "search" not in make_tables(read_study(folder))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from archwalk.reporting import cost_figures, result_figures, task_figures
+from archwalk.reporting import cost_figures, result_figures, search_figures, task_figures
 from archwalk.reporting.data import StudyData
 from archwalk.reporting.style import looks, save
 
@@ -61,6 +61,15 @@ def _curves(name: str, title: str, unit: str, part: float = 1.0) -> FigureSpec:
         "average over the last 16 evaluations; mean and 95 % interval over seeds. Black: from scratch."
     )
     return FigureSpec(name, title, caption, partial(cost_figures.curves, unit=unit, part=part))
+
+
+def _anytime(name: str, title: str, column: str, what: str) -> FigureSpec:
+    caption = (
+        f"{what} of the best architecture looked at so far, by the reward's column, and its 95 % interval "
+        "over seeds; a panel a target. Black: the default, which knows the other tasks; all others start from "
+        "nothing."
+    )
+    return FigureSpec(name, title, caption, partial(search_figures.anytime, column=column))
 
 
 FIGURES = (
@@ -125,6 +134,8 @@ FIGURES = (
         "from twelve random starts (circles) to where they end (stars). One edit is one straight step.",
         task_figures.walk_map,
     ),
+    _anytime("19_search_rank", "Few evaluations: rank", "best_rank", "Geometric mean of the rank"),
+    _anytime("20_search_regret", "Few evaluations: regret", "regret", "Mean regret"),
 )
 
 

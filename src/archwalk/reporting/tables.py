@@ -26,6 +26,7 @@ from archwalk.analysis.statistics import (
 from archwalk.files import write_atomically
 from archwalk.reporting.data import TRANSFERRED, UNITS, StudyData
 from archwalk.reporting.published import published_correlation
+from archwalk.reporting.search_figures import search_table
 from archwalk.studies.folder import make_frame
 
 
@@ -55,6 +56,7 @@ def make_tables(data: StudyData) -> dict[str, Table]:
         _tasks(data),
         _gamma(data),
         _costs(data),
+        *_search(data),
     )
     return {table.name: table for table in tables}
 
@@ -114,6 +116,16 @@ def _result(data: StudyData, source: str, target: str, regime: str) -> dict[str,
     row["improvement_low"], row["improvement_high"] = improvement_interval(ours, theirs)
     row["p"] = difference_test(ours, theirs)
     return row
+
+
+def _search(data: StudyData) -> list[Table]:
+    frame = search_table(data)
+    caption = (
+        "Best architecture looked at within a budget of evaluations, by method and target: rank (1 is best) "
+        "and regret by the reward's column, over seeds; wall time of a search. docs/search.md explains the "
+        "methods."
+    )
+    return [] if frame is None else [Table("search", "Searching with few evaluations", caption, frame)]
 
 
 def _regimes(data: StudyData) -> Table:
