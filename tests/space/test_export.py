@@ -39,7 +39,7 @@ for file in sorted(pathlib.Path(sys.argv[1]).glob("*.py")):
     images, wanted = data.pop("images"), data.pop("wanted")
     network = runpy.run_path(str(file))["Network"]()
     network.load_state_dict(data)
-    assert torch.equal(network.eval()(images), wanted), file
+    torch.testing.assert_close(network.eval()(images), wanted)  # not equal: threads may differ
     print("same", file.name)
 assert not any(name.startswith("archwalk") for name in sys.modules)
 """
