@@ -102,6 +102,8 @@ class RayEvaluator:
             try:
                 metrics, failure, node = self._answer(architecture)
             except ray.exceptions.RayTaskError as error:
+                if self._closed:  # cancelled in the middle of its work
+                    raise Stopped from error
                 raise raised(error) from error
             except ray.exceptions.RayError as error:  # the process or its node has died
                 losses += 1
