@@ -16,7 +16,7 @@ import torch
 from archwalk.agent.agent import Agent
 from archwalk.benchmark.catalog import load_benchmark
 from archwalk.benchmark.table import Benchmark
-from archwalk.config import RaySettings, Settings, load_preset
+from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
 from archwalk.training.evaluate import evaluate_agent, greedy_walks
@@ -108,11 +108,7 @@ def train(
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
     regime = "scratch" if init is None else "retrain"
-    where = None
-    if executor == "ray":
-        where = ray or RaySettings()
-    elif executor != "inline":
-        raise SettingsError(*unknown("executor", executor, ("inline", "ray")))
+    where = ray_settings(executor, ray)
     return _make_run(benchmark, task, run_dir, settings, seed, init, regime, on_row, where)
 
 

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from archwalk.errors import SettingsError, unknown
 
+EXECUTORS = ("inline", "ray")
+
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -232,6 +234,13 @@ class RaySettings(_Group):
     """How often a command may lose the same actor, agent or evaluation to dying processes or nodes."""
     patience: float = Field(300.0, gt=0)
     """Seconds without any sign from the cluster after which the command gives up."""
+
+
+def ray_settings(executor: str, given: RaySettings | None) -> RaySettings | None:
+    """Ray's settings if that is the executor, None for ``inline``. Raises ``SettingsError`` for any other."""
+    if executor not in EXECUTORS:
+        raise SettingsError(*unknown("executor", executor, EXECUTORS))
+    return None if executor == "inline" else given or RaySettings()
 
 
 class SkeletonSettings(_Group):

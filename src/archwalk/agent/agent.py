@@ -45,17 +45,14 @@ class Agent:
 
         ``generator`` draws the tokens' padding, anew for every token.
         """
-        tokens = self.tokens.rows[self.tokens.draw(offered, generator)]
-        q: Float32[Tensor, "batch actions"] = self.network(tokens.float(), self.exists(offered))
-        return q
+        return self.q_of_rows(offered, self.tokens.draw(offered, generator))
 
-    @torch.no_grad()
     def q_of_rows(
-        self, offered: Int64[Tensor, "batch actions"], drawn: Int64[Tensor, " architectures"]
+        self, offered: Int64[Tensor, "batch actions"], rows: Int64[Tensor, "batch actions"]
     ) -> Float32[Tensor, "batch actions"]:
-        """``q`` where the token row of every architecture has been drawn before."""
-        tokens = self.tokens.rows[drawn[offered.clamp(min=0)]]
-        q: Float32[Tensor, "batch actions"] = self.network(tokens.float(), self.exists(offered))
+        """``q`` where the token row of everything offered has been drawn before."""
+        tokens = self.tokens.rows[rows].float()
+        q: Float32[Tensor, "batch actions"] = self.network(tokens, self.exists(offered))
         return q
 
     @torch.no_grad()
@@ -119,7 +116,8 @@ class Snapshot:
                 self._table[part] = self._frozen.judge_states(part, self._embedded)
             else:
                 assert self._drawn is not None
-                self._table[part] = self._frozen.q_of_rows(self._frozen.process.choices[part], self._drawn)
+                offered = self._frozen.process.choices[part]
+                self._table[part] = self._frozen.q_of_rows(offered, self._drawn[offered.clamp(min=0)])
         self._known[states] = True
 
     @torch.no_grad()

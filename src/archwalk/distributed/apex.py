@@ -222,13 +222,13 @@ class RayLoop(Loop):
         check_room(self._actor, count, "rollout actors", remedy)
 
     def begin(self, walks: Walks, policy: Snapshot) -> None:
-        """Plan the processes."""
+        """Plan the processes; the walks get their parameters with the first order."""
+        del policy
         count, columns = self._ray.shards, stored_columns(self.agent.process)
         self.replay = Shards(
             self.settings.replay, columns, count, self._start_shard, self._shard_lost, self._refill
         )
         self._first: Walks | None = walks  # of the first lives only
-        self._policy = policy
         self._saved: dict[int, Arrays] = {}  # what shards begin with
         self._actors: list[Any] = [None] * self.settings.exploration.actors
         self._under_way: dict[Any, tuple[int | None, int, Any]] = {}  # → actor, its shard, handle of that
@@ -244,7 +244,7 @@ class RayLoop(Loop):
         """Train to the end."""
         ray = load_ray()
         self._shipped = ray.put(self.agent)
-        self.publish(self._policy)
+        self.publish(None)
         for k in range(self._ray.shards):
             self._begin_shard(k)
         for i in range(len(self._actors)):
@@ -341,15 +341,11 @@ class RayLoop(Loop):
     def _refill(self) -> None:
         self.counters.owed += self.act() / self.settings.training.sampled_per_trained
 
-    def publish(self, policy: Snapshot) -> None:
+    def publish(self, frozen: Snapshot | None) -> None:
         """One copy of the parameters into the object store; orders name it from now on."""
-        weights = {
-            name.removeprefix("network."): value
-            for name, value in policy.state_dict().items()
-            if name.startswith("network.")
-        }
+        del frozen  # its Q-values are of no use elsewhere
         self._version += 1
-        self._weights = load_ray().put(to_arrays(weights))
+        self._weights = load_ray().put(to_arrays(self.agent.network.state_dict()))
 
     def report(self) -> Row:
         """With ``nodes`` that walked since the last row, and ``restarts`` of actors and shards so far."""
@@ -372,7 +368,6 @@ class RayLoop(Loop):
     def load_parts(self, parts: dict[str, dict[str, Tensor]]) -> None:
         """The inverse of ``parts``."""
         super().load_parts(parts)
-        self._policy = self.snapshot()
         self._lives, self._first = int(parts["distributed"]["lives"]), None
         self.restarts = int(parts["distributed"]["restarts"])
         for k in range(self._ray.shards):

@@ -166,6 +166,23 @@ def check_room(wanted: Bundle, count: int, what: str, remedy: str) -> None:
         )
 
 
+def task_bundle(settings: RaySettings) -> dict[str, float]:
+    """What a task takes: an agent of a study, or an evaluation."""
+    return bundle(settings.task_cpus, settings.task_gpus, settings.resources)
+
+
+def check_tasks(settings: RaySettings, what: str) -> None:
+    """Refuse a cluster on which no task could ever run. Raises ``ClusterError``."""
+    check_room(
+        task_bundle(settings), 1, what, "start such a node, or lower --ray.task-cpus or --ray.task-gpus"
+    )
+
+
+def make_task(settings: RaySettings, function: Any) -> Any:
+    """A function as a task, which its caller begins anew where it is lost."""
+    return load_ray().remote(max_retries=0, **options(task_bundle(settings)))(function)
+
+
 def end(tasks: list[Any]) -> None:
     """Stop tasks: by asking, so that they clear up after themselves; by force where that is of no use."""
     ray = load_ray()

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from archwalk.analysis.curves import Curve, band, moving_average
 from archwalk.reporting.data import UNITS, StudyData, Values
 from archwalk.reporting.result_figures import bar
-from archwalk.reporting.style import LINES, MARKERS, SCRATCH_COLOUR, colour, task_panels
+from archwalk.reporting.style import LINES, SCRATCH_COLOUR, colour, line_with_band, task_panels
 
 FIRST_PART = 0.2  # of the run: the paper's first 2 of 10 million steps
 GRID = 200  # points of a common axis where runs differ in cost
@@ -74,18 +74,8 @@ def curves(data: StudyData, unit: str = "trained_steps", part: float = 1.0) -> F
 def _draw(axes: Axes, line: Line, task: int, part: float, *, scratch: bool) -> None:
     shown = line.cost <= line.cost[-1] * part
     shown[: min(2, len(shown))] = True
-    cost, ink = line.cost[shown], SCRATCH_COLOUR if scratch else colour(task)
-    axes.plot(
-        cost,
-        line.mean[shown],
-        color=ink,
-        linewidth=2.0 if scratch else 1.3,
-        linestyle="-" if scratch else LINES[task % len(LINES)],
-        marker=None if scratch else MARKERS[task % len(MARKERS)],
-        markersize=4,
-        markevery=max(1, len(cost) // 6),
-    )
-    axes.fill_between(cost, line.low[shown], line.high[shown], color=ink, alpha=0.15, linewidth=0)
+    curve = (line.mean[shown], line.low[shown], line.high[shown])
+    line_with_band(axes, line.cost[shown], curve, task, foremost=scratch)
 
 
 def to_match(data: StudyData, unit: str) -> Figure:

@@ -6,6 +6,8 @@ In: a study folder. Out: values by pair of tasks and regime, one a seed; curves;
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,7 @@ from archwalk.benchmark.catalog import load_benchmark
 from archwalk.benchmark.table import Benchmark
 from archwalk.errors import BenchmarkError, RunError
 from archwalk.reporting.published import Published, published_results
+from archwalk.searching import compare
 from archwalk.studies.folder import CURVES, RESULTS, StudyDir
 from archwalk.studies.plan import Job, StudyPlan
 
@@ -33,6 +36,16 @@ UNITS = {
     "evaluations": ("evaluations", 1.0, "evaluations"),
 }
 PUBLISHED_SPACE = "transnas-micro"
+COMPARISONS = "comparisons"  # folder within a study's, with a folder a comparison
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison of search methods: its target, every look, and means at the budgets asked for."""
+
+    target: str
+    curves: pl.DataFrame
+    summary: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,7 @@ class StudyData:
         curves: one row an evaluation during training.
         missing: agents that are not done.
         benchmark_path: name or file of the benchmark.
+        comparisons: of search methods, that lie in the study's folder.
     """
 
     folder: StudyDir
@@ -56,6 +70,7 @@ class StudyData:
     curves: pl.DataFrame
     missing: list[Job]
     benchmark_path: str
+    comparisons: tuple[Comparison, ...]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -164,7 +179,8 @@ def read_study(path: str | Path, benchmark: str | Path | None = None) -> StudyDa
         benchmark: name or file, where it is no longer where the study found it.
 
     Raises:
-        RunError: no study, or not one agent done, so that there is nothing to report.
+        RunError: no study, not one agent done, so that there is nothing to report, or a comparison of
+            another benchmark, or one that cannot be read.
         BenchmarkError: the benchmark is not found, or is another one.
     """
     folder = StudyDir(path)
@@ -190,7 +206,28 @@ def read_study(path: str | Path, benchmark: str | Path | None = None) -> StudyDa
         pl.read_parquet(folder.path / CURVES),
         folder.missing(),
         where,
+        tuple(_read_comparisons(folder.path / COMPARISONS, plan.checksum)),
     )
+
+
+def _read_comparisons(folder: Path, checksum: str) -> Iterator[Comparison]:
+    """Those that have results, by name of their folders."""
+    for file in sorted(folder.glob(f"*/{compare.MADE}")):
+        curves, summary = file.with_name(compare.CURVES), file.with_name(compare.SUMMARY)
+        if not (curves.exists() and summary.exists()):
+            continue  # still under way
+        try:
+            made = json.loads(file.read_text())
+            same = made["checksum"] == checksum
+            comparison = Comparison(made["plan"]["target"], pl.read_csv(curves), pl.read_csv(summary))
+        except (ValueError, KeyError, TypeError, OSError, pl.exceptions.PolarsError) as error:
+            raise RunError(
+                "a folder made by 'archwalk compare'", f"{file.parent}: {error}", "move it"
+            ) from error
+        if not same:
+            got = f"{file.parent}, of another benchmark"
+            raise RunError("comparisons on the benchmark of the study", got, "move it elsewhere")
+        yield comparison
 
 
 def format_interval(interval: Interval) -> str:

@@ -57,6 +57,41 @@ def task_panels(tasks: int, height: float) -> tuple[Figure, NDArray[Any]]:
     return figure, panels
 
 
+def line_with_band(
+    axes: Axes,
+    x: NDArray[Any],
+    curve: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    index: int,
+    *,
+    foremost: bool,
+    label: str | None = None,
+) -> None:
+    """A curve and its interval.
+
+    Args:
+        axes: where.
+        x: [points].
+        curve: mean, and both ends of its interval, each [points].
+        index: which of the lines this is, for its colour, dashes and marker.
+        foremost: black, solid and thick instead: what all others are compared with.
+        label: for the legend.
+    """
+    mean, low, high = curve
+    ink = SCRATCH_COLOUR if foremost else colour(index)
+    axes.plot(
+        x,
+        mean,
+        color=ink,
+        linewidth=2.0 if foremost else 1.3,
+        linestyle="-" if foremost else LINES[index % len(LINES)],
+        marker=None if foremost else MARKERS[index % len(MARKERS)],
+        markersize=4,
+        markevery=max(1, len(x) // 6),
+        label=label,
+    )
+    axes.fill_between(x, low, high, color=ink, alpha=0.15, linewidth=0)
+
+
 def colour(index: int) -> str:
     """Of the n-th task."""
     return COLOURS[index % len(COLOURS)]

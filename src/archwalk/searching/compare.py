@@ -37,6 +37,7 @@ from archwalk.searching.problem import Problem, make_problem
 from archwalk.searching.run import search
 from archwalk.training.evaluate import bootstrap_mean_ci95, ranks
 
+MADE, CURVES, SUMMARY = "compare.json", "curves.csv", "summary.csv"
 CURVE = ("method", "seed", "evaluations", "architecture", "reward", "best_rank", "regret", "seconds")
 
 
@@ -114,10 +115,10 @@ def compare(
                 _write(rows, file)
             curves.append(rows)
     table = pl.concat(curves)
-    _write(table, out / "curves.csv")
+    _write(table, out / CURVES)
     summary = [summarise(table, method, budget) for method in plan.methods for budget in plan.budgets]
     flat = [{k: v for k, v in row.items() if k != "rank_ci95"} for row in summary]
-    _write(pl.DataFrame(flat), out / "summary.csv")
+    _write(pl.DataFrame(flat), out / SUMMARY)
     return summary
 
 
@@ -202,7 +203,7 @@ def _claim(out: Path, benchmark: Benchmark, plan: Comparison, settings: Settings
         "sources": list(plan.sources),
     }
     identity["settings"] = settings.model_dump() if plan.sources else {}
-    file = out / "compare.json"
+    file = out / MADE
     if out.exists() and not file.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SearchError(
             "an empty or new folder, or one of this comparison", str(out), "choose another --out"

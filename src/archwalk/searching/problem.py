@@ -36,7 +36,6 @@ class Problem:
             look serves its canonical group. In a table every architecture was measured by itself, but those
             of a group which all source tasks measured alike are taken to be one network.
         sources: what the sources say about every architecture, one column of normal scores each, [N, F].
-        encoding: vectors in which architectures that the sources find alike are near; None without sources.
         proposal: the architecture that the sources recommend before any look; None without sources.
     """
 
@@ -46,7 +45,6 @@ class Problem:
     neighbours: Ints
     keys: Ints
     sources: Floats
-    encoding: Encoding | None = None
     proposal: int | None = None
 
     def __len__(self) -> int:
@@ -63,6 +61,12 @@ class Problem:
     @cached_property
     def _distances(self) -> tuple[dict[int, NDArray[np.uint8]], ...]:
         return tuple({} for _ in self.views)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """Vectors in which architectures that the sources find alike are near; trained when first asked for,
+        which needs at least one source."""
+        return train_encoder(self.views[:2], self.sources)
 
     @cached_property
     def one_hot(self) -> tuple[Floats, Floats, Floats]:
@@ -134,7 +138,6 @@ def make_problem(
         neighbours=restrict_neighbours(space.neighbours(), rows).astype(np.int64),
         keys=keys,
         sources=columns,
-        encoding=train_encoder((canonical, live), columns) if sources else None,
         proposal=proposal,
     )
 

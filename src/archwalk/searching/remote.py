@@ -22,14 +22,14 @@ from typing import Any
 from archwalk.config import RaySettings
 from archwalk.distributed.cluster import (
     GLANCE,
-    bundle,
-    check_room,
+    check_tasks,
     end,
     load_ray,
     lost,
-    options,
+    make_task,
     raised,
     room,
+    task_bundle,
 )
 from archwalk.errors import SearchError
 from archwalk.searching.budget import EvaluationFailed, Metrics
@@ -79,12 +79,10 @@ class RayEvaluator:
 
     def __init__(self, work: Work, settings: RaySettings) -> None:
         ray = load_ray()
-        wanted = bundle(settings.task_cpus, settings.task_gpus, settings.resources)
-        remedy = "start such a node, or lower --ray.task-cpus or --ray.task-gpus"
-        check_room(wanted, 1, "evaluation", remedy)
-        self.size = min(settings.tasks or room(wanted), MOST)
+        check_tasks(settings, "evaluation")
+        self.size = min(settings.tasks or room(task_bundle(settings)), MOST)
         self._settings, self._work = settings, ray.put(work)
-        self._task = ray.remote(max_retries=0, **options(wanted))(evaluate_elsewhere)
+        self._task = make_task(settings, evaluate_elsewhere)
         self._closed, self._lock = False, threading.Lock()
         self._under_way: set[Any] = set()
         self.nodes: set[str] = set()  # that have evaluated

@@ -52,7 +52,6 @@ class Kernel:
 
     def _structure(self, problem: Problem, rows: Ints, columns: Ints | slice) -> Floats32:
         if self.length is None:
-            assert problem.encoding is not None
             return problem.encoding.correlation(rows, columns)
         steps = np.exp(-np.arange(problem.codes.shape[1] + 1) / self.length).astype(np.float32)
         canonical, live = (problem.distances(view, rows)[:, columns] for view in (0, 1))

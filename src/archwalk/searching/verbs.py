@@ -17,8 +17,8 @@ from archwalk.agent.agent import Agent
 from archwalk.benchmark.catalog import load_benchmark
 from archwalk.benchmark.metrics import Metric, metric_for
 from archwalk.benchmark.table import Benchmark
-from archwalk.config import RaySettings, Settings, load_preset
-from archwalk.errors import SearchError, unknown
+from archwalk.config import RaySettings, Settings, load_preset, ray_settings
+from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching import compare as comparing
 from archwalk.searching.adapt import make_sources
@@ -86,8 +86,7 @@ def search(
     if budget < 1:
         raise SearchError("a budget of at least 1 look", str(budget), "raise --budget")
     check_method(method)
-    if executor not in ("inline", "ray"):
-        raise SearchError(*unknown("executor", executor, ("inline", "ray")))
+    where = ray_settings(executor, ray)
     runs = [RunDir(p) for p in ([agent] if isinstance(agent, str | Path) else agent)]
     problem, default = _problem(runs, space)
     goal = metric_for(metric) if metric else default
@@ -111,13 +110,12 @@ def search(
                 problem, evaluations, method, goal, budget=budget, seed=seed, cost=second, on_look=on_look
             )
 
-    if executor == "ray":
+    if where is not None:
         from archwalk.distributed.cluster import connected
         from archwalk.searching.remote import RayEvaluator, at_once, make_work
 
-        settings = ray or RaySettings()
-        with connected(settings):
-            elsewhere = RayEvaluator(make_work(evaluator, evaluate), settings)
+        with connected(where):
+            elsewhere = RayEvaluator(make_work(evaluator, evaluate), where)
             with opened(elsewhere) as evaluations:  # the file is there before many ask for it at once
                 at_once(lambda: spend(elsewhere), elsewhere)
                 looks = evaluations.looks()

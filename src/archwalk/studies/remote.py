@@ -25,15 +25,14 @@ from archwalk.benchmark.catalog import benchmark_names
 from archwalk.config import RaySettings
 from archwalk.distributed.cluster import (
     GLANCE,
-    bundle,
-    check_room,
     end,
     load_ray,
     lost,
-    options,
+    make_task,
     raised,
     room,
     silent,
+    task_bundle,
 )
 from archwalk.errors import InUseError
 from archwalk.files import hold, write_atomically
@@ -45,17 +44,6 @@ from archwalk.training.rundir import CHECKPOINT, COSTS, CUT, SETTINGS, WEIGHTS, 
 
 Files = dict[str, bytes]  # path within the study folder → content
 TABLE = "benchmark.parquet"
-
-
-def _bundle(settings: RaySettings) -> dict[str, float]:
-    return bundle(settings.task_cpus, settings.task_gpus, settings.resources)
-
-
-def check_cluster(settings: RaySettings) -> None:
-    """Refuse a cluster on which no agent could ever be made. Raises ``ClusterError``."""
-    check_room(
-        _bundle(settings), 1, "agent", "start such a node, or lower --ray.task-cpus or --ray.task-gpus"
-    )
 
 
 class RayCrew(Crew):
@@ -72,7 +60,7 @@ class RayCrew(Crew):
         self.settings, self._study = settings, plan.to_toml()
         own = plan.benchmark not in benchmark_names()
         self._table = ray.put(Path(plan.benchmark).read_bytes() if own else None)
-        self._task = ray.remote(max_retries=0, **options(_bundle(settings)))(_task)
+        self._task = make_task(settings, _task)
         self._made: dict[
             Any, tuple[Job, ExitStack]
         ] = {}  # what a task yields → its agent, whose lock is held
@@ -82,7 +70,7 @@ class RayCrew(Crew):
 
     def has_room(self) -> bool:
         """Whether one more task would find its resources, if no one else uses the cluster."""
-        return len(self._made) < (self.settings.tasks or max(1, min(room(_bundle(self.settings)), 1_000)))
+        return len(self._made) < (self.settings.tasks or max(1, min(room(task_bundle(self.settings)), 1_000)))
 
     def order(self, job: Job) -> None:
         """Begin a task, unless another process has the agent."""
@@ -109,7 +97,7 @@ class RayCrew(Crew):
         ready, _ = ray.wait(list(self._made), num_returns=1, timeout=0 if said else seconds)
         if ready:
             self._heard_at = time.monotonic()
-        elif not room(_bundle(self.settings)) and (
+        elif not room(task_bundle(self.settings)) and (
             time.monotonic() - self._heard_at > self.settings.patience
         ):
             raise silent(self.settings.patience)

@@ -20,8 +20,8 @@ from typing import Any
 
 from archwalk import api
 from archwalk.benchmark.catalog import load_benchmark
-from archwalk.config import RaySettings, Settings
-from archwalk.errors import RunError, SettingsError, unknown
+from archwalk.config import RaySettings, Settings, ray_settings
+from archwalk.errors import RunError, SettingsError
 from archwalk.studies.crew import Crew
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, StudyPlan, make_plan
@@ -82,18 +82,16 @@ def run_study(
         raise SettingsError("at least one worker process", f"{jobs} jobs", "ask for as many as cores")
     folder = StudyDir(run_dir)
     folder.check(plan)
-    if executor == "inline":
+    settings = ray_settings(executor, ray)
+    if settings is None:
         _make(folder, plan, lambda: LocalCrew(folder, jobs), on_event)
-    elif executor == "ray":
-        from archwalk.distributed.cluster import connected
-        from archwalk.studies.remote import RayCrew, check_cluster
-
-        settings = ray or RaySettings()
-        with connected(settings):
-            check_cluster(settings)
-            _make(folder, plan, lambda: RayCrew(folder, settings), on_event)
     else:
-        raise SettingsError(*unknown("executor", executor, ("inline", "ray")))
+        from archwalk.distributed.cluster import check_tasks, connected
+        from archwalk.studies.remote import RayCrew
+
+        with connected(settings):
+            check_tasks(settings, "agent")
+            _make(folder, plan, lambda: RayCrew(folder, settings), on_event)
     return folder
 
 

@@ -124,8 +124,8 @@ class Loop(ABC):
         """Some more steps of the walks, through ``count`` and into replay. Returns how many."""
 
     @abstractmethod
-    def publish(self, policy: Snapshot) -> None:
-        """Newer parameters for the walks."""
+    def publish(self, frozen: Snapshot | None) -> None:
+        """The present parameters for the walks; ``frozen`` has them, if the target was given them too."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of whatever runs elsewhere."""
@@ -178,11 +178,11 @@ class Loop(ABC):
 
         to_target = due(learner.target_period) and not learner.planning
         to_actors = due(training.actor_period)
-        if to_target or to_actors:
-            frozen = self.snapshot()
-            self.target = frozen if to_target else self.target
-            if to_actors:
-                self.publish(frozen)
+        frozen = self.snapshot() if to_target else None
+        if frozen is not None:
+            self.target = frozen
+        if to_actors:
+            self.publish(frozen)
         finished = counters.trained_steps >= training.trained_steps
         self.at_cut = before < self.cut <= counters.trained_steps
         evaluate = due(training.evaluate_every) or finished or self.at_cut
@@ -282,9 +282,9 @@ class Trainer(Loop):
         self.count(walked.architecture, walked.steps, walked.ended, walked.ended_steps)
         return walked.steps
 
-    def publish(self, policy: Snapshot) -> None:
-        """The walks act by it from their next step."""
-        self.rollout.policy = policy
+    def publish(self, frozen: Snapshot | None) -> None:
+        """The walks act by them from their next step."""
+        self.rollout.policy = self.snapshot() if frozen is None else frozen
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """With the walks and the replay."""
