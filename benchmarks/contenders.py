@@ -128,8 +128,8 @@ class Seeing(nn.Module):
 class Archwalk(System):
     """archwalk's own loop; prioritised replay, and Q-values of frozen parameters computed once a state."""
 
-    def __init__(self, problem: Problem, shipped: bool) -> None:
-        settings = problem.shipped if shipped else problem.settings
+    def __init__(self, problem: Problem, shipped: bool = False, **training: Any) -> None:
+        settings = (problem.shipped if shipped else problem.settings).replace(training=training)
         self.trainer = Trainer(problem.open(), problem.task, endless(settings), seed=0)
         self.periods = periods(self.trainer)
         next(self.periods)

@@ -6,8 +6,10 @@
 
 The same task, walks, network, batches of 256 and sampled steps a trained step for all; `contenders.py` says
 what each trains. Each system runs in a process of its own and they take turns. A slice ends with what is
-under way: archwalk's with the next copy to actors and target, so that each slice pays for whole copies. The
-last row is the preset as it is shipped: its own ratio, and n-step double Q-learning or planning.
+under way: archwalk's with the next copy to actors and target, so that each slice pays for whole copies.
+archwalk multiplies in bfloat16 where the CPU does, the frameworks in float32, as a user would find them; rows
+of their own have archwalk in float32, and without keeping the Q-values of a copy. The last row is the preset
+as it is shipped: its own ratio, and n-step double Q-learning or planning.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contenders import (
     BATCH,
     CAPACITY,
+    EPSILON,
     WALKS,
     Archwalk,
     Plain,
@@ -30,6 +34,7 @@ from contenders import (
     StableBaselines3,
     Tianshou,
 )
+from matplotlib.figure import Figure
 from rounds import System, Turns
 
 from archwalk.benchmark import load_benchmark
@@ -37,12 +42,13 @@ from archwalk.config import load_preset
 
 
 class Entry(NamedTuple):
-    """A row: what makes the system, the module it needs, what to install, and what it cannot do."""
+    """A row: what makes the system, the module it needs, what to install, what it cannot do, arguments."""
 
     make: Callable[..., System]
     module: str
     install: str
     lacks: str
+    more: dict[str, Any] = {}  # noqa: RUF012
 
 
 SYSTEMS = {
@@ -66,7 +72,11 @@ SYSTEMS = {
         "'ray[rllib]'",
         "n-step: the last n - 1 steps of a walk are never trained, nor walks shorter than n",
     ),
-    "archwalk as shipped": Entry(Archwalk, "archwalk", "", "-"),
+    "archwalk, float32": Entry(Archwalk, "archwalk", "", "-", {"precision": "float32"}),
+    "archwalk, float32, no reuse": Entry(
+        Archwalk, "archwalk", "", "-", {"precision": "float32", "reuse": False}
+    ),
+    "archwalk as shipped": Entry(Archwalk, "archwalk", "", "-", {"shipped": True}),
 }
 
 
@@ -87,14 +97,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds-per-round", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default=",".join(SYSTEMS))
+    parser.add_argument("--only", default=";".join(SYSTEMS), help="names with ; between them")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="a PNG of the table")
     args = parser.parse_args()
 
     shipped = load_preset(args.network)
     ratio = args.ratio or (1.0 if args.network == "laptop" else 2.5)
     settings = shipped.replace(
-        exploration={"actors": 8, "walks_per_actor": WALKS // 8},
+        exploration={"walks_per_actor": WALKS // 8, "schedule": "linear"}
+        | dict.fromkeys(("highest", "lowest"), EPSILON),
         reward={"standardise": False},
         replay={"capacity": CAPACITY},
         learner={"planning": False, "double": False, "n_step": 1, "batch_size": BATCH, "halving_steps": 0},
@@ -104,13 +116,12 @@ def main() -> None:
     problem = Problem(args.benchmark, task, settings, shipped, ratio)
 
     running: dict[str, Turns] = {}
-    for name in args.only.split(","):
+    for name in args.only.split(";"):
         entry = SYSTEMS[name]
         if missing(entry.module):
             print(f"{name} is left out: pip install -c constraints.txt {entry.install}")
             continue
-        more = (name != "archwalk",) if entry.make is Archwalk else ()
-        running[name] = Turns(entry.make, args.threads, problem, *more)
+        running[name] = Turns(partial(entry.make, **entry.more), args.threads, problem)
     for _ in range(args.rounds):
         for turns in running.values():
             turns.turn(args.seconds_per_round)
@@ -132,6 +143,24 @@ def main() -> None:
         rows = [{"system": name, "rates": turns.rates} | turns.facts for name, turns in running.items()]
         about = {k: str(v) for k, v in vars(args).items()} | {"task": task, "ratio": ratio}
         args.json.write_text(json.dumps(about | {"rows": rows}, indent=1))
+    if args.plot:
+        title = f"Trained steps a second: {network}"
+        draw({name: turns.rates for name, turns in running.items()}, title, args.plot)
+
+
+def draw(rates: dict[str, list[float]], title: str, file: Path) -> None:
+    """A bar a system from the mean of its rounds, a dot a round."""
+    figure = Figure(figsize=(7.0, 0.45 * len(rates) + 1.0), layout="constrained")
+    axes = figure.subplots()
+    for row, (name, of) in enumerate(rates.items()):
+        own = name.startswith("archwalk")
+        axes.barh(row, sum(of) / len(of), color="#0072b2" if own else "#bbbbbb", height=0.7)
+        axes.plot(of, [row] * len(of), ".", color="black", markersize=3)
+    axes.set_yticks(range(len(rates)), list(rates))
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=10)
+    figure.savefig(file, dpi=150)
 
 
 if __name__ == "__main__":

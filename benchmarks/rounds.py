@@ -1,6 +1,7 @@
 """Systems that take turns: each in a process of its own, timed in short slices, one system after the other.
 
-The scripts `frameworks.py` and `growth.py` use it. Noise of a shared machine then hits all systems alike.
+The scripts `frameworks.py`, `growth.py` and `lanes.py` use it. Noise of a shared machine then hits all
+systems alike.
 """
 
 from __future__ import annotations
@@ -109,7 +110,15 @@ class Turns:
 
     def turn(self, seconds: float) -> None:
         """One slice; adds to ``rates``, trained steps a second."""
+        self.send(seconds)
+        self.receive()
+
+    def send(self, seconds: float) -> None:
+        """Begin a slice, perhaps beside others'."""
         self._pipe.send(seconds)
+
+    def receive(self) -> None:
+        """Wait for its end."""
         steps, taken = self._answer()
         self.rates.append(steps / taken)
 

@@ -89,6 +89,7 @@ def small_settings(**groups: dict[str, object]) -> Settings:
             "evaluate_every": 512,
             "log_every": 256,
             "checkpoint_every": 512,
+            "precision": "float32",  # the same on every machine
             "threads": 1,
         },
     )

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from archwalk.errors import SettingsError, unknown
 
 EXECUTORS = ("inline", "ray")
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class _Group(BaseModel):
@@ -162,7 +163,8 @@ class TrainingSettings(_Group):
     actor_period: int = Field(8_192, ge=1)
     """Trained steps between two copies of the online network to the actors (assumption)."""
     reuse: bool = True
-    """Compute the Q-values of a frozen parameter version once a state, not once a step, where all fit."""
+    """Compute the Q-values of one parameter version once a state, not once a look, where all neighbours are
+    offered."""
     evaluate_every: int = Field(100_000, ge=1)
     """Trained steps between two greedy evaluations on the training task."""
     evaluation_starts: int = Field(20_000, ge=1)
@@ -171,6 +173,9 @@ class TrainingSettings(_Group):
     """Trained steps between two rows of metrics."""
     checkpoint_every: int = Field(250_000, ge=1)
     """Trained steps between two checkpoints."""
+    precision: Precision = "auto"
+    """Arithmetic of the network's matrix products; auto is bfloat16 for networks at least 128 wide on a CPU
+    that multiplies in it, else float32. A run keeps what it began with."""
     threads: int = Field(0, ge=0)
     """Threads of the tensor library; 0 leaves its default. Results are bit-identical at equal threads."""
 

@@ -11,9 +11,11 @@ import torch
 from archwalk.agent.agent import Agent, Snapshot
 from archwalk.agent.exploration import choose, epsilons
 from archwalk.agent.learner import Learner
+from archwalk.agent.planner import Planner
 from archwalk.agent.replay import Sample, Transitions
 from archwalk.config import ExplorationSettings, LearnerSettings
 from archwalk.seeding import make_generator
+from archwalk.space.tokens import TokenTable
 from archwalk.training.loop import make_agent
 from archwalk.walk.dynamics import offer
 from tests.conftest import small_settings, tiny_benchmark
@@ -178,3 +180,36 @@ def test_exploration_is_uniform_over_what_exists_and_greedy_otherwise() -> None:
     assert (choose(q, exists, torch.zeros(n), make_generator(0, "e")) == 2).all()
     half = choose(q, exists, torch.full((n,), 0.5), make_generator(1, "e"))
     assert float((half == 2).float().mean()) == pytest.approx(0.5 + 0.5 / 3, abs=0.015)
+
+
+@pytest.mark.parametrize(("planning", "double"), [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("tokens", ["slots", "graph"])
+def test_each_distinct_state_once_is_the_same_update(
+    planning: bool, double: bool, tokens: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TokenTable, "draw", lambda self, of, generator: self.first[of.clamp(min=0)])
+    updates, looked, weights = {}, {}, {}
+    for reuse in (True, False):
+        a = agent(keep=None, observation={"tokens": tokens})
+        settings = small_settings(learner={"planning": planning, "double": double, "n_step": 1}).learner
+        learner = Learner(a, settings, make_generator(0, "learner"), reuse)
+        judge, counted = a.network.judge, []
+        monkeypatch.setattr(a.network, "judge", lambda e, x, j=judge, c=counted: c.append(len(e)) or j(e, x))
+        sample = sample_of(a, 60)
+        if planning:
+            target = Planner(a.process, settings.discount)
+            target.refresh(torch.ones(len(a.process), dtype=torch.bool))
+        else:
+            target = Snapshot(a, True, 10**6, make_generator(0, "target"))
+        counted.clear()
+        updates[reuse] = learner.update(sample, target)
+        looked[reuse] = sum(counted)
+        weights[reuse] = torch.cat([p.grad.flatten() for p in a.network.parameters()])
+    for ours, plain in zip(updates[True], updates[False], strict=True):
+        torch.testing.assert_close(ours, plain)
+    torch.testing.assert_close(weights[True], weights[False])
+    s, ends = sample.transitions.s_tm1, sample.transitions.s_t
+    both = len(torch.cat([s, ends]).unique())
+    assert len(s.unique()) < both < 60
+    assert looked[False] == (120 if double else 60)
+    assert looked[True] == (both if double else len(s.unique()))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from archwalk.agent.network import EncoderLayer, QNetwork
+from archwalk.agent.network import EncoderLayer, QNetwork, resolved_precision
 from archwalk.config import NetworkSettings
 from archwalk.seeding import make_generator
 
@@ -110,3 +110,37 @@ def test_weights_come_from_the_seed_alone() -> None:
     two = network(seed=5).state_dict()
     assert all(torch.equal(one[k], two[k]) for k in one)
     assert not torch.equal(network(seed=6).current, one["current"])
+
+
+def test_bfloat16_rounds_little_and_never_the_sum() -> None:
+    exact = network()
+    rounded = QNetwork(10, SMALL, make_generator(0, "weights"), bfloat16=True)
+    tokens, exists = example(5, batch=64)
+    q, near = exact(tokens, exists), rounded(tokens, exists)
+    assert near.dtype == torch.float32
+    assert not torch.equal(near, q)
+    size = float(q[exists].detach().abs().max())
+    torch.testing.assert_close(near[exists], q[exists], rtol=0, atol=2**-6 * size)
+    (near[exists] ** 2).mean().backward()
+    (q[exists] ** 2).mean().backward()
+    ours, theirs = (torch.cat([p.grad.flatten() for p in net.parameters()]) for net in (rounded, exact))
+    assert ours.dtype == torch.float32
+    assert 0 < (ours - theirs).norm() < 0.05 * theirs.norm()
+    with torch.no_grad():  # a value a thousand times the advantages must not swallow them
+        rounded.value[-1].bias += 1_000.0
+        high = rounded(tokens, exists)
+    torch.testing.assert_close(high[exists] - 1_000, near[exists], rtol=0, atol=2e-4)
+
+
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for able, precision in (
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx512_bf16": False, "amx_bf16": False}, "float32"),
+        ({}, "float32"),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert resolved_precision("auto", 128) == precision
+        assert resolved_precision("auto", 127) == "float32"
+        assert resolved_precision("float32", 256) == "float32"
+        assert resolved_precision("bfloat16", 16) == "bfloat16"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from archwalk.config import load_preset
 from archwalk.errors import ArchwalkError
@@ -22,12 +25,18 @@ def rows_of(trainer: Trainer) -> list[dict]:
     return list(trainer.run())
 
 
-def test_it_learns_what_planning_knows() -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_learns_what_planning_knows(precision: str) -> None:
     benchmark = tiny_benchmark()
     settings = small_settings(
         network={"width": 32, "feedforward": 32, "heads": 2},
         learner={"learning_rate": 4e-3, "halving_steps": 10_000},
-        training={"trained_steps": 40_000, "log_every": 10_000, "evaluate_every": 20_000},
+        training={
+            "trained_steps": 40_000,
+            "log_every": 10_000,
+            "evaluate_every": 20_000,
+            "precision": precision,
+        },
     )
     trainer = Trainer(benchmark, "main", settings, seed=0)
     rows_of(trainer)
@@ -131,6 +140,47 @@ def test_work_is_bounded() -> None:
     sweeps = (2 + trained // 1_024) * len(benchmark)  # snapshots: first, copies; and the final evaluation
     assert states[True] <= trained + sweeps
     assert states[True] < states[False]
+
+
+class Work(TorchDispatchMode):
+    """Counts calls of tensor operations and the bytes that they allocate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = self.allocated = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if torch.is_tensor(t)}
+        self.calls += 1
+        for t in tree_leaves(out):
+            if torch.is_tensor(t) and t.untyped_storage().data_ptr() not in given:
+                self.allocated += t.untyped_storage().nbytes()
+        return out
+
+
+@pytest.mark.parametrize(("planning", "calls", "most"), [(True, 440, 1_380_000), (False, 560, 1_990_000)])
+@pytest.mark.parametrize("neighbours", [50, 7])
+def test_an_update_makes_few_calls_and_allocates_little(
+    planning: bool, calls: int, most: int, neighbours: int
+) -> None:
+    """A guard that counts work, not time: a tenth more than an update takes now is refused."""
+    settings = small_settings(
+        walk={"max_neighbours": neighbours},
+        learner={"planning": planning, "n_step": 1, "double": not planning},
+    )
+    trainer = Trainer(tiny_benchmark(), "main", settings, seed=0)
+    while len(trainer.replay) < settings.replay.warmup:
+        trainer.act()
+    if planning:
+        trainer.target.refresh(trainer.evaluated)
+    for counted in (False, True):  # not the first: Adam's state is made there
+        with Work() if counted else nullcontext() as work:
+            sample = trainer.replay.sample(32, trainer.generators["replay"])
+            update = trainer.learner.update(sample, trainer.target)
+            trainer.replay.set_errors(sample.slots, update.error)
+    assert work.calls <= calls
+    assert work.allocated <= most
 
 
 def test_nothing_outside_the_offer_is_ever_taken_or_targeted() -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import archwalk
 from archwalk.config import Settings
@@ -111,6 +112,24 @@ def test_the_folder_says_what_was_done(table: Path, tmp_path: Path) -> None:
     documented = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     assert all(f"`{name}`" in documented for row in rows for name in row)
     assert all(f"`{name}`" in documented for name in archwalk.evaluate(run.path))
+
+
+def test_a_run_keeps_the_precision_it_began_with(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = small_settings(training={"precision": "auto"})
+    monkeypatch.setattr("archwalk.agent.network.BFLOAT16_WIDTH", 16)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    run = train(table, tmp_path / "r", auto, steps=1_024)
+    assert run.plan().settings.training.precision == "bfloat16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    train(table, tmp_path / "r", auto)
+    assert run.plan().settings.training.precision == "bfloat16"
+    assert run.costs().trained_steps == 2_048
+    with pytest.raises(RunError, match=r"training.precision: 'bfloat16' there, 'float32' asked"):
+        train(table, tmp_path / "r", steps=4_096)
+    other = train(table, tmp_path / "other", auto)
+    assert other.plan().settings.training.precision == "float32"
 
 
 def test_another_settings_folder_is_refused_untouched(table: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from archwalk.agent.network import QNetwork
@@ -56,14 +56,14 @@ class Agent:
         return q
 
     @torch.no_grad()
-    def embed_all(self, generator: torch.Generator) -> Float32[Tensor, "architectures width"]:
+    def embed_all(self, generator: torch.Generator) -> Float[Tensor, "architectures width"]:
         """Every architecture encoded once, with one draw of its padding."""
         rows = self.tokens.draw(torch.arange(len(self.process)), generator)
         return torch.cat([self.network.embed(self.tokens.rows[r].float()) for r in rows.split(EMBED_CHUNK)])
 
     @torch.no_grad()
     def judge_states(
-        self, states: Int64[Tensor, " states"], embedded: Float32[Tensor, "architectures width"]
+        self, states: Int64[Tensor, " states"], embedded: Float[Tensor, "architectures width"]
     ) -> Float32[Tensor, "states actions"]:
         """Q-values at some states, where all neighbours are offered, from ``embed_all``."""
         out = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,6 +36,13 @@ class Update(NamedTuple):
     grad_norm: Float32[Tensor, ""]
 
 
+class Known(NamedTuple):
+    """Q-values of the present parameters at some states, which stand in order."""
+
+    states: Int64[Tensor, " states"]
+    q: Float32[Tensor, "states actions"]
+
+
 class Learner:
     """Trains an agent's network in place.
 
@@ -43,24 +50,42 @@ class Learner:
         agent: whose network is trained.
         settings: targets and step sizes.
         generator: draws the tokens' padding, and offers where not all neighbours are offered.
+        reuse: evaluate each distinct state of a batch once, where offers are a function of the state. The
+            numbers are the same; where padding is random, equal states of a batch then share a draw.
     """
 
-    def __init__(self, agent: Agent, settings: LearnerSettings, generator: torch.Generator) -> None:
+    def __init__(
+        self, agent: Agent, settings: LearnerSettings, generator: torch.Generator, reuse: bool = True
+    ) -> None:
         self.agent, self.settings, self._generator = agent, settings, generator
+        self._reuse = reuse and agent.process.offers_all
         self.trained_steps = 0
         self.optimiser = torch.optim.Adam(agent.network.parameters(), lr=settings.learning_rate, fused=True)
 
     @torch.no_grad()
-    def targets(self, sample: Sample, target: Snapshot) -> Float32[Tensor, " batch"]:
+    def targets(
+        self, sample: Sample, target: Snapshot, known: Known | None = None
+    ) -> Float32[Tensor, " batch"]:
         """y = r_t + discount_t · Q_target(s_t, argmax_a Q_online(s_t, a)) (van Hasselt et al. 2016).
 
         Without ``double`` the target network also chooses. Actions that do not exist have Q = -inf in both
         networks and are never chosen.
+
+        Args:
+            sample: the batch.
+            target: Q_target.
+            known: Q_online at some states, not to be computed again.
         """
         batch = sample.transitions
         offered = self._offer(batch.s_t, batch.offer_t)
         value = target.q(batch.s_t, offered)
-        best = (self.agent.q(offered, self._generator) if self.settings.double else value).argmax(1)
+        if not self.settings.double:
+            online = value
+        elif known is None or not self._reuse:
+            online = self.agent.q(offered, self._generator)
+        else:
+            online = self._online(batch.s_t, known)
+        best = online.argmax(1)
         return batch.r_t + batch.discount_t * value.gather(1, best[:, None]).squeeze(1)
 
     def update(self, sample: Sample, target: Snapshot | Planner) -> Update:
@@ -70,13 +95,15 @@ class Learner:
         reward has been seen, averaged a state: a forward pass values them all anyway.
         """
         batch = sample.transitions
-        offered = self._offer(batch.s_tm1, batch.offer_tm1)
+        s, at = self._distinct(batch.s_tm1)
+        offered = self._offer(s, batch.offer_tm1)
+        values = self.agent.q(offered, self._generator)
+        q = values.index_select(0, at)
         if isinstance(target, Planner):
-            y = target.targets(offered)
-            q = self.agent.q(offered, self._generator)
+            y = target.targets(offered).index_select(0, at)
         else:
-            y = self.targets(sample, target)[:, None]
-            q = self.agent.q(offered, self._generator).gather(1, batch.a_tm1[:, None])
+            y = self.targets(sample, target, Known(s, values.detach()))[:, None]
+            q = q.gather(1, batch.a_tm1[:, None])
         open_ = y == -torch.inf  # nothing known of these actions
         y, q = y.masked_fill(open_, 0.0), q.masked_fill(open_, 0.0)
         known = (~open_).sum(1)
@@ -95,6 +122,23 @@ class Learner:
         run cut off is the same as a shorter one."""
         halving = self.settings.halving_steps
         return self.settings.learning_rate / (1 + self.trained_steps / halving if halving else 1)
+
+    def _distinct(self, s: Int64[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+        """The states to evaluate, in order, and the place of each of the batch among them."""
+        if self._reuse:
+            states, at = s.unique(return_inverse=True)
+            return states, at
+        return s, torch.arange(len(s))
+
+    def _online(self, s: Int64[Tensor, " batch"], known: Known) -> Float32[Tensor, "batch actions"]:
+        """The network's Q-values, computed once a distinct state that is not known yet."""
+        states, at = self._distinct(s)
+        place = torch.searchsorted(known.states, states).clamp(max=len(known.states) - 1)
+        values = known.q[place]
+        new = (known.states[place] != states).nonzero().squeeze(1)
+        if len(new):
+            values[new] = self.agent.q(self.agent.process.choices[states[new]], self._generator)
+        return values[at]
 
     def _offer(self, s: Tensor, stored: Tensor) -> Tensor:
         process = self.agent.process

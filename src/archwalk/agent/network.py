@@ -13,7 +13,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archwalk.config import NetworkSettings
+from archwalk.config import NetworkSettings, Precision
+
+BFLOAT16_WIDTH = 128  # a narrower network gains little, and its rounding is a larger part of what it learns
+
+
+def resolved_precision(asked: Precision, width: int) -> Precision:
+    """``auto`` decided for this machine: bfloat16 for a wide network on a CPU that multiplies in it."""
+    if asked != "auto":
+        return asked
+    able = torch.cpu.get_capabilities()
+    fast = able.get("avx512_bf16") or able.get("amx_bf16")
+    return "bfloat16" if fast and width >= BFLOAT16_WIDTH else "float32"
 
 
 def perceptron(inputs: int, width: int, outputs: int, layers: int) -> nn.Sequential:
@@ -31,7 +42,8 @@ class EncoderLayer(nn.Module):
     """One post-norm transformer layer (Vaswani et al. 2017) with ReLU, without dropout.
 
     The same function as ``torch.nn.TransformerEncoderLayer(dropout=0)``, which the tests hold it to; written
-    out because the framework's layer takes a quarter more time at width 64 and a tenth more at 256, on a CPU.
+    out for speed on CPUs, attention too: the framework's fused kernel is made for long sequences, and over a
+    few dozen candidates its backward pass takes three times as long (docs/performance.md).
     """
 
     def __init__(self, width: int, heads: int, feedforward: int) -> None:
@@ -51,7 +63,10 @@ class EncoderLayer(nn.Module):
         batch, actions, width = x.shape
         qkv = self.qkv(x).view(batch, actions, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        if attend is not None:
+            scores = scores.masked_fill(~attend, -torch.inf)
+        mixed = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
         x = self.norm1(x + self.out(mixed.transpose(1, 2).reshape(batch, actions, width)))
         y: Tensor = self.norm2(x + self.down(F.relu(self.up(x))))
         return y
@@ -63,13 +78,19 @@ class QNetwork(nn.Module):
     Args:
         features: length of a token.
         settings: sizes.
+        generator: draws the weights, with the framework's own ranges: uniform in ±1/sqrt(fan-in).
+        bfloat16: multiply matrices in bfloat16, not float32.
 
-    Weights are drawn from ``generator`` with the framework's own ranges: uniform in ±1/sqrt(fan-in).
+    Weights, their gradients and Q-values are float32 always. In bfloat16 what lies between the tokens and the
+    last layers of the heads is rounded to eight bits; the sum of value and advantages, which differ little
+    beside it, is not.
     """
 
-    def __init__(self, features: int, settings: NetworkSettings, generator: torch.Generator) -> None:
+    def __init__(
+        self, features: int, settings: NetworkSettings, generator: torch.Generator, bfloat16: bool = False
+    ) -> None:
         super().__init__()
-        width = settings.width
+        width, self._bfloat16 = settings.width, bfloat16
         self.embedding = perceptron(features, width, width, settings.embedding_layers)
         self.current = nn.Parameter(torch.empty(width))  # marks the current architecture's token
         self.encoder = nn.ModuleList(
@@ -88,9 +109,13 @@ class QNetwork(nn.Module):
                 module.bias.uniform_(-bound, bound, generator=generator)
         self.current.uniform_(-0.1, 0.1, generator=generator)
 
+    def _arithmetic(self) -> torch.autocast:
+        return torch.autocast(self.current.device.type, torch.bfloat16, enabled=self._bfloat16)
+
     def embed(self, tokens: Float[Tensor, "*shape features"]) -> Float[Tensor, "*shape width"]:
         """Each token to the latent space, by itself."""
-        embedded: Tensor = F.relu(self.embedding(tokens))
+        with self._arithmetic():
+            embedded: Tensor = F.relu(self.embedding(tokens))
         return embedded
 
     def judge(
@@ -105,12 +130,15 @@ class QNetwork(nn.Module):
         Returns:
             Q, -inf where an action does not exist. The order of the neighbours changes nothing else.
         """
-        x = torch.cat([embedded[:, :1] + self.current, embedded[:, 1:]], dim=1)
-        attend = None if exists is None else exists[:, None, None, :]
-        for layer in self.encoder:
-            x = layer(x, attend)
-        advantage = self.advantage(x).squeeze(-1)
-        value = self.value(x[:, 0])
+        with self._arithmetic():
+            current = self.current.to(embedded.dtype)
+            x = torch.cat([embedded[:, :1] + current, embedded[:, 1:]], dim=1)
+            attend = None if exists is None else exists[:, None, None, :]
+            for layer in self.encoder:
+                x = layer(x, attend)
+            advantage, value = self.advantage[:-1](x), self.value[:-1](x[:, 0])
+        advantage = self.advantage[-1](advantage.float()).squeeze(-1)
+        value = self.value[-1](value.float())
         if exists is None:
             return value + advantage - advantage.mean(1, keepdim=True)
         counted = advantage.masked_fill(~exists, 0.0)

@@ -80,10 +80,11 @@ def pretrain(benchmark: Benchmark, sources: Sequence[str], folder: Path, setting
     path = folder / "sources.parquet"
     run = RunDir(folder / "run")
     plan = Plan(str(path.resolve()), table.checksum, table.space.describe(), MEAN, 0, "scratch", settings)
+    plan = run.settled(plan)
     if not (run.finished and run.plan().identity() == plan.identity()):
         table.save(path)
         run.train(plan, table, None)
-    agent = make_agent(table, settings, 0)
+    agent = make_agent(table, plan.settings, 0)
     agent.network.load_state_dict(run.weights())
     return agent
 

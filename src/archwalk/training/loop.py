@@ -19,7 +19,7 @@ from torch import Tensor
 from archwalk.agent.agent import Agent, Snapshot
 from archwalk.agent.exploration import epsilons
 from archwalk.agent.learner import Learner
-from archwalk.agent.network import QNetwork
+from archwalk.agent.network import QNetwork, resolved_precision
 from archwalk.agent.planner import Planner
 from archwalk.agent.replay import Replay, Sample
 from archwalk.benchmark.table import Benchmark
@@ -100,7 +100,9 @@ class Loop(ABC):
         if weights is not None:
             self.agent.network.load_state_dict(dict(weights))
         self.epsilon = epsilons(settings.exploration)
-        self.learner = Learner(self.agent, settings.learner, self.generators["learner"])
+        self.learner = Learner(
+            self.agent, settings.learner, self.generators["learner"], settings.training.reuse
+        )
         policy = self.snapshot()
         self.target: Snapshot | Planner = (
             Planner(process, settings.learner.discount) if settings.learner.planning else policy
@@ -312,5 +314,10 @@ def make_agent(
     rewards = torch.zeros(len(benchmark)) if process_rewards is None else process_rewards
     process = make_process(benchmark, rewards, settings.walk)
     tokens = make_tokens(benchmark.space, settings.observation.tokens, benchmark.rows)
-    network = QNetwork(tokens.features, settings.network, make_generator(seed, "weights"))
+    network = QNetwork(
+        tokens.features,
+        settings.network,
+        make_generator(seed, "weights"),
+        bfloat16=resolved_precision(settings.training.precision, settings.network.width) == "bfloat16",
+    )
     return Agent(network, tokens, process)

@@ -34,6 +34,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from archwalk.agent.network import resolved_precision
 from archwalk.benchmark.catalog import benchmark_names, load_benchmark
 from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings, parse_settings
@@ -220,6 +221,7 @@ class RunDir:
         Raises:
             RunError: the folder belongs to another plan, is in use, damaged, or cannot be written.
         """
+        plan = self.settled(plan)
         # checks before any write
         trainer = make_loop(benchmark, plan.task, plan.settings, plan.seed, initial, plan.cut_steps)
         with closing(trainer), self._claimed(plan):
@@ -230,6 +232,15 @@ class RunDir:
                 self._train(plan, trainer, on_row)
             finally:
                 torch.set_num_threads(threads_before)
+
+    def settled(self, plan: Plan) -> Plan:
+        """The plan with ``auto`` precision decided: as the folder's run began, else as this machine would."""
+        if plan.settings.training.precision != "auto":
+            return plan
+        there = (self.path / SETTINGS).exists()
+        began = self.plan().settings.training.precision if there else "auto"
+        precision = resolved_precision(began, plan.settings.network.width)
+        return replace(plan, settings=plan.settings.replace(training={"precision": precision}))
 
     def _train(self, plan: Plan, trainer: Loop, on_row: Callable[[Row, float], None] | None) -> None:
         rows, spent = self._restore(trainer)
