@@ -32,6 +32,9 @@ test: check
 bench: $(STAMP)
 	$(BIN)/python benchmarks/open.py
 	$(BIN)/python benchmarks/walk.py
+	$(BIN)/python benchmarks/replay.py
+	$(BIN)/python benchmarks/update.py --preset paper
+	$(BIN)/python benchmarks/update.py --preset laptop
 	$(BIN)/python benchmarks/loop.py --preset laptop --updates 400
 	$(BIN)/python benchmarks/loop.py --preset paper --updates 8
 

@@ -184,9 +184,11 @@ def test_exploration_is_uniform_over_what_exists_and_greedy_otherwise() -> None:
 
 @pytest.mark.parametrize(("planning", "double"), [(True, False), (False, True), (False, False)])
 @pytest.mark.parametrize("tokens", ["slots", "graph"])
+@pytest.mark.parametrize("multiple", [1, 16])
 def test_each_distinct_state_once_is_the_same_update(
-    planning: bool, double: bool, tokens: str, monkeypatch: pytest.MonkeyPatch
+    planning: bool, double: bool, tokens: str, multiple: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("archwalk.agent.learner.ROUND", multiple)
     monkeypatch.setattr(TokenTable, "draw", lambda self, of, generator: self.first[of.clamp(min=0)])
     updates, looked, weights = {}, {}, {}
     for reuse in (True, False):
@@ -209,7 +211,12 @@ def test_each_distinct_state_once_is_the_same_update(
         torch.testing.assert_close(ours, plain)
     torch.testing.assert_close(weights[True], weights[False])
     s, ends = sample.transitions.s_tm1, sample.transitions.s_t
-    both = len(torch.cat([s, ends]).unique())
-    assert len(s.unique()) < both < 60
+    begins = len(s.unique())
+    new = len(torch.cat([s, ends]).unique()) - begins
+    assert 0 < new < begins < 60
+
+    def rounded(states: int) -> int:
+        return min(-(-states // multiple) * multiple, 60)
+
     assert looked[False] == (120 if double else 60)
-    assert looked[True] == (both if double else len(s.unique()))
+    assert looked[True] == rounded(begins) + (rounded(new) if double else 0)

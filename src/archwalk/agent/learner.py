@@ -19,6 +19,8 @@ from archwalk.agent.replay import Sample
 from archwalk.config import LearnerSettings
 from archwalk.walk.dynamics import offer
 
+ROUND = 16
+
 
 class Update(NamedTuple):
     """What one update reports.
@@ -34,6 +36,15 @@ class Update(NamedTuple):
     loss: Float32[Tensor, ""]
     q: Float32[Tensor, ""]
     grad_norm: Float32[Tensor, ""]
+
+
+def _rounded(states: Int64[Tensor, " states"], most: int) -> Int64[Tensor, " rounded"]:
+    """The states, the last one repeated up to a multiple of ``ROUND`` or to ``most``.
+
+    Kernels are compiled, and memory is laid out, once a shape: a batch should have few.
+    """
+    missing = min(-len(states) % ROUND, most - len(states))
+    return torch.cat([states, states[-1:].expand(missing)])
 
 
 class Known(NamedTuple):
@@ -127,7 +138,7 @@ class Learner:
         """The states to evaluate, in order, and the place of each of the batch among them."""
         if self._reuse:
             states, at = s.unique(return_inverse=True)
-            return states, at
+            return _rounded(states, len(s)), at
         return s, torch.arange(len(s))
 
     def _online(self, s: Int64[Tensor, " batch"], known: Known) -> Float32[Tensor, "batch actions"]:
@@ -137,7 +148,8 @@ class Learner:
         values = known.q[place]
         new = (known.states[place] != states).nonzero().squeeze(1)
         if len(new):
-            values[new] = self.agent.q(self.agent.process.choices[states[new]], self._generator)
+            offered = self.agent.process.choices[_rounded(states[new], len(s))]
+            values[new] = self.agent.q(offered, self._generator)[: len(new)]
         return values[at]
 
     def _offer(self, s: Tensor, stored: Tensor) -> Tensor:
