@@ -162,18 +162,19 @@ def test_a_learner_that_is_killed_goes_on_from_its_checkpoint(
     words += ["--ray.actor-cpus", 0.5]
     code = "import sys; from archwalk.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, *map(str, words)]
+    others = actors_alive()  # of whatever else runs on this machine
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE
     while not (folder / CHECKPOINT).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert actors_alive()
+    assert actors_alive() - others
     process.kill()
     process.wait()
     reached = safetensors_rows(folder)
     deadline = time.monotonic() + PATIENCE
-    while actors_alive() and time.monotonic() < deadline:
+    while actors_alive() - others and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not actors_alive()
+    assert not actors_alive() - others
     finished = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE)
     assert finished.returncode == 0, finished.stderr
     rows = RunDir(folder).rows()
@@ -183,13 +184,15 @@ def test_a_learner_that_is_killed_goes_on_from_its_checkpoint(
     assert steps[-1] == settings.training.trained_steps
 
 
-def actors_alive() -> list[str]:
-    """Names of the processes of rollouts and shards, on whichever node."""
-    names = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
+def actors_alive() -> set[str]:
+    """Numbers of the processes of rollouts and shards, on whichever node."""
+    alive = set()
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            names.append(file.read_bytes().decode().strip("\0"))
-    return [n for n in names if n.startswith(("ray::RolloutActor", "ray::ReplayShard"))]
+            name = (process / "cmdline").read_bytes()
+            if name.startswith((b"ray::RolloutActor", b"ray::ReplayShard")):
+                alive.add(process.name)
+    return alive
 
 
 def safetensors_rows(folder: Path) -> int:
