@@ -46,6 +46,7 @@ from archwalk.distributed.roles import (
     ReplayShard,
     RolloutActor,
     Walk,
+    release_memory,
     to_arrays,
     to_tensors,
 )
@@ -351,6 +352,7 @@ class RayLoop(Loop):
         """With ``nodes`` that walked since the last row, and ``restarts`` of actors and shards so far."""
         row = super().report() | {"nodes": len(self._on_nodes), "restarts": self.restarts}
         self._on_nodes.clear()
+        release_memory()
         return row
 
     def memory(self) -> dict[str, int]:
