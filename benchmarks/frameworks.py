@@ -1,8 +1,8 @@
 """Trained steps a second: archwalk beside the frameworks that a user would otherwise take.
 
     pip install -c constraints.txt -e '.[frameworks,dev]'
-    python benchmarks/frameworks.py --network laptop --threads 2 --seconds-per-round 10 --rounds 5
-    python benchmarks/frameworks.py --network paper --threads 2 --seconds-per-round 60 --rounds 5
+    python benchmarks/frameworks.py --network laptop --threads 2 --seconds-per-round 5 --rounds 5
+    python benchmarks/frameworks.py --network paper --threads 2 --seconds-per-round 15 --rounds 3
 
 The same task, walks, network, batches of 256 and sampled steps a trained step for all; `contenders.py` says
 what each trains. Each system runs in a process of its own and they take turns. A slice ends with what is
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from contenders import (
     BATCH,
@@ -42,13 +42,12 @@ from archwalk.config import load_preset
 
 
 class Entry(NamedTuple):
-    """A row: what makes the system, the module it needs, what to install, what it cannot do, arguments."""
+    """A row: what makes the system, the module it needs, what to install, and what it cannot do."""
 
     make: Callable[..., System]
     module: str
     install: str
     lacks: str
-    more: dict[str, Any] = {}  # noqa: RUF012
 
 
 SYSTEMS = {
@@ -72,11 +71,11 @@ SYSTEMS = {
         "'ray[rllib]'",
         "n-step: the last n - 1 steps of a walk are never trained, nor walks shorter than n",
     ),
-    "archwalk, float32": Entry(Archwalk, "archwalk", "", "-", {"precision": "float32"}),
+    "archwalk, float32": Entry(partial(Archwalk, precision="float32"), "archwalk", "", "-"),
     "archwalk, float32, no reuse": Entry(
-        Archwalk, "archwalk", "", "-", {"precision": "float32", "reuse": False}
+        partial(Archwalk, precision="float32", reuse=False), "archwalk", "", "-"
     ),
-    "archwalk as shipped": Entry(Archwalk, "archwalk", "", "-", {"shipped": True}),
+    "archwalk as shipped": Entry(partial(Archwalk, shipped=True), "archwalk", "", "-"),
 }
 
 
@@ -121,7 +120,7 @@ def main() -> None:
         if missing(entry.module):
             print(f"{name} is left out: pip install -c constraints.txt {entry.install}")
             continue
-        running[name] = Turns(partial(entry.make, **entry.more), args.threads, problem)
+        running[name] = Turns(entry.make, args.threads, problem)
     for _ in range(args.rounds):
         for turns in running.values():
             turns.turn(args.seconds_per_round)

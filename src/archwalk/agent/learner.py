@@ -19,7 +19,7 @@ from archwalk.agent.replay import Sample
 from archwalk.config import LearnerSettings
 from archwalk.walk.dynamics import offer
 
-ROUND = 16
+ROUND = 16  # states
 
 
 class Update(NamedTuple):
@@ -92,7 +92,7 @@ class Learner:
         value = target.q(batch.s_t, offered)
         if not self.settings.double:
             online = value
-        elif known is None or not self._reuse:
+        elif known is None:
             online = self.agent.q(offered, self._generator)
         else:
             online = self._online(batch.s_t, known)
@@ -113,7 +113,8 @@ class Learner:
         if isinstance(target, Planner):
             y = target.targets(offered).index_select(0, at)
         else:
-            y = self.targets(sample, target, Known(s, values.detach()))[:, None]
+            known_q = Known(s, values.detach()) if self._reuse else None
+            y = self.targets(sample, target, known_q)[:, None]
             q = q.gather(1, batch.a_tm1[:, None])
         open_ = y == -torch.inf  # nothing known of these actions
         y, q = y.masked_fill(open_, 0.0), q.masked_fill(open_, 0.0)
