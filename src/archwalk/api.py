@@ -5,7 +5,6 @@ In: names, paths and settings. Out: finished run folders, and what is to be said
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,12 +19,12 @@ from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
 from archwalk.training.evaluate import evaluate_agent, greedy_walks
-from archwalk.training.loop import Row, make_agent
+from archwalk.training.loop import make_agent
+from archwalk.training.making import CPU, OnRow, Order, find_device, make_run, make_runs
 from archwalk.training.rundir import Plan, RunDir, describe_benchmark
 
 REGIMES = ("zero-shot", "fine-tune", "retrain")
 Executor = str  # "inline" or "ray"
-OnRow = Callable[[Row, float], None]
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ def train(
     steps: int | None = None,
     executor: Executor = "inline",
     ray: RaySettings | None = None,
+    device: str = "auto",
     on_row: OnRow | None = None,
 ) -> RunDir:
     """Train an agent on a task, from scratch or from another run's weights. Called again, it resumes.
@@ -96,6 +96,8 @@ def train(
         steps: trained steps instead of the preset's.
         executor: ``inline``: in this process; ``ray``: walks and replay on a Ray cluster.
         ray: which cluster, and how its resources are shared out; used with ``ray`` alone.
+        device: ``auto``: a GPU if there is one, for whatever can be trained there; ``cpu``, ``cuda`` or
+            ``cuda:N``.
         on_row: called with each row of metrics and the seconds so far.
 
     Returns:
@@ -104,12 +106,40 @@ def train(
     Raises:
         ArchwalkError: anything wrong with benchmark, task, settings, source or folder, before any work.
     """
+    where = ray_settings(executor, ray)
+    order, table = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row)
+    if where is None:
+        make_runs([order], table, device_for(order.plan.settings, table, device))
+        return order.run
+    if device != "auto":
+        raise SettingsError(
+            "device auto with executor ray", device, "leave --device out, or train on the GPU without Ray"
+        )
+    from archwalk.distributed.apex import RayLoop, describe_executor
+    from archwalk.distributed.cluster import connected
+
+    with connected(where):
+        order = replace(order, plan=replace(order.plan, executor=describe_executor(where)))
+        make_run(order, table, partial(RayLoop, ray=where))
+    return order.run
+
+
+def order_training(
+    benchmark: str | Path,
+    task: str,
+    run_dir: str | Path,
+    preset: str | Path | Settings = "laptop",
+    seed: int = 0,
+    init: str | Path | None = None,
+    steps: int | None = None,
+    on_row: OnRow | None = None,
+) -> tuple[Order, Benchmark]:
+    """What ``train`` will do, checked; nothing is written yet."""
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
     regime = "scratch" if init is None else "retrain"
-    where = ray_settings(executor, ray)
-    return _make_run(benchmark, task, run_dir, settings, seed, init, regime, on_row, where)
+    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row)
 
 
 def transfer(
@@ -121,6 +151,7 @@ def transfer(
     benchmark: str | Path | None = None,
     seed: int | None = None,
     steps: int | None = None,
+    device: str = "auto",
     on_row: OnRow | None = None,
 ) -> RunDir:
     """Move a finished run's agent to another task, with the source's settings (paper, section 4).
@@ -135,6 +166,7 @@ def transfer(
         benchmark: name or file; the source's own by default.
         seed: the source's own by default.
         steps: trained steps instead of the regime's.
+        device: as for ``train``.
         on_row: called with each row of metrics and the seconds so far.
 
     Returns:
@@ -143,6 +175,25 @@ def transfer(
     Raises:
         ArchwalkError: anything wrong with source, benchmark, task or folder, before any work.
     """
+    order, table = order_transfer(source, task, regime, run_dir, benchmark, seed, steps, on_row)
+    if order.plan.regime == "zero-shot" and order.initial is not None:
+        order.run.adopt(order.plan, order.initial)
+    else:
+        make_runs([order], table, device_for(order.plan.settings, table, device))
+    return order.run
+
+
+def order_transfer(
+    source: str | Path,
+    task: str,
+    regime: str,
+    run_dir: str | Path,
+    benchmark: str | Path | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    on_row: OnRow | None = None,
+) -> tuple[Order, Benchmark]:
+    """What ``transfer`` will do, checked; nothing is written yet."""
     if regime not in REGIMES:
         raise SettingsError(*unknown("regime", regime, REGIMES))
     plan = RunDir(source).plan()
@@ -152,10 +203,17 @@ def transfer(
         settings = settings.replace(training={"trained_steps": steps or lengths[regime]})
     where = plan.benchmark if benchmark is None else benchmark
     used_seed = plan.seed if seed is None else seed
-    return _make_run(where, task, run_dir, settings, used_seed, source, regime, on_row)
+    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row)
 
 
-def _make_run(
+def device_for(settings: Settings, table: Benchmark, asked: str) -> torch.device:
+    """As ``find_device``; ``auto`` leaves to the CPU what lanes cannot do."""
+    device = find_device(asked)
+    offers_all = settings.walk.max_neighbours >= table.choices.shape[1] - 1
+    return device if offers_all or asked != "auto" else CPU
+
+
+def _order(
     benchmark: str | Path,
     task: str,
     run_dir: str | Path,
@@ -164,8 +222,7 @@ def _make_run(
     source: str | Path | None,
     regime: str,
     on_row: OnRow | None,
-    ray: RaySettings | None = None,
-) -> RunDir:
+) -> tuple[Order, Benchmark]:
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
     table = load_benchmark(benchmark)
@@ -194,18 +251,7 @@ def _make_run(
         settings=settings,
         **origin,
     )
-    if regime == "zero-shot" and weights is not None:
-        run.adopt(plan, weights)
-    elif ray is None:
-        run.train(plan, table, weights, on_row)
-    else:
-        from archwalk.distributed.apex import RayLoop, describe_executor
-        from archwalk.distributed.cluster import connected
-
-        with connected(ray):
-            plan = replace(plan, executor=describe_executor(ray))
-            run.train(plan, table, weights, on_row, partial(RayLoop, ray=ray))
-    return run
+    return Order(run, plan, weights, on_row), table
 
 
 def _check_source(run: RunDir, plan: Plan, benchmark: Benchmark, settings: Settings) -> None:

@@ -112,7 +112,7 @@ class ReplaySettings(_Group):
     beta: float = Field(0.4, ge=0)
     """Exponent of the importance weights (N P(i))^-beta, divided by their maximum."""
     warmup: int = Field(1_000, ge=1)
-    """Transitions held before the first update (assumption)."""
+    """Steps walked before the first update (assumption)."""
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> ReplaySettings:

@@ -173,12 +173,13 @@ def test_exploration_is_uniform_over_what_exists_and_greedy_otherwise() -> None:
     n = 40_000
     exists = torch.tensor([True, False, True, True, False]).expand(n, 5)
     q = torch.tensor([0.0, -torch.inf, 3.0, 1.0, -torch.inf]).expand(n, 5)
-    explored = choose(q, exists, torch.ones(n), make_generator(0, "e"))
+    u = torch.rand(n, 2, generator=make_generator(0, "e"))
+    explored = choose(q, exists, torch.ones(n), u)
     counts = torch.bincount(explored, minlength=5)
     assert counts[[1, 4]].sum() == 0
     assert (counts[[0, 2, 3]] - n / 3).abs().max() < 5 * math.sqrt(n / 3)
-    assert (choose(q, exists, torch.zeros(n), make_generator(0, "e")) == 2).all()
-    half = choose(q, exists, torch.full((n,), 0.5), make_generator(1, "e"))
+    assert (choose(q, exists, torch.zeros(n), u) == 2).all()
+    half = choose(q, exists, torch.full((n,), 0.5), u)
     assert float((half == 2).float().mean()) == pytest.approx(0.5 + 0.5 / 3, abs=0.015)
 
 
@@ -203,6 +204,7 @@ def test_each_distinct_state_once_is_the_same_update(
             target.refresh(torch.ones(len(a.process), dtype=torch.bool))
         else:
             target = Snapshot(a, True, 10**6, make_generator(0, "target"))
+            target.q(torch.arange(1), a.process.choices[:1])  # sweeps
         counted.clear()
         updates[reuse] = learner.update(sample, target)
         looked[reuse] = sum(counted)

@@ -140,7 +140,7 @@ def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyP
         ({}, "float32"),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        assert resolved_precision("auto", 128) == precision
-        assert resolved_precision("auto", 127) == "float32"
-        assert resolved_precision("float32", 256) == "float32"
-        assert resolved_precision("bfloat16", 16) == "bfloat16"
+        assert resolved_precision("auto", 128, torch.device("cpu")) == precision
+        assert resolved_precision("auto", 127, torch.device("cpu")) == "float32"
+        assert resolved_precision("float32", 256, torch.device("cpu")) == "float32"
+        assert resolved_precision("bfloat16", 16, torch.device("cpu")) == "bfloat16"

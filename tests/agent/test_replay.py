@@ -30,7 +30,9 @@ def test_windows_against_recorded_walks(seed: int, n: int, walks: int, end: floa
         r, q, v = (torch.from_numpy(g.normal(size=walks)).float() for _ in range(3))
         ended = torch.from_numpy(g.random(walks) < end)
         offer, offer_next = torch.stack([s, -s], 1), torch.stack([s_next, -s_next], 1)
-        made, error = windows.push(s, offer, a, r, q, s_next, offer_next, v, ended)
+        made, error = windows.push(
+            s=s, offer=offer, a=a, r=r, q=q, s_next=s_next, offer_next=offer_next, v_next=v, ended=ended
+        )
         for w in range(walks):
             step = {
                 "s": int(s[w]),

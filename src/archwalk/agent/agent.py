@@ -7,6 +7,7 @@ In: weights, tokens, a ``WalkProcess``. Out: Q-values, greedy policies, walks. N
 from __future__ import annotations
 
 import copy
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
@@ -56,16 +57,15 @@ class Agent:
         return q
 
     @torch.no_grad()
-    def embed_all(self, generator: torch.Generator) -> Float[Tensor, "architectures width"]:
-        """Every architecture encoded once, with one draw of its padding."""
-        rows = self.tokens.draw(torch.arange(len(self.process)), generator)
+    def embed_rows(self, rows: Int64[Tensor, " architectures"]) -> Float[Tensor, "architectures width"]:
+        """Token rows encoded, one an architecture."""
         return torch.cat([self.network.embed(self.tokens.rows[r].float()) for r in rows.split(EMBED_CHUNK)])
 
     @torch.no_grad()
     def judge_states(
         self, states: Int64[Tensor, " states"], embedded: Float[Tensor, "architectures width"]
     ) -> Float32[Tensor, "states actions"]:
-        """Q-values at some states, where all neighbours are offered, from ``embed_all``."""
+        """Q-values at some states, where all neighbours are offered, from ``embed_rows``."""
         out = []
         for offered in self.process.choices[states].split(SWEEP_CHUNK):
             out.append(self.network.judge(embedded[offered.clamp(min=0)], self.exists(offered)))
@@ -73,11 +73,23 @@ class Agent:
 
     def sweep(self, generator: torch.Generator) -> Float32[Tensor, "architectures actions"]:
         """Q-values at every architecture, where all neighbours are offered."""
-        return self.judge_states(torch.arange(len(self.process)), self.embed_all(generator))
+        every = torch.arange(len(self.process))
+        return self.judge_states(every, self.embed_rows(self.tokens.draw(every, generator)))
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """Q-values at states, wherever they come from."""
+
+    def q(
+        self, architecture: Int64[Tensor, " batch"], offered: Int64[Tensor, "batch actions"]
+    ) -> Float32[Tensor, "batch actions"]:
+        """Q-values of what is offered at each architecture, -inf where an action does not exist."""
+        ...
 
 
 class Snapshot:
-    """Q-values at one frozen parameter version.
+    """Q-values at one frozen parameter version (``Looks``).
 
     The parameters of actors and target change only when they are copied. Where all neighbours are always
     offered, Q-values are computed once a state and kept until the next copy: in one sweep if most states will
@@ -97,25 +109,21 @@ class Snapshot:
         self._kept = reuse and agent.process.offers_all
         network = copy.deepcopy(agent.network).requires_grad_(False)
         self._frozen = Agent(network, agent.tokens, agent.process)
-        self._embedded: Tensor | None = None  # of every architecture; else the rows drawn for it
-        self._drawn: Tensor | None = None
         if self._kept:
             states = len(agent.process)
-            if states <= looks * agent.process.actions:
-                self._embedded = self._frozen.embed_all(generator)
-            else:
-                self._drawn = agent.tokens.draw(torch.arange(states), generator)
+            self._at_once, self._embeds = states <= looks, states <= looks * agent.process.actions
+            self._drawn = agent.tokens.draw(torch.arange(states), generator)
+            self._embedded: Tensor | None = None  # of every architecture, once the first state is met
             self._table = torch.zeros(agent.process.choices.shape)
             self._known = torch.zeros(states, dtype=torch.bool)
-            if states <= looks:
-                self._learn(torch.arange(states))
 
     def _learn(self, states: Int64[Tensor, " states"]) -> None:
+        if self._embeds and self._embedded is None:
+            self._embedded = self._frozen.embed_rows(self._drawn)
         for part in states.split(SWEEP_CHUNK):
             if self._embedded is not None:
                 self._table[part] = self._frozen.judge_states(part, self._embedded)
             else:
-                assert self._drawn is not None
                 offered = self._frozen.process.choices[part]
                 self._table[part] = self._frozen.q_of_rows(offered, self._drawn[offered.clamp(min=0)])
         self._known[states] = True
@@ -129,21 +137,20 @@ class Snapshot:
             return self._frozen.q(offered, self._generator)
         unknown = architecture[~self._known[architecture]]
         if len(unknown):
-            self._learn(unknown.unique())
+            self._learn(torch.arange(len(self._known)) if self._at_once else unknown.unique())
         return self._table[architecture]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The frozen weights, and the Q-values known so far."""
+        """The frozen weights, the token drawn for every architecture, and the Q-values known so far."""
         state = {f"network.{k}": v for k, v in self._frozen.network.state_dict().items()}
         if self._kept:
-            state |= {"table": self._table, "known": self._known}
-        more = {"embedded": self._embedded, "drawn": self._drawn}
-        return state | {name: value for name, value in more.items() if value is not None}
+            state |= {"drawn": self._drawn, "table": self._table, "known": self._known}
+        return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
         weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
         self._frozen.network.load_state_dict(weights)
         if self._kept:
-            self._table, self._known = state["table"], state["known"]
-            self._embedded, self._drawn = state.get("embedded"), state.get("drawn")
+            self._drawn, self._table, self._known = state["drawn"], state["table"], state["known"]
+            self._embedded = None

@@ -1,6 +1,7 @@
 """Exploration: one epsilon a walk.
 
-In: ``ExplorationSettings``. Out: epsilons, and actions drawn from Q-values. Next: ``archwalk.training.loop``.
+In: ``ExplorationSettings``. Out: epsilons, and actions drawn from Q-values. Next:
+``archwalk.training.rollout``.
 """
 
 from __future__ import annotations
@@ -29,10 +30,16 @@ def choose(
     q: Float32[Tensor, "walks actions"],
     exists: Bool[Tensor, "walks actions"],
     epsilon: Float32[Tensor, " walks"],
-    generator: torch.Generator,
+    u: Float32[Tensor, "walks 2"],
 ) -> Int64[Tensor, " walks"]:
-    """Epsilon-greedy: with probability epsilon uniform over the actions that exist, else the greedy one."""
-    u = torch.rand(q.shape[0], 2, generator=generator, device=q.device)
+    """Epsilon-greedy: with probability epsilon uniform over the actions that exist, else the greedy one.
+
+    Args:
+        q: Q-values of what is offered.
+        exists: False at padding.
+        epsilon: of each walk.
+        u: draws from [0, 1): whether to explore, and which action then.
+    """
     rank = exists.cumsum(1)  # the k-th existing action is the first whose rank is k
     wanted = (u[:, 1] * rank[:, -1]).long().clamp(max=rank[:, -1] - 1) + 1
     uniform = (rank == wanted[:, None]).int().argmax(1)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from archwalk.agent.agent import Agent, Snapshot
 from archwalk.agent.planner import Planner
-from archwalk.agent.replay import Sample
+from archwalk.agent.replay import Sample, Transitions
 from archwalk.config import LearnerSettings
 from archwalk.walk.dynamics import offer
 
@@ -54,6 +54,49 @@ class Known(NamedTuple):
     q: Float32[Tensor, "states actions"]
 
 
+class Errors(NamedTuple):
+    """How far Q-values lie from their targets.
+
+    Attributes:
+        loss: importance-weighted Huber loss, averaged over the known actions of a state and over the batch.
+        error: size of the largest TD error of each transition.
+        q: mean of the Q-values that have a target.
+    """
+
+    loss: Float32[Tensor, ""]
+    error: Float32[Tensor, " batch"]
+    q: Float32[Tensor, ""]
+
+
+def errors(
+    q: Float32[Tensor, "batch actions"],
+    y: Float32[Tensor, "batch actions"],
+    weight: Float32[Tensor, " batch"],
+) -> Errors:
+    """Q-values against targets, which are -inf where there is none."""
+    open_ = y == -torch.inf
+    y, q = y.masked_fill(open_, 0.0), q.masked_fill(open_, 0.0)
+    known = (~open_).sum(1)
+    loss = (weight * F.huber_loss(q, y, reduction="none").sum(1) / known).mean()
+    return Errors(loss, (y - q).detach().abs().amax(1), q.detach().sum() / known.sum())
+
+
+def bootstrapped(
+    t: Transitions, value: Float32[Tensor, "batch actions"], chooser: Float32[Tensor, "batch actions"]
+) -> Float32[Tensor, " batch"]:
+    """y = r_t + discount_t · Q_target(s_t, argmax_a Q_chooser(s_t, a)) (van Hasselt et al. 2016).
+
+    Actions that do not exist have Q = -inf in both and are never chosen.
+
+    Args:
+        t: the batch.
+        value: Q_target at s_t.
+        chooser: Q_online there, or ``value`` itself without double Q-learning.
+    """
+    best = chooser.argmax(1)
+    return t.r_t + t.discount_t * value.gather(1, best[:, None]).squeeze(1)
+
+
 class Learner:
     """Trains an agent's network in place.
 
@@ -77,10 +120,7 @@ class Learner:
     def targets(
         self, sample: Sample, target: Snapshot, known: Known | None = None
     ) -> Float32[Tensor, " batch"]:
-        """y = r_t + discount_t · Q_target(s_t, argmax_a Q_online(s_t, a)) (van Hasselt et al. 2016).
-
-        Without ``double`` the target network also chooses. Actions that do not exist have Q = -inf in both
-        networks and are never chosen.
+        """``bootstrapped`` from the target network, which without ``double`` also chooses.
 
         Args:
             sample: the batch.
@@ -96,8 +136,7 @@ class Learner:
             online = self.agent.q(offered, self._generator)
         else:
             online = self._online(batch.s_t, known)
-        best = online.argmax(1)
-        return batch.r_t + batch.discount_t * value.gather(1, best[:, None]).squeeze(1)
+        return bootstrapped(batch, value, online)
 
     def update(self, sample: Sample, target: Snapshot | Planner) -> Update:
         """One step of Adam on the importance-weighted Huber loss.
@@ -116,17 +155,13 @@ class Learner:
             known_q = Known(s, values.detach()) if self._reuse else None
             y = self.targets(sample, target, known_q)[:, None]
             q = q.gather(1, batch.a_tm1[:, None])
-        open_ = y == -torch.inf  # nothing known of these actions
-        y, q = y.masked_fill(open_, 0.0), q.masked_fill(open_, 0.0)
-        known = (~open_).sum(1)
-        loss = (sample.weight * F.huber_loss(q, y, reduction="none").sum(1) / known).mean()
+        loss, error, mean_q = errors(q, y, sample.weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.agent.network.parameters(), self.settings.max_grad_norm)
         self.optimiser.param_groups[0]["lr"] = self.learning_rate()
         self.optimiser.step()
         self.trained_steps += len(y)
-        error, mean_q = (y - q).detach().abs().amax(1), q.detach().sum() / known.sum()
         return Update(error, loss.detach(), mean_q, norm.detach())
 
     def learning_rate(self) -> float:

@@ -18,13 +18,34 @@ from archwalk.config import NetworkSettings, Precision
 BFLOAT16_WIDTH = 128  # a narrower network gains little, and its rounding is a larger part of what it learns
 
 
-def resolved_precision(asked: Precision, width: int) -> Precision:
-    """``auto`` decided for this machine: bfloat16 for a wide network on a CPU that multiplies in it."""
+def resolved_precision(asked: Precision, width: int, device: torch.device) -> Precision:
+    """``auto`` decided: bfloat16 for a wide network on a CPU or GPU that multiplies in it."""
     if asked != "auto":
         return asked
-    able = torch.cpu.get_capabilities()
-    fast = able.get("avx512_bf16") or able.get("amx_bf16")
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = torch.cpu.get_capabilities()
+        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     return "bfloat16" if fast and width >= BFLOAT16_WIDTH else "float32"
+
+
+class Linear(nn.Linear):
+    """A linear layer that multiplies in the precision of what comes in, whatever that of its weights."""
+
+    def forward(self, x: Float[Tensor, "*shape inputs"]) -> Float[Tensor, "*shape outputs"]:
+        """As ``torch.nn.Linear``."""
+        assert self.bias is not None
+        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation in the precision of what comes in, whatever that of its weights."""
+
+    def forward(self, x: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape width"]:
+        """As ``torch.nn.LayerNorm``."""
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
 
 
 def perceptron(inputs: int, width: int, outputs: int, layers: int) -> nn.Sequential:
@@ -32,7 +53,7 @@ def perceptron(inputs: int, width: int, outputs: int, layers: int) -> nn.Sequent
     sizes = [inputs, *[width] * (layers - 1), outputs]
     parts: list[nn.Module] = []
     for i in range(layers):
-        parts.append(nn.Linear(sizes[i], sizes[i + 1]))
+        parts.append(Linear(sizes[i], sizes[i + 1]))
         if i < layers - 1:
             parts.append(nn.ReLU())
     return nn.Sequential(*parts)
@@ -49,12 +70,12 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, feedforward: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.up = nn.Linear(width, feedforward)
-        self.down = nn.Linear(feedforward, width)
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
+        self.up = Linear(width, feedforward)
+        self.down = Linear(feedforward, width)
+        self.norm1 = LayerNorm(width)
+        self.norm2 = LayerNorm(width)
 
     def forward(
         self, x: Float[Tensor, "batch actions width"], attend: Bool[Tensor, "batch 1 1 actions"] | None
@@ -90,7 +111,7 @@ class QNetwork(nn.Module):
         self, features: int, settings: NetworkSettings, generator: torch.Generator, bfloat16: bool = False
     ) -> None:
         super().__init__()
-        width, self._bfloat16 = settings.width, bfloat16
+        width, self._precision = settings.width, torch.bfloat16 if bfloat16 else torch.float32
         self.embedding = perceptron(features, width, width, settings.embedding_layers)
         self.current = nn.Parameter(torch.empty(width))  # marks the current architecture's token
         self.encoder = nn.ModuleList(
@@ -109,13 +130,9 @@ class QNetwork(nn.Module):
                 module.bias.uniform_(-bound, bound, generator=generator)
         self.current.uniform_(-0.1, 0.1, generator=generator)
 
-    def _arithmetic(self) -> torch.autocast:
-        return torch.autocast(self.current.device.type, torch.bfloat16, enabled=self._bfloat16)
-
     def embed(self, tokens: Float[Tensor, "*shape features"]) -> Float[Tensor, "*shape width"]:
         """Each token to the latent space, by itself."""
-        with self._arithmetic():
-            embedded: Tensor = F.relu(self.embedding(tokens))
+        embedded: Tensor = F.relu(self.embedding(tokens.to(self._precision)))
         return embedded
 
     def judge(
@@ -130,15 +147,12 @@ class QNetwork(nn.Module):
         Returns:
             Q, -inf where an action does not exist. The order of the neighbours changes nothing else.
         """
-        with self._arithmetic():
-            current = self.current.to(embedded.dtype)
-            x = torch.cat([embedded[:, :1] + current, embedded[:, 1:]], dim=1)
-            attend = None if exists is None else exists[:, None, None, :]
-            for layer in self.encoder:
-                x = layer(x, attend)
-            advantage, value = self.advantage[:-1](x), self.value[:-1](x[:, 0])
-        advantage = self.advantage[-1](advantage.float()).squeeze(-1)
-        value = self.value[-1](value.float())
+        x = torch.cat([embedded[:, :1] + self.current.to(embedded.dtype), embedded[:, 1:]], dim=1)
+        attend = None if exists is None else exists[:, None, None, :]
+        for layer in self.encoder:
+            x = layer(x, attend)
+        advantage = self.advantage[-1](self.advantage[:-1](x).float()).squeeze(-1)
+        value = self.value[-1](self.value[:-1](x[:, 0]).float())
         if exists is None:
             return value + advantage - advantage.mean(1, keepdim=True)
         counted = advantage.masked_fill(~exists, 0.0)

@@ -18,13 +18,57 @@ from torch import Tensor
 from archwalk.space.space import PAD
 from archwalk.walk.dynamics import WalkProcess
 
-GROWTH = 0.01  # all is planned again when this share of it is new, which bounds the work a look
-TOLERANCE = 1e-6  # relative; well above rounding
 CHUNK = 65_536  # states backed up at a time
 
 
+def backed_up(
+    rows: Int64[Tensor, " rows"],
+    arrival: Float32[Tensor, " architectures"],
+    choices: Int64[Tensor, "architectures choices"],
+    rewards: Float32[Tensor, " architectures"],
+    discount: float,
+) -> Float32[Tensor, " rows"]:
+    """r(x) + γ max over what is seen around x, x included, of r + γ V; never less than it was, so that
+    rounding cannot keep values going up and down.
+
+    Args:
+        rows: every x.
+        arrival: r + γ V of every architecture, -inf where not seen.
+        choices: each architecture, then its neighbours.
+        rewards: of arriving at each.
+        discount: γ.
+    """
+    best = known_of(choices[rows], arrival).amax(1)
+    return torch.maximum(rewards[rows] + discount * best, arrival[rows])
+
+
+def known_of(
+    offered: Int64[Tensor, "batch actions"], arrival: Float32[Tensor, " architectures"]
+) -> Float32[Tensor, "batch actions"]:
+    """r + γ V of what is offered; -inf where its reward is not known, and at padding."""
+    return arrival[offered.clamp(min=0)].masked_fill(offered == PAD, -torch.inf)
+
+
+def refreshed(
+    arrival: Float32[Tensor, " architectures"],
+    seen: Bool[Tensor, " architectures"],
+    rewards: Float32[Tensor, " architectures"],
+    choices: Int64[Tensor, "architectures choices"],
+    discount: float,
+) -> Float32[Tensor, " architectures"]:
+    """``Planner.refresh`` as one function, which backs up everything: the same values by more work."""
+    arrival = torch.where(seen & (arrival == -torch.inf), rewards / (1 - discount), arrival)
+    rows = torch.arange(len(choices), device=choices.device)
+    return torch.where(seen, backed_up(rows, arrival, choices, rewards, discount), arrival)
+
+
 class Planner:
-    """Exact values of the process restricted to architectures that have been looked at.
+    """Values of the process restricted to architectures that have been looked at.
+
+    Values only rise towards the exact ones. Every refresh backs up once, at the same time, all that may have
+    changed: news spreads by one step of a walk an update, the work an update is bounded, and values are exact
+    as many updates after the last news as a best walk has steps. A backup where nothing around has changed
+    would give the same value again and is left out.
 
     Where only some neighbours are offered at a step, planning takes all of them as offered: an upper bound.
 
@@ -36,39 +80,23 @@ class Planner:
     def __init__(self, process: WalkProcess, discount: float) -> None:
         self.process, self.discount = process, discount
         self._arrival = torch.full((len(process),), -torch.inf)  # r(x) + γ V(x); -inf where not seen
-        self._since = 0  # newly seen since all of it was planned
         self._stale = torch.zeros(len(process), dtype=torch.bool)  # a neighbour changed since the last backup
 
     def refresh(self, seen: Bool[Tensor, " architectures"]) -> None:
-        """Take in what is newly seen: one backup there, and a whole plan once enough has come together."""
+        """Take in what is newly seen, and back up once wherever that or an earlier change may matter."""
         new = (seen & (self._arrival == -torch.inf)).nonzero().squeeze(1)
-        if not len(new):
-            return
-        self._arrival[new] = self.process.rewards[new] / (1 - self.discount)  # staying there
-        self._arrival[new] = self._backed_up(new)
+        self._arrival[new] = self.process.rewards[new] / (1 - self.discount)  # as if walks stayed there
         self._spread(new)
-        self._since += len(new)
-        count = int(seen.sum())
-        if self._since >= GROWTH * count or count == len(seen):
-            self._plan(seen.nonzero().squeeze(1))
-            self._since = 0
+        rows = (seen & self._stale).nonzero().squeeze(1)
+        self._stale[rows] = False
+        after = torch.cat([self._backed_up(part) for part in rows.split(CHUNK)])
+        changed = after != self._arrival[rows]
+        self._arrival[rows] = after
+        self._spread(rows[changed])
 
-    def _plan(self, rows: Int64[Tensor, " seen"]) -> None:
-        """Back up all that is seen until nothing changes.
-
-        What is known already is a lower bound: at least the value of staying there. A best walk ends by
-        staying somewhere, so the values are exact after as many backups as that walk has steps. A backup
-        where nothing around has changed would give the same value again and is left out.
-        """
-        while True:
-            stale = rows[self._stale[rows]]
-            self._stale[stale] = False
-            before = self._arrival[stale]
-            after = torch.cat([self._backed_up(part) for part in stale.split(CHUNK)])
-            self._arrival[stale] = after
-            self._spread(stale[after != before])
-            if not bool((after > before + TOLERANCE * before.abs()).any()):
-                return
+    def _backed_up(self, rows: Int64[Tensor, " rows"]) -> Float32[Tensor, " rows"]:
+        process = self.process
+        return backed_up(rows, self._arrival, process.choices, process.rewards, self.discount)
 
     def _spread(self, changed: Int64[Tensor, " rows"]) -> None:
         """Mark what reads the values that have changed; neighbours are each other's neighbours."""
@@ -76,21 +104,15 @@ class Planner:
             choices = self.process.choices[part]
             self._stale[torch.where(choices == PAD, choices[:, :1], choices)] = True
 
-    def _backed_up(self, rows: Int64[Tensor, " rows"]) -> Float32[Tensor, " rows"]:
-        """r(x) + γ max over what is seen around x, x included, of r + γ V."""
-        choices = self.process.choices[rows]
-        around = self._arrival[choices.clamp(min=0)].masked_fill_(choices == PAD, -torch.inf)
-        return self.process.rewards[rows] + self.discount * around.amax(1)
-
     def targets(self, offered: Int64[Tensor, "batch actions"]) -> Float32[Tensor, "batch actions"]:
-        """r(x) + γ V(x) of every architecture offered; -inf where its reward is not known, and at padding."""
-        return self._arrival[offered.clamp(min=0)].masked_fill(offered == PAD, -torch.inf)
+        """``known_of`` what is offered."""
+        return known_of(offered, self._arrival)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The values, and how much has come since they were planned."""
-        return {"arrival": self._arrival, "since": torch.tensor(self._since)}
+        """The values."""
+        return {"arrival": self._arrival}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
-        self._arrival, self._since = state["arrival"], int(state["since"])
+        self._arrival = state["arrival"]
         self._stale.fill_(True)  # backs up more than need be once, to the same values

@@ -39,11 +39,93 @@ class Transitions(NamedTuple):
     offer_t: Int64[Tensor, "n columns"]
 
 
-class Windows:
-    """The last n steps of every walk, turned into transitions as soon as they are complete.
+class Held(NamedTuple):
+    """The last n steps of every walk, the oldest first.
 
-    Each step yields the window that began n steps ago; the end of a walk yields all shorter windows too, so
-    that every step taken becomes exactly one transition and none reaches into another walk.
+    Attributes:
+        s: where the walk stood.
+        offer: what it was offered; empty (0 columns) where offers are a function of the state.
+        a: the action it took.
+        r: the reward of that step.
+        q: the actor's Q-value of that action.
+        steps: how many of them are of the present walk.
+    """
+
+    s: Int64[Tensor, "n walks"]
+    offer: Int64[Tensor, "n walks columns"]
+    a: Int64[Tensor, "n walks"]
+    r: Float32[Tensor, "n walks"]
+    q: Float32[Tensor, "n walks"]
+    steps: Int64[Tensor, " walks"]
+
+
+class Completed(NamedTuple):
+    """The windows that end with a step, by length, of which only some are complete.
+
+    Attributes:
+        transitions: the windows, each field [n times walks].
+        error: the actor's absolute TD error of each (paper, section 4: first priorities are computed where
+            the experience is collected).
+        complete: whether it is one.
+    """
+
+    transitions: Transitions
+    error: Float32[Tensor, " windows"]
+    complete: Bool[Tensor, " windows"]
+
+
+def slide(
+    held: Held,
+    s: Int64[Tensor, " walks"],
+    offer: Int64[Tensor, "walks columns"],
+    a: Int64[Tensor, " walks"],
+    r: Float32[Tensor, " walks"],
+    q: Float32[Tensor, " walks"],
+    s_next: Int64[Tensor, " walks"],
+    offer_next: Int64[Tensor, "walks columns"],
+    v_next: Float32[Tensor, " walks"],
+    ended: Bool[Tensor, " walks"],
+    discount: float,
+) -> tuple[Held, Completed]:
+    """Add one step of every walk.
+
+    Each step completes the window that began n steps ago; the end of a walk completes all shorter windows
+    too, so that every step taken becomes exactly one transition and none reaches into another walk.
+
+    Args:
+        held: before the step.
+        s: where each walk stood.
+        offer: what it was offered.
+        a: the action it took.
+        r: the reward of that step.
+        q: the actor's Q-value of that action.
+        s_next: where the step led.
+        offer_next: what is offered there.
+        v_next: the actor's largest Q-value there.
+        ended: the walk ended with this step, by its own choice or at the step limit.
+        discount: discount a step.
+    """
+    n_step = len(held.s)
+    pairs = zip(held[:-1], (s, offer, a, r, q), strict=True)
+    kept = [torch.cat([old[1:], new[None]]) for old, new in pairs]
+    now = Held._make([*kept, (held.steps + 1).clamp(max=n_step)])
+    windows, errors, complete = [], [], []
+    rewards = torch.zeros_like(r)
+    for length in range(1, n_step + 1):
+        at = n_step - length  # where a window of this length begins
+        rewards = now.r[at] + discount * rewards
+        factor = torch.full_like(r, discount**length)
+        windows.append(Transitions(now.s[at], now.offer[at], now.a[at], rewards, factor, s_next, offer_next))
+        errors.append((rewards + factor * v_next - now.q[at]).abs())
+        whole = now.steps >= length
+        complete.append(whole if length == n_step else whole & ended)
+    fields = (torch.cat(field) for field in zip(*windows, strict=True))
+    made = Completed(Transitions(*fields), torch.cat(errors), torch.cat(complete))
+    return now._replace(steps=torch.where(ended, 0, now.steps)), made
+
+
+class Windows:
+    """The last n steps of every walk, turned into transitions as soon as they are complete (``slide``).
 
     Args:
         walks: number of walks.
@@ -53,81 +135,29 @@ class Windows:
     """
 
     def __init__(self, walks: int, n_step: int, discount: float, columns: int) -> None:
-        self.n_step, self.discount, self.columns = n_step, discount, columns
-        self._s = torch.zeros(n_step, walks, dtype=torch.long)
-        self._offer = torch.zeros(n_step, walks, columns, dtype=torch.long)
-        self._a = torch.zeros(n_step, walks, dtype=torch.long)
-        self._r = torch.zeros(n_step, walks)
-        self._q = torch.zeros(n_step, walks)
-        self._held = torch.zeros(walks, dtype=torch.long)  # steps of the present walk held, at most n
+        self.discount, self.columns = discount, columns
+        self._held = Held(
+            s=torch.zeros(n_step, walks, dtype=torch.long),
+            offer=torch.zeros(n_step, walks, columns, dtype=torch.long),
+            a=torch.zeros(n_step, walks, dtype=torch.long),
+            r=torch.zeros(n_step, walks),
+            q=torch.zeros(n_step, walks),
+            steps=torch.zeros(walks, dtype=torch.long),
+        )
 
-    def push(
-        self,
-        s: Int64[Tensor, " walks"],
-        offer: Int64[Tensor, "walks columns"],
-        a: Int64[Tensor, " walks"],
-        r: Float32[Tensor, " walks"],
-        q: Float32[Tensor, " walks"],
-        s_next: Int64[Tensor, " walks"],
-        offer_next: Int64[Tensor, "walks columns"],
-        v_next: Float32[Tensor, " walks"],
-        ended: Bool[Tensor, " walks"],
-    ) -> tuple[Transitions, Float32[Tensor, " n"]]:
-        """Add one step of every walk.
-
-        Args:
-            s: where each walk stood.
-            offer: what it was offered.
-            a: the action it took.
-            r: the reward of that step.
-            q: the actor's Q-value of that action.
-            s_next: where the step led.
-            offer_next: what is offered there.
-            v_next: the actor's largest Q-value there.
-            ended: the walk ended with this step, by its own choice or at the step limit.
-
-        Returns:
-            The complete transitions, and the actor's absolute TD error of each (paper, section 4: first
-            priorities are computed where the experience is collected).
-        """
-        for store, new in ((self._s, s), (self._offer, offer), (self._a, a), (self._r, r), (self._q, q)):
-            store[:-1] = store[1:].clone()
-            store[-1] = new
-        self._held = (self._held + 1).clamp(max=self.n_step)
-
-        parts, errors = [], []
-        rewards = torch.zeros_like(r)
-        for length in range(1, self.n_step + 1):
-            at = self.n_step - length  # where a window of this length begins
-            rewards = self._r[at] + self.discount * rewards
-            complete = self._held >= length
-            if length < self.n_step:
-                complete = complete & ended
-            w = complete.nonzero().squeeze(1)
-            discount = torch.full((len(w),), self.discount**length)
-            window = Transitions(
-                self._s[at, w],
-                self._offer[at, w],
-                self._a[at, w],
-                rewards[w],
-                discount,
-                s_next[w],
-                offer_next[w],
-            )
-            parts.append(window)
-            errors.append((window.r_t + discount * v_next[w] - self._q[at, w]).abs())
-        self._held[ended] = 0
-        return Transitions(*(torch.cat(field) for field in zip(*parts, strict=True))), torch.cat(errors)
+    def push(self, **step: Tensor) -> tuple[Transitions, Float32[Tensor, " n"]]:
+        """Add one step of every walk, as ``slide`` takes it; the complete transitions and their errors."""
+        self._held, made = slide(self._held, **step, discount=self.discount)
+        kept = made.complete
+        return Transitions(*(field[kept] for field in made.transitions)), made.error[kept]
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is held."""
-        names = ("_s", "_offer", "_a", "_r", "_q", "_held")
-        return {name.strip("_"): getattr(self, name) for name in names}
+        return self._held._asdict()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
-        for name, value in state.items():
-            getattr(self, f"_{name}").copy_(value)
+        self._held = Held(**state)
 
 
 class Sample(NamedTuple):
@@ -153,8 +183,13 @@ def strata(batch: int, generator: torch.Generator) -> Float64[Tensor, " batch"]:
     return (torch.arange(batch) + u) / batch
 
 
+def to_mass(error: Float32[Tensor, "*shape"], alpha: float) -> Float64[Tensor, "*shape"]:
+    """priority^alpha from the size of a TD error."""
+    return (error.double() + PRIORITY_FLOOR) ** alpha
+
+
 def importance(
-    mass: Float64[Tensor, " batch"], total: Float64[Tensor, ""], size: int, beta: float
+    mass: Float64[Tensor, " batch"], total: Float64[Tensor, ""], size: int | Int64[Tensor, ""], beta: float
 ) -> Float32[Tensor, " batch"]:
     """(N P(i))^-beta divided by their maximum in the batch (Schaul et al. 2016, section 3.4).
 
@@ -206,7 +241,7 @@ class Replay:
         index = (torch.arange(n)[keep] + self._next) % capacity
         for store, new in zip(self._store, transitions, strict=True):
             store[index] = new[keep]
-        self._mass[index] = self._to_mass(error[keep])
+        self._mass[index] = to_mass(error[keep], self.settings.alpha)
         self._next = (self._next + n) % capacity
         self._size = min(self._size + n, capacity)
 
@@ -225,7 +260,7 @@ class Replay:
 
     def set_errors(self, slots: Int64[Tensor, " batch"], error: Float32[Tensor, " batch"]) -> None:
         """New priorities after an update. Where a slot stands twice, either error is as new."""
-        self._mass[slots] = self._to_mass(error)
+        self._mass[slots] = to_mass(error, self.settings.alpha)
 
     @property
     def mass(self) -> float:
@@ -236,9 +271,6 @@ class Replay:
         """P(i) of everything held, oldest slot first."""
         mass = self._mass[: self._size]
         return mass / mass.sum()
-
-    def _to_mass(self, error: Float32[Tensor, " n"]) -> Float64[Tensor, " n"]:
-        return (error.double() + PRIORITY_FLOOR) ** self.settings.alpha
 
     def state_dict(self) -> dict[str, Tensor]:
         """What is held, without the empty part."""

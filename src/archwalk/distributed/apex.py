@@ -342,6 +342,10 @@ class RayLoop(Loop):
     def _refill(self) -> None:
         self.counters.owed += self.act() / self.settings.training.sampled_per_trained
 
+    def ready(self) -> bool:
+        """Also not while shards that were lost are filled again."""
+        return super().ready() and len(self.replay) >= self.settings.replay.warmup
+
     def publish(self, frozen: Snapshot | None) -> None:
         """One copy of the parameters into the object store; orders name it from now on."""
         del frozen  # its Q-values are of no use elsewhere

@@ -31,7 +31,7 @@ ASSUMPTIONS = {
     "network.feedforward": "inner width of the transformer; the paper gives the latent width only",
     "exploration.base": "base of the exploration ladder",
     "exploration.exponent": "exponent of the exploration ladder",
-    "replay.warmup": "transitions held before the first update",
+    "replay.warmup": "steps walked before the first update",
     "training.actor_period": "trained steps between copies to the actors",
     "training.sampled_per_trained": "steps walked a trained step; the paper reports 2 to 3",
 }

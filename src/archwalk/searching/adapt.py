@@ -25,6 +25,7 @@ from archwalk.searching.problem import Floats
 from archwalk.seeding import make_generator
 from archwalk.training.evaluate import greedy_walks
 from archwalk.training.loop import make_agent
+from archwalk.training.making import CPU, Order, make_run
 from archwalk.training.rundir import Plan, RunDir
 
 MEAN = "mean-of-sources"
@@ -80,10 +81,10 @@ def pretrain(benchmark: Benchmark, sources: Sequence[str], folder: Path, setting
     path = folder / "sources.parquet"
     run = RunDir(folder / "run")
     plan = Plan(str(path.resolve()), table.checksum, table.space.describe(), MEAN, 0, "scratch", settings)
-    plan = run.settled(plan)
+    plan = run.settled(plan, CPU)
     if not (run.finished and run.plan().identity() == plan.identity()):
         table.save(path)
-        run.train(plan, table, None)
+        make_run(Order(run, plan), table)
     agent = make_agent(table, plan.settings, 0)
     agent.network.load_state_dict(run.weights())
     return agent

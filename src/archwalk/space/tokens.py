@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from archwalk.space.space import Graph, SearchSpace
@@ -36,6 +36,11 @@ class TokenTable:
     kind: TokenKind
 
     @property
+    def random(self) -> bool:
+        """Whether some architecture has more than one token."""
+        return len(self.rows) != len(self.first)
+
+    @property
     def features(self) -> int:
         """Length of a token."""
         return self.rows.shape[1]
@@ -48,11 +53,23 @@ class TokenTable:
         Indices below zero (padding) get row 0, which the network masks. Consumes random numbers only where
         some architecture has more than one token.
         """
+        shape = architectures.shape if self.random else (0,)
+        u = torch.rand(shape, generator=generator, device=architectures.device)
+        return self.pick(architectures, u)
+
+    def pick(
+        self, architectures: Int64[Tensor, "*shape"], u: Float32[Tensor, "*draws"]
+    ) -> Int64[Tensor, "*shape"]:
+        """``draw`` with numbers from [0, 1) drawn before: one an architecture, or none if none is needed."""
         at = architectures.clamp(min=0)
-        if len(self.rows) == len(self.first):
+        if not self.random:
             return self.first[at]
-        place = torch.rand(at.shape, generator=generator, device=at.device) * self.count[at]
-        return self.first[at] + place.long()
+        return self.first[at] + (u * self.count[at]).long()
+
+    def to(self, device: torch.device) -> TokenTable:
+        """The same on a device."""
+        rows, first, count = (t.to(device) for t in (self.rows, self.first, self.count))
+        return TokenTable(rows, first, count, self.kind)
 
 
 def make_tokens(space: SearchSpace, kind: TokenKind, rows: np.ndarray | None = None) -> TokenTable:

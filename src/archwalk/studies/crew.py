@@ -22,21 +22,22 @@ class Crew(ABC):
 
     Args:
         folder: the study's.
+        lanes: most agents that are made together, as lanes of one program.
     """
 
-    def __init__(self, folder: StudyDir) -> None:
-        self.folder = folder
+    def __init__(self, folder: StudyDir, lanes: int) -> None:
+        self.folder, self.lanes = folder, lanes
         self.todo = folder.missing()
         self.undone = set(self.todo)
         self.busy_until: dict[Job, float] = {}
 
     @abstractmethod
     def has_room(self) -> bool:
-        """Whether one more job can be begun."""
+        """Whether some more jobs can be begun."""
 
     @abstractmethod
-    def order(self, job: Job) -> None:
-        """Begin with a job."""
+    def order(self, jobs: list[Job]) -> None:
+        """Begin with some jobs of one stage, together."""
 
     @abstractmethod
     def listen(self, seconds: float) -> list[Event]:
@@ -54,9 +55,13 @@ class Crew(ABC):
         """Until every agent is done, by this process or another."""
         while self.undone:
             self._give_orders()
-            for event in self.listen(BUSY_SECONDS / 4):
+            events = self.listen(BUSY_SECONDS / 4)
+            for event in events:
                 self._heard(event)
-                if on_event:
+            if any(event.kind == "done" for event in events):
+                self.folder.collect()
+            if on_event:
+                for event in events:
                     on_event(event)
 
     def _heard(self, event: Event) -> None:
@@ -66,7 +71,6 @@ class Crew(ABC):
             self.again(event.job, BUSY_SECONDS)
         elif event.kind == "done":
             self.undone.discard(event.job)
-            self.folder.collect()
 
     def again(self, job: Job, seconds: float) -> None:
         """Have a job begun once more, after some seconds."""
@@ -74,13 +78,15 @@ class Crew(ABC):
         self.busy_until[job] = time.monotonic() + seconds
 
     def _give_orders(self) -> None:
-        """As many jobs as there is room for, of those that can begin."""
-        for job in [*self.todo]:
-            if self.busy_until.get(job, 0.0) > time.monotonic():
-                continue
-            if not job.scratch and job.source in self.undone:
-                continue
+        """As many jobs as there is room for, of those that can begin; those of one stage together."""
+        while ready := [job for job in self.todo if self._can_begin(job)]:
             if not self.has_room():
                 return
-            self.todo.remove(job)
-            self.order(job)
+            together = [job for job in ready if job.scratch == ready[0].scratch][: self.lanes]
+            self.todo = [job for job in self.todo if job not in together]
+            self.order(together)
+
+    def _can_begin(self, job: Job) -> bool:
+        if self.busy_until.get(job, 0.0) > time.monotonic():
+            return False
+        return job.scratch or job.source not in self.undone

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,8 @@ from archwalk.files import hold, write_atomically
 from archwalk.studies.crew import Crew
 from archwalk.studies.folder import STUDY, StudyDir
 from archwalk.studies.plan import Job
-from archwalk.studies.worker import Event, make_agent
+from archwalk.studies.worker import Event, make_agents
+from archwalk.training.making import find_device
 from archwalk.training.rundir import CHECKPOINT, COSTS, CUT, SETTINGS, WEIGHTS, RunDir
 
 Files = dict[str, bytes]  # path within the study folder → content
@@ -51,20 +52,22 @@ class RayCrew(Crew):
 
     Args:
         folder: the study's.
-        settings: what an agent takes, and how many may be under way.
+        settings: what a task takes, and how many may be under way.
+        lanes: most agents that a task makes together.
+        device: where each node trains; ``auto`` is the CPU.
     """
 
-    def __init__(self, folder: StudyDir, settings: RaySettings) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: StudyDir, settings: RaySettings, lanes: int, device: str) -> None:
+        super().__init__(folder, lanes)
+        self._device = "cpu" if device == "auto" else device
         ray, plan = load_ray(), folder.plan()
         self.settings, self._study = settings, plan.to_toml()
         own = plan.benchmark not in benchmark_names()
         self._table = ray.put(Path(plan.benchmark).read_bytes() if own else None)
         self._task = make_task(settings, _task)
-        self._made: dict[
-            Any, tuple[Job, ExitStack]
-        ] = {}  # what a task yields → its agent, whose lock is held
+        self._made: dict[Any, dict[Job, ExitStack]] = {}  # what a task yields → its agents and their locks
         self._said: list[Event] = []
+        self._ended: list[Event] = []
         self._losses: dict[Job, int] = {}
         self._heard_at = time.monotonic()
 
@@ -72,20 +75,25 @@ class RayCrew(Crew):
         """Whether one more task would find its resources, if no one else uses the cluster."""
         return len(self._made) < (self.settings.tasks or max(1, min(room(task_bundle(self.settings)), 1_000)))
 
-    def order(self, job: Job) -> None:
-        """Begin a task, unless another process has the agent."""
-        held = ExitStack()
-        try:
-            held.enter_context(hold(self.folder.lock(job)))
-        except InUseError:
-            self._said.append(Event("busy", job))
-            return
-        if self.folder.done(job):
-            held.close()
-            self._said.append(Event("done", job))
-            return
-        files = collect_files(self.folder, job)
-        self._made[self._task.remote(self._study, self._table, files, job)] = (job, held)
+    def order(self, jobs: list[Job]) -> None:
+        """Begin a task with those agents that no other process has."""
+        mine: dict[Job, ExitStack] = {}
+        for job in jobs:
+            held = ExitStack()
+            try:
+                held.enter_context(hold(self.folder.lock(job)))
+            except InUseError:
+                self._said.append(Event("busy", job))
+                continue
+            if self.folder.done(job):
+                held.close()
+                self._said.append(Event("done", job))
+                continue
+            mine[job] = held
+        if mine:
+            files = collect_files(self.folder, list(mine))
+            task = self._task.remote(self._study, self._table, files, list(mine), self._device)
+            self._made[task] = mine
 
     def listen(self, seconds: float) -> list[Event]:
         """What the tasks have yielded; files are written before the event that follows them is passed on."""
@@ -107,7 +115,7 @@ class RayCrew(Crew):
 
     def _next(self, task: Any) -> list[Event]:
         ray = load_ray()
-        job, held = self._made[task]
+        mine = self._made[task]
         try:
             item = ray.get(next(task))
         except StopIteration:
@@ -117,22 +125,28 @@ class RayCrew(Crew):
             raise raised(error) from error
         except ray.exceptions.RayError as error:  # the process or its node has died
             self._let_go(task)
-            self._losses[job] = self._losses.get(job, 0) + 1
-            if self._losses[job] > self.settings.losses:
-                raise lost(f"the agent {job}", self._losses[job], error) from error
-            self.again(job, 0.0)
+            for job in mine:
+                self._losses[job] = self._losses.get(job, 0) + 1
+                if self._losses[job] > self.settings.losses:
+                    raise lost(f"the agent {job}", self._losses[job], error) from error
+                self.again(job, 0.0)
             return []
         if isinstance(item, Event):
-            if item.kind != "row":
-                held.close()  # another process may look at it, before the task is quite over
-            return [item]
+            if item.kind == "row":
+                return [item]
+            mine.pop(item.job).close()  # another process may look at it, before the task is quite over
+            self._ended.append(item)
+            if mine:  # told of together, since what they make possible is made together
+                return []
+            ended, self._ended = self._ended, []
+            return ended
         for name, content in sorted(item.items(), key=lambda file: _rank(file[0])):
             write_atomically(self.folder.path / name, content)
         return []
 
     def _let_go(self, task: Any) -> None:
-        _, held = self._made.pop(task)
-        held.close()
+        for held in self._made.pop(task).values():
+            held.close()
 
     def dismiss(self) -> None:
         """Stop the tasks; what has not come back is made again from the last checkpoint that has."""
@@ -150,13 +164,15 @@ def _rank(name: str) -> int:
     return order.index(last) + 2 if last in order else 9 if last.endswith(".json") else 1
 
 
-def collect_files(study: StudyDir, job: Job) -> Files:
-    """What an agent has so far, and what of its source it needs to begin."""
-    names: list[Path] = [p for p in study.run(job).path.rglob("*") if p.is_file() and p.name[0] != "."]
-    if not job.scratch:
-        source = study.run(job.source).path
-        names += [source / name for name in (SETTINGS, COSTS, WEIGHTS)]
-        names.append(source.with_name(f"{source.name}.json"))
+def collect_files(study: StudyDir, jobs: Sequence[Job]) -> Files:
+    """What agents have so far, and what of their sources they need to begin."""
+    names: list[Path] = []
+    for job in jobs:
+        names += [p for p in study.run(job).path.rglob("*") if p.is_file() and p.name[0] != "."]
+        if not job.scratch:
+            source = study.run(job.source).path
+            names += [source / name for name in (SETTINGS, COSTS, WEIGHTS)]
+            names.append(source.with_name(f"{source.name}.json"))
     return {str(path.relative_to(study.path)): path.read_bytes() for path in names}
 
 
@@ -165,14 +181,17 @@ def _task(*what: Any) -> Iterator[Any]:
     yield from make_elsewhere(*what)
 
 
-def make_elsewhere(study: str, table: bytes | None, files: Files, job: Job) -> Iterator[Event | Files]:
-    """One agent, in a folder of its own; runs on whatever node the cluster chooses.
+def make_elsewhere(
+    study: str, table: bytes | None, files: Files, jobs: Sequence[Job], device: str = "cpu"
+) -> Iterator[Event | Files]:
+    """Some agents, in a folder of their own; runs on whatever node the cluster chooses.
 
     Args:
         study: ``study.toml``.
         table: the benchmark's file; None if it is known by name everywhere.
         files: what there is so far.
-        job: the agent.
+        jobs: the agents.
+        device: where to train.
 
     Yields:
         Events, and files that are new or have changed.
@@ -192,7 +211,7 @@ def make_elsewhere(study: str, table: bytes | None, files: Files, job: Job) -> I
 
         def changed() -> Files:
             new: Files = {}
-            for name, content in collect_files(folder, job).items():
+            for name, content in collect_files(folder, jobs).items():
                 if Path(name).name == SETTINGS:  # as if made where the study is
                     plan = RunDir((where / name).parent).plan()
                     content = replace(plan, benchmark=asked.benchmark).to_toml().encode()
@@ -201,34 +220,39 @@ def make_elsewhere(study: str, table: bytes | None, files: Files, job: Job) -> I
                     sent[name], new[name] = digest, content
             return new
 
-        yield from _spoken(folder, job, node, changed)
+        yield from _spoken(folder, jobs, device, node, changed)
     finally:
         shutil.rmtree(where, ignore_errors=True)
 
 
-def _spoken(folder: StudyDir, job: Job, node: str, changed: Callable[[], Files]) -> Iterator[Event | Files]:
-    """What ``make_agent`` says, from a thread of its own, and the files after every checkpoint."""
+def _spoken(
+    folder: StudyDir, jobs: Sequence[Job], device: str, node: str, changed: Callable[[], Files]
+) -> Iterator[Event | Files]:
+    """What ``make_agents`` says, from a thread of its own, and the files after every checkpoint."""
     spoken: queue.SimpleQueue[Event | Files | BaseException | None] = queue.SimpleQueue()
-    checkpoint = folder.run(job).path / CHECKPOINT
-    seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+    files = {job: folder.run(job).path / CHECKPOINT for job in jobs}
+
+    def written(job: Job) -> int:
+        return files[job].stat().st_mtime_ns if files[job].exists() else 0
+
+    seen = {job: written(job) for job in jobs}
 
     def on_event(event: Event) -> None:
-        nonlocal seen
-        now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        if now != seen or event.kind == "done":
-            seen = now
+        now = written(event.job)
+        if now != seen[event.job] or event.kind == "done":
+            seen[event.job] = now
             spoken.put(changed())
             if event.kind == "done":
-                spoken.put(evaluations())
+                spoken.put(evaluations(event.job))
         spoken.put(replace(event, node=node))
 
-    def evaluations() -> Files:
+    def evaluations(job: Job) -> Files:
         file = folder.run(job).path.with_name(f"{folder.run(job).path.name}.json")
         return {str(file.relative_to(folder.path)): file.read_bytes()}
 
     def make() -> None:
         try:
-            make_agent(folder, job, on_event)
+            make_agents(folder, jobs, on_event, find_device(device))
             spoken.put(None)
         except BaseException as error:
             spoken.put(error)

@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from archwalk import api
 from archwalk.benchmark.catalog import load_benchmark
 from archwalk.config import RaySettings, Settings, ray_settings
@@ -26,8 +28,10 @@ from archwalk.studies.crew import Crew
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, StudyPlan, make_plan
 from archwalk.studies.worker import Event, OnEvent
+from archwalk.training.lanes import Lane, Lanes, check_lanes
 from archwalk.training.loop import Trainer
 
+GPU_LANES = 32  # agents together on a GPU
 SAMPLE_SECONDS = 3.0  # of training, to estimate how long a study takes
 
 
@@ -39,6 +43,8 @@ def study(
     seeds: int = 5,
     preset: str | Path | Settings = "laptop",
     jobs: int = 1,
+    lanes: int | None = None,
+    device: str = "auto",
     executor: api.Executor = "inline",
     ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
@@ -54,6 +60,10 @@ def study(
         seeds: at least 1; statistics begin to mean something at 5.
         preset: name, TOML file, or settings.
         jobs: worker processes on this machine, one thread each.
+        lanes: most agents that a worker makes together, as lanes of one batched program; by default one on a
+            CPU, where a process a core is faster, and 32 on a GPU.
+        device: ``auto``: a GPU if there is one; ``cpu``, ``cuda`` or ``cuda:N``. With Ray each node looks for
+            it, and ``auto`` is the CPU.
         executor: ``inline``: those processes; ``ray``: an agent a task on a Ray cluster.
         ray: which cluster, and what an agent takes of it; used with ``ray`` alone.
         on_event: called with every ``Event``.
@@ -65,7 +75,9 @@ def study(
         ArchwalkError: anything wrong with benchmark, tasks, settings or folder, before any work.
     """
     plan = make_plan(benchmark, tasks, seeds, preset)
-    return run_study(plan, run_dir, jobs=jobs, executor=executor, ray=ray, on_event=on_event)
+    return run_study(
+        plan, run_dir, jobs=jobs, lanes=lanes, device=device, executor=executor, ray=ray, on_event=on_event
+    )
 
 
 def run_study(
@@ -73,6 +85,8 @@ def run_study(
     run_dir: str | Path,
     *,
     jobs: int = 1,
+    lanes: int | None = None,
+    device: str = "auto",
     executor: api.Executor = "inline",
     ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
@@ -80,19 +94,35 @@ def run_study(
     """``study``, of a plan that is made already."""
     if jobs < 1:
         raise SettingsError("at least one worker process", f"{jobs} jobs", "ask for as many as cores")
+    if lanes is not None and lanes < 1:
+        raise SettingsError("at least one lane", f"{lanes} lanes", "ask for 1 or more, or leave it out")
     folder = StudyDir(run_dir)
     folder.check(plan)
     settings = ray_settings(executor, ray)
     if settings is None:
-        _make(folder, plan, lambda: LocalCrew(folder, jobs), on_event)
+        where = study_device(plan, device)
+        together = lanes or default_lanes(where)
+        if together > 1 or where.type != "cpu":
+            check_lanes(plan.settings, load_benchmark(plan.benchmark))
+        _make(folder, plan, lambda: LocalCrew(folder, jobs, together, where), on_event)
     else:
         from archwalk.distributed.cluster import check_tasks, connected
         from archwalk.studies.remote import RayCrew
 
         with connected(settings):
             check_tasks(settings, "agent")
-            _make(folder, plan, lambda: RayCrew(folder, settings), on_event)
+            _make(folder, plan, lambda: RayCrew(folder, settings, lanes or 1, device), on_event)
     return folder
+
+
+def study_device(plan: StudyPlan, asked: str) -> torch.device:
+    """Where a study's agents are trained; ``auto`` as for one agent."""
+    return api.device_for(plan.settings, load_benchmark(plan.benchmark), asked)
+
+
+def default_lanes(device: torch.device) -> int:
+    """Agents together where nothing is said: a GPU is not filled by one, and two cores are."""
+    return GPU_LANES if device.type == "cuda" else 1
 
 
 def _make(folder: StudyDir, plan: StudyPlan, make_crew: Callable[[], Crew], on_event: OnEvent | None) -> None:
@@ -111,26 +141,28 @@ class LocalCrew(Crew):
     Args:
         folder: the study's.
         size: most of them.
+        lanes: most agents that one makes together.
+        device: where they train.
     """
 
-    def __init__(self, folder: StudyDir, size: int) -> None:
-        super().__init__(folder)
-        self.size = size
+    def __init__(self, folder: StudyDir, size: int, lanes: int, device: torch.device) -> None:
+        super().__init__(folder, lanes)
+        self.size, self.device = size, device
         self.workers: list[_Worker] = []
         self.selector = selectors.DefaultSelector()
 
     def has_room(self) -> bool:
         """Whether a worker is idle, or one more may be had."""
-        return len(self.workers) < self.size or any(w.job is None for w in self.workers)
+        return len(self.workers) < self.size or any(not w.jobs for w in self.workers)
 
-    def order(self, job: Job) -> None:
+    def order(self, jobs: list[Job]) -> None:
         """To an idle worker, or a new one."""
-        worker = next((w for w in self.workers if w.job is None), None)
+        worker = next((w for w in self.workers if not w.jobs), None)
         if worker is None:
-            worker = _Worker(self.folder)
+            worker = _Worker(self.folder, self.device)
             self.workers.append(worker)
             self.selector.register(worker.output, selectors.EVENT_READ, worker)
-        worker.order(job)
+        worker.order(jobs)
 
     def listen(self, seconds: float) -> list[Event]:
         """What the workers have said."""
@@ -152,27 +184,31 @@ class _Worker:
 
     Args:
         folder: the study's.
+        device: where it trains.
+
+    Attributes:
+        jobs: what it is at.
     """
 
-    def __init__(self, folder: StudyDir) -> None:
-        self.job: Job | None = None
+    def __init__(self, folder: StudyDir, device: torch.device) -> None:
+        self.jobs: list[Job] = []
         self._rest = b""
         self.output, theirs = os.pipe()
         one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # else they fight over the cores
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "archwalk.studies.worker", str(folder.path)],
+            [sys.executable, "-m", "archwalk.studies.worker", str(folder.path), str(device)],
             stdin=subprocess.PIPE,
             stdout=theirs,
             env=os.environ | one_thread,
         )
         os.close(theirs)
 
-    def order(self, job: Job) -> None:
-        """Begin with a job."""
-        self.job = job
+    def order(self, jobs: list[Job]) -> None:
+        """Begin with some jobs."""
+        self.jobs = list(jobs)
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended: ``read`` says so
-            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.write(json.dumps(jobs).encode() + b"\n")
             self.process.stdin.flush()
 
     def read(self) -> list[Event]:
@@ -184,32 +220,38 @@ class _Worker:
         received = os.read(self.output, 65_536)
         if not received:
             raise RunError(
-                f"the worker process at {self.job} to go on",
+                f"the worker process at {' and '.join(map(str, self.jobs))} to go on",
                 f"its end, with status {self.process.wait()}",
                 "see above why, or free memory; then run the same command again: it resumes",
             )
         *lines, self._rest = (self._rest + received).split(b"\n")
         events = [Event.from_json(line) for line in lines]
-        if any(event.kind != "row" for event in events):
-            self.job = None
+        ended = {event.job for event in events if event.kind != "row"}
+        self.jobs = [job for job in self.jobs if job not in ended]
         return events
 
 
-def steps_a_second(plan: StudyPlan) -> float:
+def steps_a_second(plan: StudyPlan, lanes: int, device: torch.device) -> float:
     """Trained steps a second of one worker on this machine, measured for a few seconds; nothing is kept."""
     often = {"trained_steps": 10**12, "log_every": plan.settings.learner.batch_size, "evaluate_every": 10**12}
-    trainer = Trainer(load_benchmark(plan.benchmark), plan.tasks[0], plan.settings.replace(training=often), 0)
-    rows = trainer.run()
-    first = next(rows)["trained_steps"]
-    began = time.monotonic()
-    for row in rows:
+    table, settings = load_benchmark(plan.benchmark), plan.settings.replace(training=often)
+    alone = lanes == 1 and device.type == "cpu"
+    trainers = [(Trainer if alone else Lane)(table, plan.tasks[0], settings, seed) for seed in range(lanes)]
+    loop = trainers[0] if alone else Lanes([t for t in trainers if isinstance(t, Lane)], device)
+    began = first = 0.0
+    for _ in loop.run():
+        trained = loop.counters.trained_steps
+        if not began:
+            began, first = time.monotonic(), trained
         seconds = time.monotonic() - began
         if seconds > SAMPLE_SECONDS:
-            return (row["trained_steps"] - first) / seconds
+            return lanes * (trained - first) / seconds
     raise AssertionError("the run is endless")
 
 
-def forecast(plan: StudyPlan, run_dir: str | Path, jobs: int) -> dict[str, Any]:
+def forecast(
+    plan: StudyPlan, run_dir: str | Path, jobs: int, lanes: int | None = None, device: str = "auto"
+) -> dict[str, Any]:
     """What a study would take: ``agents, done, steps, steps_a_second, hours`` (of what is left to do).
 
     Raises:
@@ -219,11 +261,14 @@ def forecast(plan: StudyPlan, run_dir: str | Path, jobs: int) -> dict[str, Any]:
     folder.check(plan)
     every = plan.jobs()
     left = [job for job in every if not folder.done(job)]
-    steps, rate = len(left) * plan.steps_a_job, steps_a_second(plan)
+    where = study_device(plan, device)
+    together = min(lanes or default_lanes(where), max(len(left), 1))
+    steps, rate = len(left) * plan.steps_a_job, steps_a_second(plan, together, where)
+    workers = min(jobs, -(-max(len(left), 1) // together))
     return {
         "agents": len(every),
         "done": len(every) - len(left),
         "steps": steps,
         "steps_a_second": rate,
-        "hours": steps / rate / min(jobs, max(len(left), 1)) / 3600,
+        "hours": steps / rate / workers / 3600,
     }

@@ -1,28 +1,33 @@
-"""A worker process: makes one agent after the other, as it is told.
+"""A worker process: makes agents as it is told, those of one order together.
 
-    python -m archwalk.studies.worker FOLDER
+    python -m archwalk.studies.worker FOLDER DEVICE
 
-In: on standard input, one job a line as JSON. Out: on standard output, one ``Event`` a line as JSON. It ends
-when its input does; when whoever gave the orders has died, the next event finds no reader, and it ends too.
-Next: ``study`` reads the events.
+In: on standard input, one order a line: a JSON list of jobs. Out: on standard output, one ``Event`` a line as
+JSON. It ends when its input does; when whoever gave the orders has died, the next event finds no reader, and
+it ends too. Next: ``study`` reads the events.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from archwalk import api
 from archwalk.benchmark.catalog import load_benchmark
+from archwalk.benchmark.table import Benchmark
 from archwalk.errors import ArchwalkError, InUseError
 from archwalk.files import hold
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, Result
 from archwalk.training.loop import Row
+from archwalk.training.making import CPU, Order, make_runs
 from archwalk.training.rundir import FREE
 
 
@@ -64,38 +69,55 @@ class Event:
 OnEvent = Callable[[Event], None]
 
 
-def make_agent(study: StudyDir, job: Job, on_event: OnEvent) -> None:
-    """Train one agent, or go on with it, and evaluate all that comes of it.
+def make_agents(study: StudyDir, jobs: Sequence[Job], on_event: OnEvent, device: torch.device = CPU) -> None:
+    """Train some agents, or go on with them, and evaluate all that comes of them.
 
     Args:
-        study: the folder; what the agent begins with is done.
-        job: the agent.
-        on_event: told of every row, and of the end.
+        study: the folder; what the agents begin with is done.
+        jobs: the agents; several are lanes of one program.
+        on_event: told of every row, and of the end of each.
+        device: where to train.
     """
+    with ExitStack() as locks:
+        held = []
+        for job in jobs:
+            try:
+                locks.enter_context(hold(study.lock(job)))
+                held.append(job)
+            except InUseError:
+                on_event(Event("busy", job))
+        try:
+            _train(study, [job for job in held if not study.done(job)], on_event, device)
+        except ArchwalkError as error:
+            for job in held:
+                on_event(Event("error", job, error=(error.expected, error.got, error.remedy)))
+            return
+    for job in held:
+        on_event(Event("done", job))
 
+
+def _train(study: StudyDir, jobs: Sequence[Job], on_event: OnEvent, device: torch.device) -> None:
+    orders = [_order(study, job, on_event) for job in jobs]
+    if orders:
+        make_runs([order for order, _ in orders], orders[0][1], device)
+    for job in jobs:
+        study.write_evaluations(job, _evaluate(study, job))
+
+
+def _order(study: StudyDir, job: Job, on_event: OnEvent) -> tuple[Order, Benchmark]:
     def on_row(row: Row, seconds: float) -> None:
         score = row.get("greedy_validation_score")
         on_event(Event("row", job, int(row["trained_steps"]), int(row["evaluations"]), score))
 
-    try:
-        with hold(study.lock(job)):
-            if not study.done(job):
-                _train(study, job, on_row)
-                study.write_evaluations(job, _evaluate(study, job))
-        on_event(Event("done", job))
-    except InUseError:
-        on_event(Event("busy", job))
-    except ArchwalkError as error:
-        on_event(Event("error", job, error=(error.expected, error.got, error.remedy)))
-
-
-def _train(study: StudyDir, job: Job, on_row: api.OnRow) -> None:
     plan, folder = study.plan(), study.run(job).path
     if job.scratch:
-        api.train(plan.benchmark, job.target_task, folder, preset=plan.settings, seed=job.seed, on_row=on_row)
-    else:
-        source = study.run(job.source).path
-        api.transfer(source, job.target_task, "retrain", folder, benchmark=plan.benchmark, on_row=on_row)
+        return api.order_training(
+            plan.benchmark, job.target_task, folder, plan.settings, job.seed, on_row=on_row
+        )
+    source = study.run(job.source).path
+    return api.order_transfer(
+        source, job.target_task, "retrain", folder, benchmark=plan.benchmark, on_row=on_row
+    )
 
 
 def _evaluate(study: StudyDir, job: Job) -> list[dict[str, Any]]:
@@ -120,10 +142,10 @@ def _say(event: Event) -> None:
 
 
 def main() -> None:
-    """Do the jobs that come in."""
-    study = StudyDir(Path(sys.argv[1]))
+    """Make the agents that come in, a line at a time."""
+    study, device = StudyDir(Path(sys.argv[1])), torch.device(sys.argv[2])
     for line in sys.stdin:
-        make_agent(study, Job(*json.loads(line)), _say)
+        make_agents(study, [Job(*job) for job in json.loads(line)], _say, device)
 
 
 if __name__ == "__main__":

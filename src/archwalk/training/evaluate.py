@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archwalk.agent.agent import Agent, Snapshot
+from archwalk.agent.agent import Agent, Looks, Snapshot
 from archwalk.benchmark.table import Benchmark
 from archwalk.errors import BenchmarkError
 from archwalk.walk.dynamics import Walks, offer, take
@@ -79,15 +79,16 @@ class Evaluation:
 
 
 def greedy_walks(
-    agent: Agent, starts: Int64[Tensor, " starts"], generator: torch.Generator
+    agent: Agent, starts: Int64[Tensor, " starts"], generator: torch.Generator, looks: Looks | None = None
 ) -> Int64[Tensor, "steps starts"]:
     """Where greedy walks (epsilon = 0) stand after every step, the starts first, [1 + longest, starts].
 
     A walk that has ended stays where it ended. Where all neighbours are always offered the network looks at a
-    state once, and at all of them in one sweep if there are no more states than starts.
+    state once, and at all of them in one sweep if there are no more states than starts; ``looks`` has its
+    Q-values if somebody has looked before.
     """
     process = agent.process
-    frozen = Snapshot(agent, True, len(starts), generator)
+    frozen = Snapshot(agent, True, len(starts), generator) if looks is None else looks
     walks = Walks(starts.clone(), torch.zeros_like(starts))
     path = [starts]
     under_way = torch.ones_like(starts, dtype=torch.bool)
@@ -109,9 +110,10 @@ def evaluate_agent(
     split: str = "test",
     most_starts: int = 20_000,
     generator: torch.Generator,
+    looks: Looks | None = None,
 ) -> Evaluation:
     """Greedy walks from every architecture, or from a uniform sample where there are more than
-    ``most_starts``.
+    ``most_starts``; ``looks`` has the agent's Q-values if somebody has looked before.
 
     Raises:
         BenchmarkError: an unknown task, or a split without the reward's metric.
@@ -129,7 +131,7 @@ def evaluate_agent(
     starts = torch.arange(n)
     if n > most_starts:
         starts = torch.randperm(n, generator=generator)[:most_starts]
-    path = greedy_walks(agent, starts, generator).numpy()
+    path = greedy_walks(agent, starts, generator, looks).numpy()
     final = path[-1]
     on_walk = path[np.nanargmax(reward[path], axis=0), np.arange(path.shape[1])]
     oracle = int(np.argmax(reward))

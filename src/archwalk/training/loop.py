@@ -10,13 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from archwalk.agent.agent import Agent, Snapshot
+from archwalk.agent.agent import Agent, Looks, Snapshot
 from archwalk.agent.exploration import epsilons
 from archwalk.agent.learner import Learner
 from archwalk.agent.network import QNetwork, resolved_precision
@@ -35,6 +35,16 @@ Row = dict[str, float | int]
 CURVE = ("validation_score", "valid_mean", "test_mean", "rank_mean", "walk_length_mean")
 
 
+class Due(NamedTuple):
+    """What has come due with an update: copies to target and actors, a row, an evaluation in it, the cut."""
+
+    target: bool
+    actors: bool
+    row: bool
+    evaluation: bool
+    cut: bool
+
+
 @dataclass
 class Counters:
     """Where a run stands. A trained step is one transition in a batch, a sampled step one step of a walk."""
@@ -45,6 +55,66 @@ class Counters:
     owed: float = 0.0  # trained steps that the sampled ones allow and that are not taken yet
     walks_ended: int = 0
     walk_steps: int = 0  # of the walks ended since the last row
+
+    def updated(self, settings: Settings, cut: int) -> Due:
+        """Count one update.
+
+        Args:
+            settings: of the run.
+            cut: trained steps at which a row with an evaluation comes in any case; 0 for none.
+        """
+        learner, training, before = settings.learner, settings.training, self.trained_steps
+        self.owed -= learner.batch_size
+        self.trained_steps += learner.batch_size
+        self.updates += 1
+
+        def due(period: int) -> bool:
+            return before // period != self.trained_steps // period
+
+        at_cut = before < cut <= self.trained_steps
+        finished = self.trained_steps >= training.trained_steps
+        evaluation = due(training.evaluate_every) or finished or at_cut
+        return Due(
+            target=due(learner.target_period) and not learner.planning,
+            actors=due(training.actor_period),
+            row=due(training.log_every) or evaluation,
+            evaluation=evaluation,
+            cut=at_cut,
+        )
+
+
+Reported = TypeVar("Reported")
+
+
+class Rhythm(ABC, Generic[Reported]):
+    """When is walked and when is learned: both at the settings' ratio, to the end of the run."""
+
+    settings: Settings
+    counters: Counters
+
+    @abstractmethod
+    def act(self) -> int:
+        """Some more steps of the walks, into replay. Returns how many."""
+
+    @abstractmethod
+    def learn(self) -> Iterator[Reported]:
+        """One update, and whatever has come due. Yields what is to be reported, if anything is."""
+
+    def ready(self) -> bool:
+        """Whether enough has been walked to learn from; every walk's first n steps complete a transition."""
+        least = self.settings.learner.n_step * self.settings.exploration.walks
+        return self.counters.sampled_steps >= max(self.settings.replay.warmup, least)
+
+    def run(self) -> Iterator[Reported]:
+        """Train to the end. Yields whenever something is to be reported; the caller may save then."""
+        training, batch = self.settings.training, self.settings.learner.batch_size
+        while self.counters.trained_steps < training.trained_steps:
+            if self.counters.owed >= batch:  # first, since a run may have stopped between two updates
+                yield from self.learn()
+                continue
+            steps = self.act()
+            if self.ready():
+                self.counters.owed += steps / training.sampled_per_trained
 
 
 class Memory(Protocol):
@@ -61,7 +131,7 @@ class Memory(Protocol):
         ...
 
 
-class Loop(ABC):
+class Loop(Rhythm[Row]):
     """The loop as the learner sees it. Where the walks and the replay are is left open.
 
     Args:
@@ -129,7 +199,7 @@ class Loop(ABC):
     def publish(self, frozen: Snapshot | None) -> None:
         """The present parameters for the walks; ``frozen`` has them, if the target was given them too."""
 
-    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+    def close(self) -> None:
         """Let go of whatever runs elsewhere."""
 
     def snapshot(self) -> Snapshot:
@@ -138,20 +208,6 @@ class Loop(ABC):
         trained = 0 if learner.planning else max(learner.target_period, training.actor_period)
         looks = trained + round(max(trained, training.actor_period) * training.sampled_per_trained)
         return Snapshot(self.agent, training.reuse, looks, self.generators["padding"])
-
-    def run(self) -> Iterator[Row]:
-        """Train to the end. Yields a row whenever one is due; the caller may save between rows."""
-        training = self.settings.training
-        while self.counters.trained_steps < training.trained_steps:
-            steps = self.act()
-            if len(self.replay) < self.settings.replay.warmup:
-                continue
-            self.counters.owed += steps / training.sampled_per_trained
-            while (
-                self.counters.owed >= self.settings.learner.batch_size
-                and self.counters.trained_steps < training.trained_steps
-            ):
-                yield from self.learn()
 
     def count(self, architecture: Int64[Tensor, " n"], steps: int, ended: int, ended_steps: int) -> None:
         """Take down what the walks did: where they were, steps, walks that ended, and how long those were."""
@@ -162,34 +218,22 @@ class Loop(ABC):
 
     def learn(self) -> Iterator[Row]:
         """One update; then whatever has come due: copies to target and actors, evaluation, a row."""
-        counters, learner, training = self.counters, self.settings.learner, self.settings.training
-        sample = self.replay.sample(learner.batch_size, self.generators["replay"])
+        sample = self.replay.sample(self.settings.learner.batch_size, self.generators["replay"])
         self.evaluated[sample.transitions.s_t] = True  # what comes from elsewhere may not be counted yet
         if isinstance(self.target, Planner):
             self.target.refresh(self.evaluated)
         update = self.learner.update(sample, self.target)
         self.replay.set_errors(sample.slots, update.error)
         self.sums += torch.stack([update.loss, update.error.mean(), update.q, update.grad_norm])
-        before = counters.trained_steps
-        counters.owed -= learner.batch_size
-        counters.trained_steps += learner.batch_size
-        counters.updates += 1
-
-        def due(period: int) -> bool:
-            return before // period != counters.trained_steps // period
-
-        to_target = due(learner.target_period) and not learner.planning
-        to_actors = due(training.actor_period)
-        frozen = self.snapshot() if to_target else None
+        due = self.counters.updated(self.settings, self.cut)
+        frozen = self.snapshot() if due.target else None
         if frozen is not None:
             self.target = frozen
-        if to_actors:
+        if due.actors:
             self.publish(frozen)
-        finished = counters.trained_steps >= training.trained_steps
-        self.at_cut = before < self.cut <= counters.trained_steps
-        evaluate = due(training.evaluate_every) or finished or self.at_cut
-        if due(training.log_every) or evaluate:
-            yield self.report() | (self.evaluate() if evaluate else {})
+        self.at_cut = due.cut
+        if due.row:
+            yield self.report() | (self.evaluate() if due.evaluation else {})
 
     def report(self) -> Row:
         """A row of metrics since the last one; docs/metrics.md explains each."""
@@ -215,18 +259,26 @@ class Loop(ABC):
 
     _reported_updates = 0
 
-    def evaluate(self) -> Row:
-        """Greedy evaluation on the training task, as ``greedy_...`` columns; has no effect on training."""
-        c = self.counters
+    def evaluate(self, looks: Looks | None = None) -> Row:
+        """Greedy evaluation on the training task, as ``greedy_...`` columns; has no effect on training.
+
+        Args:
+            looks: the network's Q-values, if somebody has looked before.
+        """
         result = evaluate_agent(
             self.agent,
             self.benchmark,
             self.task,
             split=self.benchmark.reward_column(self.task).split,
             most_starts=self.settings.training.evaluation_starts,
-            generator=make_generator(self.generators.seed, f"evaluation {c.trained_steps}"),
+            generator=self.evaluation_draws(),
+            looks=looks,
         )
         return {f"greedy_{name}": getattr(result, name) for name in CURVE}
+
+    def evaluation_draws(self) -> torch.Generator:
+        """What the evaluation that is due now is drawn from."""
+        return make_generator(self.generators.seed, f"evaluation {self.counters.trained_steps}")
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """Everything with state on this side, by part."""
@@ -314,10 +366,12 @@ def make_agent(
     rewards = torch.zeros(len(benchmark)) if process_rewards is None else process_rewards
     process = make_process(benchmark, rewards, settings.walk)
     tokens = make_tokens(benchmark.space, settings.observation.tokens, benchmark.rows)
+    here = torch.device("cpu")
+    precision = resolved_precision(settings.training.precision, settings.network.width, here)
     network = QNetwork(
         tokens.features,
         settings.network,
         make_generator(seed, "weights"),
-        bfloat16=resolved_precision(settings.training.precision, settings.network.width) == "bfloat16",
+        bfloat16=precision == "bfloat16",
     )
     return Agent(network, tokens, process)

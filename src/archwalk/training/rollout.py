@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
@@ -70,7 +71,8 @@ class Rollout:
     def step(self) -> Walked:
         """One step of every walk; those that end begin anew elsewhere."""
         process, gen, state = self.process, self.generators, self.walks.architecture
-        action = choose(self.q, self.offered != PAD, self.epsilon, gen["exploration"])
+        u = torch.rand(len(self.epsilon), 2, generator=gen["exploration"])
+        action = choose(self.q, self.offered != PAD, self.epsilon, u)
         q_taken = self.q.gather(1, action[:, None]).squeeze(1)
         outcome = take(process, self.walks, self.offered, action)
         ended = outcome.terminated | outcome.truncated

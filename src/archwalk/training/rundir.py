@@ -1,6 +1,6 @@
 """One folder a run: settings, metrics, checkpoints; resume.
 
-In: what to train, and where. Out: the folder, complete or resumable at any moment:
+In: a plan, and where. Out: the folder, complete or resumable at any moment:
 
     settings.toml         what was asked: benchmark, task, seed, where the weights came from, every setting
     metrics.jsonl         one row a line; a function of the settings and the seed alone
@@ -10,24 +10,20 @@ In: what to train, and where. Out: the folder, complete or resumable at any mome
     costs.json            what it cost: trained and sampled steps, evaluations, seconds
     fine-tune/            of a retraining run: the run cut off after ``fine_tune_steps``, a run folder too
 
-Next: ``archwalk.api``.
+Next: ``making`` fills it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors
 import tomli_w
 import torch
 from safetensors import SafetensorError
@@ -40,12 +36,11 @@ from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings, parse_settings
 from archwalk.errors import BenchmarkError, RunError, SettingsError
 from archwalk.files import hold, write_atomically
-from archwalk.training.loop import Loop, Row, Trainer
+from archwalk.training.loop import Row
 
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
 CUT = "fine-tune"
-MakeLoop = Callable[[Benchmark, str, Settings, int, dict[str, Tensor] | None, int], Loop]
 Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
 
 
@@ -112,7 +107,7 @@ class Costs:
         trained_steps: transitions trained on.
         sampled_steps: steps walked.
         evaluations: distinct architectures looked up on the task.
-        seconds: wall time.
+        seconds: wall time; of a run in lanes its share, the time divided by their number.
         evaluation_hours: simulated training time of those architectures, in hours, where the benchmark
             records ``time_elapsed``; None elsewhere.
     """
@@ -163,7 +158,7 @@ class RunDir:
 
     def weights(self) -> dict[str, Tensor]:
         """The final weights."""
-        return _read_tensors(self._finished_file(WEIGHTS))
+        return read_tensors(self._finished_file(WEIGHTS))
 
     def weights_digest(self) -> str:
         """SHA-256 of the weights file."""
@@ -198,89 +193,28 @@ class RunDir:
             )
         return self.path / name
 
-    def train(
-        self,
-        plan: Plan,
-        benchmark: Benchmark,
-        initial: dict[str, Tensor] | None,
-        on_row: Callable[[Row, float], None] | None = None,
-        make_loop: MakeLoop = Trainer,
-    ) -> None:
-        """Run the plan to its end, from the last checkpoint if there is one.
-
-        Killed at any moment and called again, it goes on, inline with the same bits in weights and metrics. A
-        folder whose run has the same plan but fewer trained steps is continued.
-
-        Args:
-            plan: what to do.
-            benchmark: the plan's benchmark.
-            initial: weights to begin with.
-            on_row: called with each new row of metrics and the seconds so far.
-            make_loop: what trains, called with the arguments of ``Loop``.
-
-        Raises:
-            RunError: the folder belongs to another plan, is in use, damaged, or cannot be written.
-        """
-        plan = self.settled(plan)
-        # checks before any write
-        trainer = make_loop(benchmark, plan.task, plan.settings, plan.seed, initial, plan.cut_steps)
-        with closing(trainer), self._claimed(plan):
-            threads_before = torch.get_num_threads()
-            if plan.settings.training.threads:
-                torch.set_num_threads(plan.settings.training.threads)
-            try:
-                self._train(plan, trainer, on_row)
-            finally:
-                torch.set_num_threads(threads_before)
-
-    def settled(self, plan: Plan) -> Plan:
-        """The plan with ``auto`` precision decided: as the folder's run began, else as this machine would."""
+    def settled(self, plan: Plan, device: torch.device) -> Plan:
+        """The plan with ``auto`` precision decided: as the folder's run began, else as the device would."""
         if plan.settings.training.precision != "auto":
             return plan
         there = (self.path / SETTINGS).exists()
         began = self.plan().settings.training.precision if there else "auto"
-        precision = resolved_precision(began, plan.settings.network.width)
+        precision = resolved_precision(began, plan.settings.network.width, device)
         return replace(plan, settings=plan.settings.replace(training={"precision": precision}))
-
-    def _train(self, plan: Plan, trainer: Loop, on_row: Callable[[Row, float], None] | None) -> None:
-        rows, spent = self._restore(trainer)
-        if self.finished and trainer.counters.trained_steps >= plan.settings.training.trained_steps:
-            return
-        (self.path / WEIGHTS).unlink(missing_ok=True)
-        write_atomically(self.path / SETTINGS, plan.to_toml().encode())
-        began = time.monotonic() - spent
-        every = plan.settings.training.checkpoint_every
-        saved = trainer.counters.trained_steps // every
-        for row in trainer.run():
-            seconds = time.monotonic() - began
-            rows += 1
-            _append_line(self.path / METRICS, row)
-            _append_line(
-                self.path / TIMING, {"trained_steps": row["trained_steps"], "seconds": round(seconds, 3)}
-            )
-            if trainer.at_cut:
-                RunDir(self.path / CUT).adopt(plan.cut(), _weights(trainer), _costs(trainer, seconds))
-            if on_row:
-                on_row(row, seconds)
-            if trainer.counters.trained_steps // every != saved:
-                saved = trainer.counters.trained_steps // every
-                self._checkpoint(trainer, rows, seconds)
-        seconds = time.monotonic() - began
-        self._checkpoint(trainer, rows, seconds)
-        self._finish(_weights(trainer), _costs(trainer, seconds))
 
     def adopt(self, plan: Plan, weights: dict[str, Tensor], costs: Costs = FREE) -> None:
         """A run that needs no training of its own: zero-shot, at no cost, or one cut off another."""
-        with self._claimed(plan):
+        with self.claimed(plan):
             write_atomically(self.path / SETTINGS, plan.to_toml().encode())
-            self._finish(weights, costs)
+            self.finish(weights, costs)
 
-    def _finish(self, weights: dict[str, Tensor], costs: Costs) -> None:
+    def finish(self, weights: dict[str, Tensor], costs: Costs) -> None:
+        """Write what makes the run a finished one."""
         write_atomically(self.path / COSTS, json.dumps(asdict(costs), indent=2).encode())
         write_atomically(self.path / WEIGHTS, save(weights))
 
     @contextmanager
-    def _claimed(self, plan: Plan) -> Iterator[None]:
+    def claimed(self, plan: Plan) -> Iterator[None]:
         """Check that the folder may hold the plan, and hold it alone meanwhile."""
         check_free(self.path, SETTINGS)
         if (self.path / SETTINGS).exists():
@@ -298,34 +232,6 @@ class RunDir:
             old["training"]["trained_steps"] = there.settings.training.trained_steps
             new["training"]["trained_steps"] = plan.settings.training.trained_steps
         check_same(self.path, old, new)
-
-    def _checkpoint(self, trainer: Loop, rows: int, seconds: float) -> None:
-        for name in (METRICS, TIMING):  # the rows that the checkpoint counts must outlast it
-            with (self.path / name).open("rb") as file:
-                os.fsync(file)
-        tensors = {k: v.contiguous().clone() for k, v in trainer.state_dict().items()}
-        header = {"rows": str(rows), "seconds": repr(seconds)}
-        write_atomically(self.path / CHECKPOINT, save(tensors, metadata=header))
-
-    def _restore(self, trainer: Loop) -> tuple[int, float]:
-        """Load the checkpoint if there is one, and cut what was written after it. Rows and seconds so far."""
-        file, rows, seconds = self.path / CHECKPOINT, 0, 0.0
-        if file.exists():
-            trainer.load_state_dict(_read_tensors(file))
-            with safetensors.safe_open(file, framework="pt") as opened:
-                header = opened.metadata()
-            rows, seconds = int(header["rows"]), float(header["seconds"])
-        for name in (METRICS, TIMING):
-            kept = read_lines(self.path / name)[:rows]
-            if len(kept) < rows:
-                raise RunError(
-                    f"{rows} rows in {self.path / name}, as the checkpoint says",
-                    f"{len(kept)}",
-                    "restore the file, or start again in another folder",
-                )
-            content = "".join(json.dumps(row) + "\n" for row in kept)
-            write_atomically(self.path / name, content.encode())
-        return rows, seconds
 
 
 def check_same(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -375,31 +281,8 @@ def describe_benchmark(name_or_path: str | Path) -> str:
     return text if text in benchmark_names() else str(Path(text).resolve())
 
 
-def _weights(trainer: Loop) -> dict[str, Tensor]:
-    return dict(trainer.agent.network.state_dict())
-
-
-def _costs(trainer: Loop, seconds: float) -> Costs:
-    counters = trainer.counters
-    return Costs(
-        counters.trained_steps,
-        counters.sampled_steps,
-        int(trainer.evaluated.sum()),
-        round(seconds, 3),
-        _evaluation_hours(trainer),
-    )
-
-
-def _evaluation_hours(trainer: Loop) -> float | None:
-    benchmark, task = trainer.benchmark, trainer.task
-    try:
-        seconds = benchmark.values(task, "none", "time_elapsed")
-    except BenchmarkError:
-        return None
-    return float(np.nansum(seconds[trainer.evaluated.numpy()]) / 3600)
-
-
-def _read_tensors(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """A safetensors file. Raises ``RunError`` if it is not there or damaged."""
     try:
         return load(file.read_bytes())
     except (OSError, SafetensorError) as error:
@@ -413,13 +296,3 @@ def read_lines(file: Path) -> list[Row]:
     if not file.exists():
         return []
     return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-
-
-def _append_line(file: Path, row: Row) -> None:
-    try:
-        with file.open("a") as out:
-            out.write(json.dumps(row) + "\n")
-    except OSError as error:
-        raise RunError(
-            f"to write {file}", str(error.strerror), "free space, then run the same command again: it resumes"
-        ) from error

@@ -136,5 +136,10 @@ def restart(
     how many did.
     """
     fresh = torch.randint(len(process), ended.shape, generator=generator, device=ended.device)
+    begin_anew(walks, ended, fresh)
+
+
+def begin_anew(walks: Walks, ended: Bool[Tensor, " walks"], fresh: Int64[Tensor, " walks"]) -> None:
+    """``restart`` where a start has been drawn for every walk, ``fresh``."""
     walks.architecture = torch.where(ended, fresh, walks.architecture)
     walks.age = torch.where(ended, 0, walks.age)
