@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archwalk.agent.learner import Learner
-from archwalk.agent.planner import Planner, known_of, refreshed
+from archwalk.agent.planner import ROUNDS, Planner, known_of, refreshed
 from archwalk.config import LearnerSettings, load_preset
 from archwalk.errors import SettingsError
 from archwalk.seeding import make_generator
@@ -104,7 +104,7 @@ def test_leaving_out_what_cannot_change_changes_no_bit(seed: int, monkeypatch: p
         assert torch.equal(planner.targets(p.choices), known_of(p.choices, arrival))
         if upto == 21:
             planner.load_state_dict({k: v.clone() for k, v in planner.state_dict().items()})
-    assert rows < 0.8 * sum(updates)
+    assert rows < 0.2 * ROUNDS * sum(updates)
 
 
 def test_it_survives() -> None:

@@ -19,6 +19,7 @@ from archwalk.space.space import PAD
 from archwalk.walk.dynamics import WalkProcess
 
 CHUNK = 65_536  # states backed up at a time
+ROUNDS = 8  # backups a refresh: bounds the work a look
 
 
 def backed_up(
@@ -59,16 +60,18 @@ def refreshed(
     """``Planner.refresh`` as one function, which backs up everything: the same values by more work."""
     arrival = torch.where(seen & (arrival == -torch.inf), rewards / (1 - discount), arrival)
     rows = torch.arange(len(choices), device=choices.device)
-    return torch.where(seen, backed_up(rows, arrival, choices, rewards, discount), arrival)
+    for _ in range(ROUNDS):
+        arrival = torch.where(seen, backed_up(rows, arrival, choices, rewards, discount), arrival)
+    return arrival
 
 
 class Planner:
     """Values of the process restricted to architectures that have been looked at.
 
-    Values only rise towards the exact ones. Every refresh backs up once, at the same time, all that may have
-    changed: news spreads by one step of a walk an update, the work an update is bounded, and values are exact
-    as many updates after the last news as a best walk has steps. A backup where nothing around has changed
-    would give the same value again and is left out.
+    Values only rise towards the exact ones. Every refresh backs up at most ``ROUNDS`` times, all at the same
+    time, what may have changed: news spreads by so many steps of a walk an update, and values are exact once
+    it has gone as far as a best walk does. A backup where nothing around has changed would give the same
+    value again and is left out.
 
     Where only some neighbours are offered at a step, planning takes all of them as offered: an upper bound.
 
@@ -83,16 +86,19 @@ class Planner:
         self._stale = torch.zeros(len(process), dtype=torch.bool)  # a neighbour changed since the last backup
 
     def refresh(self, seen: Bool[Tensor, " architectures"]) -> None:
-        """Take in what is newly seen, and back up once wherever that or an earlier change may matter."""
+        """Take in what is newly seen, and back up wherever that or an earlier change may matter."""
         new = (seen & (self._arrival == -torch.inf)).nonzero().squeeze(1)
         self._arrival[new] = self.process.rewards[new] / (1 - self.discount)  # as if walks stayed there
         self._spread(new)
-        rows = (seen & self._stale).nonzero().squeeze(1)
-        self._stale[rows] = False
-        after = torch.cat([self._backed_up(part) for part in rows.split(CHUNK)])
-        changed = after != self._arrival[rows]
-        self._arrival[rows] = after
-        self._spread(rows[changed])
+        for _ in range(ROUNDS):
+            rows = (seen & self._stale).nonzero().squeeze(1)
+            if not len(rows):
+                return
+            self._stale[rows] = False
+            after = torch.cat([self._backed_up(part) for part in rows.split(CHUNK)])
+            changed = after != self._arrival[rows]
+            self._arrival[rows] = after
+            self._spread(rows[changed])
 
     def _backed_up(self, rows: Int64[Tensor, " rows"]) -> Float32[Tensor, " rows"]:
         process = self.process

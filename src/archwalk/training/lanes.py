@@ -106,8 +106,8 @@ def check_lanes(settings: Settings, benchmark: Benchmark) -> None:
     neighbours = benchmark.choices.shape[1] - 1
     if settings.walk.max_neighbours < neighbours:
         raise SettingsError(
-            f"walk.max_neighbours of at least {neighbours}, all neighbours of this space, for training in lanes "
-            "or on a GPU",
+            f"walk.max_neighbours of at least {neighbours}, all neighbours of this space, for training in "
+            "lanes or on a GPU",
             f"{settings.walk.max_neighbours}",
             "offer them all, or train one agent a process on the CPU: --device cpu, without --lanes",
         )
