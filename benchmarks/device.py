@@ -41,9 +41,7 @@ for _ in rows:
         break
 steps = program.counters.trained_steps - first
 rate = args.lanes * steps / seconds
-print(
-    f"{args.preset}, {args.lanes} lanes on {device}: {rate:,.0f} trained steps/s in all, over {steps:,} a lane"
-)
+print(f"{args.preset}, {args.lanes} lanes on {device}: {rate:,.0f} trained steps/s in all")
 print(f"{length:,} steps a lane would take {args.lanes * length / rate / 60:,.1f} min (extrapolated)")
 if device.type == "cuda":
     print(f"most memory: {torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB")

@@ -43,16 +43,13 @@ def test_values_are_those_of_the_part_that_was_seen(
     for upto in np.cumsum(parts):
         seen[order[: int(upto)]] = True
         planner.refresh(seen)
-    for _ in range(len(p)):
-        planner.refresh(seen)
+    planner._since.fill_(10**6)  # so that one more plan is due, and no news is left
+    planner.refresh(seen)
     got = planner.targets(p.choices).double().numpy()
     expected = value_iteration(p.choices.numpy(), p.rewards.double().numpy(), discount, seen=seen.numpy())
     known = np.isfinite(expected)
     assert (np.isfinite(got) == known).all()
     np.testing.assert_allclose(got[known], expected[known], rtol=1e-4, atol=1e-4)
-    planner.refresh(seen)
-    assert torch.equal(planner.targets(p.choices).double(), torch.from_numpy(got))
-    assert not planner._stale[seen].any()  # nothing is left to do
 
 
 def test_while_news_spreads_values_are_a_lower_bound_and_nothing_seen_is_missing() -> None:
@@ -81,11 +78,14 @@ def test_only_seen_rewards_are_read() -> None:
     assert torch.equal(*targets)
 
 
+@pytest.mark.parametrize("growth", [0.0, 0.2])
 @pytest.mark.parametrize("seed", range(3))
-def test_leaving_out_what_cannot_change_changes_no_bit(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_out_what_cannot_change_changes_no_bit(
+    seed: int, growth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Against backups of everything, after looks in any order, and after a planner was restored."""
     p = process(keep=None, seed=seed)
-    arrival = torch.full((len(p),), -torch.inf)
+    arrival, since = torch.full((len(p),), -torch.inf), torch.tensor(0)
     order = torch.randperm(len(p), generator=make_generator(seed, "order"))
     planner, rows = Planner(p, 0.95), 0
 
@@ -100,7 +100,7 @@ def test_leaving_out_what_cannot_change_changes_no_bit(seed: int, monkeypatch: p
     for upto in updates:
         seen[order[:upto]] = True
         planner.refresh(seen)
-        arrival = refreshed(arrival, seen, p.rewards, p.choices, 0.95)
+        arrival, since = refreshed(arrival, since, seen, p.rewards, p.choices, 0.95)
         assert torch.equal(planner.targets(p.choices), known_of(p.choices, arrival))
         if upto == 21:
             planner.load_state_dict({k: v.clone() for k, v in planner.state_dict().items()})

@@ -19,7 +19,8 @@ from archwalk.space.space import PAD
 from archwalk.walk.dynamics import WalkProcess
 
 CHUNK = 65_536  # states backed up at a time
-ROUNDS = 8  # backups a refresh: bounds the work a look
+GROWTH = 0.01  # all is planned again when this share of it is new: targets that move less are learned better
+ROUNDS = 8  # most backups of a plan, which bounds the work a look
 
 
 def backed_up(
@@ -52,25 +53,37 @@ def known_of(
 
 def refreshed(
     arrival: Float32[Tensor, " architectures"],
+    since: Int64[Tensor, ""],
     seen: Bool[Tensor, " architectures"],
     rewards: Float32[Tensor, " architectures"],
     choices: Int64[Tensor, "architectures choices"],
     discount: float,
-) -> Float32[Tensor, " architectures"]:
-    """``Planner.refresh`` as one function, which backs up everything: the same values by more work."""
-    arrival = torch.where(seen & (arrival == -torch.inf), rewards / (1 - discount), arrival)
+) -> tuple[Float32[Tensor, " architectures"], Int64[Tensor, ""]]:
+    """``Planner.refresh`` as one function of fixed shapes, which backs up everything: the same values by more
+    work. In and out: the values, and how many have been newly seen since they were planned."""
     rows = torch.arange(len(choices), device=choices.device)
+    new = seen & (arrival == -torch.inf)
+    arrival = torch.where(new, rewards / (1 - discount), arrival)
+    arrival = torch.where(new, backed_up(rows, arrival, choices, rewards, discount), arrival)
+    planned = arrival
     for _ in range(ROUNDS):
-        arrival = torch.where(seen, backed_up(rows, arrival, choices, rewards, discount), arrival)
-    return arrival
+        planned = torch.where(seen, backed_up(rows, planned, choices, rewards, discount), planned)
+    since, count = since + new.sum(), seen.sum()
+    due = is_due(since, count, len(choices))
+    return torch.where(due, planned, arrival), torch.where(due, 0, since)
+
+
+def is_due(since: Int64[Tensor, ""], count: Int64[Tensor, ""], states: int) -> Bool[Tensor, ""]:
+    """Whether to plan again: enough is new, or all is seen."""
+    return (since >= GROWTH * count) | (count == states)
 
 
 class Planner:
     """Values of the process restricted to architectures that have been looked at.
 
-    Values only rise towards the exact ones. Every refresh backs up at most ``ROUNDS`` times, all at the same
-    time, what may have changed: news spreads by so many steps of a walk an update, and values are exact once
-    it has gone as far as a best walk does. A backup where nothing around has changed would give the same
+    Values only rise towards the exact ones. What is newly seen is backed up at once; everything is planned
+    again once ``GROWTH`` of it is new, by at most ``ROUNDS`` backups of all at the same time, so that news
+    spreads by so many steps of a walk a plan. A backup where nothing around has changed would give the same
     value again and is left out.
 
     Where only some neighbours are offered at a step, planning takes all of them as offered: an upper bound.
@@ -83,13 +96,19 @@ class Planner:
     def __init__(self, process: WalkProcess, discount: float) -> None:
         self.process, self.discount = process, discount
         self._arrival = torch.full((len(process),), -torch.inf)  # r(x) + γ V(x); -inf where not seen
+        self._since = torch.tensor(0)  # newly seen since all of it was planned
         self._stale = torch.zeros(len(process), dtype=torch.bool)  # a neighbour changed since the last backup
 
     def refresh(self, seen: Bool[Tensor, " architectures"]) -> None:
-        """Take in what is newly seen, and back up wherever that or an earlier change may matter."""
+        """Take in what is newly seen, and plan again if it is time."""
         new = (seen & (self._arrival == -torch.inf)).nonzero().squeeze(1)
         self._arrival[new] = self.process.rewards[new] / (1 - self.discount)  # as if walks stayed there
+        self._arrival[new] = self._backed_up(new)
         self._spread(new)
+        self._since += len(new)
+        if not is_due(self._since, seen.sum(), len(seen)):
+            return
+        self._since.zero_()
         for _ in range(ROUNDS):
             rows = (seen & self._stale).nonzero().squeeze(1)
             if not len(rows):
@@ -115,10 +134,10 @@ class Planner:
         return known_of(offered, self._arrival)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The values."""
-        return {"arrival": self._arrival}
+        """The values, and how much has come since they were planned."""
+        return {"arrival": self._arrival, "since": self._since}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
-        self._arrival = state["arrival"]
+        self._arrival, self._since = state["arrival"], state["since"]
         self._stale.fill_(True)  # backs up more than need be once, to the same values

@@ -183,6 +183,7 @@ class Lanes(Rhythm[list[Row]]):
         self._policy = self._frozen_from(parts, "actors", names)
         planning, double = settings.learner.planning, settings.learner.double
         self._arrival = stacked("target", "arrival") if planning else None
+        self._since = stacked("target", "since") if planning else torch.zeros(lanes, device=device)
         self._target = None if planning else self._frozen_from(parts, "target", names)
 
         capacity = settings.replay.capacity  # and a place behind it for what is not to be kept
@@ -374,7 +375,9 @@ class Lanes(Rhythm[list[Row]]):
             self._evaluated.scatter_(1, t.s_t, True)
             if self._arrival is not None:
                 plan = partial(refreshed, choices=self._choices, discount=settings.discount)
-                self._arrival.copy_(vmap(plan)(self._arrival, self._evaluated, self._rewards))
+                arrival, since = vmap(plan)(self._arrival, self._since, self._evaluated, self._rewards)
+                self._arrival.copy_(arrival)
+                self._since.copy_(since)
             y = vmap(self._targets)(
                 t, self._padding, self._parameters, self._target_tensors(), self._arrival_or_nothing()
             )
@@ -482,7 +485,7 @@ class Lanes(Rhythm[list[Row]]):
         replay |= self._of_lane({"mass": self._mass[:, :held], "next": self._next}, i)
         actors = self._frozen_of(self._policy, i)
         if self._arrival is not None:
-            target = self._of_lane({"arrival": self._arrival}, i)
+            target = self._of_lane({"arrival": self._arrival, "since": self._since}, i)
         else:
             assert self._target is not None
             target = self._frozen_of(self._target, i)
@@ -542,4 +545,4 @@ class Lanes(Rhythm[list[Row]]):
         yield from (*walks, *self._held, *self._store)
         yield from (self._mass, self._size, self._next, self._evaluated, self._sums, self._ended)
         if self._arrival is not None:
-            yield self._arrival
+            yield from (self._arrival, self._since)
