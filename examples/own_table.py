@@ -38,7 +38,7 @@ benchmark = import_table(folder / "mine.csv", "slots", slots=list(slots), source
 path = benchmark.save(folder / "mine.parquet")
 print(benchmark)
 
-settings = load_preset("quick").replace(training={"trained_steps": 20_480, "evaluate_every": 10_240})
+settings = load_preset("quick").replace(training={"trained_steps": 40_960, "evaluate_every": 10_240})
 run = archwalk.train(path, "main", folder / "run", preset=settings)
 result = archwalk.evaluate(run.path)
 print(f"validation score {result['validation_score']:.2f} after {result['evaluations']} evaluations")

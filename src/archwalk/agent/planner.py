@@ -19,8 +19,8 @@ from archwalk.space.space import PAD
 from archwalk.walk.dynamics import WalkProcess
 
 CHUNK = 65_536  # states backed up at a time
-GROWTH = 0.01  # all is planned again when this share of it is new: targets that move less are learned better
-ROUNDS = 8  # most backups of a plan, which bounds the work a look
+GROWTH = 0.01  # all is planned again when this share of it is new, which bounds the work a look
+ROUNDS = 8  # most backups of a plan
 
 
 def backed_up(
