@@ -19,6 +19,7 @@ from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
 from archwalk.training.evaluate import evaluate_agent, greedy_walks
+from archwalk.training.lanes import all_offered
 from archwalk.training.loop import make_agent
 from archwalk.training.making import CPU, OnRow, Order, find_device, make_run, make_runs
 from archwalk.training.rundir import Plan, RunDir, describe_benchmark
@@ -209,8 +210,7 @@ def order_transfer(
 def device_for(settings: Settings, table: Benchmark, asked: str) -> torch.device:
     """As ``find_device``; ``auto`` leaves to the CPU what lanes cannot do."""
     device = find_device(asked)
-    offers_all = settings.walk.max_neighbours >= table.choices.shape[1] - 1
-    return device if offers_all or asked != "auto" else CPU
+    return device if asked != "auto" or all_offered(settings, table) else CPU
 
 
 def _order(

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float32, Int64
@@ -52,8 +52,7 @@ class Lane(Trainer):
         return own if self.program is None else own | self.program.parts_of(self)
 
 
-@dataclass
-class Frozen:
+class Frozen(NamedTuple):
     """A parameter version of every lane.
 
     Attributes:
@@ -75,9 +74,8 @@ class Frozen:
         self.table.copy_(other.table)
 
 
-@dataclass(frozen=True)
-class Walked:
-    """What a step of all walks of a lane leads to: see ``Rollout.step``."""
+class Standing(NamedTuple):
+    """Where walks stand: architecture, age, and the policy's Q-values there."""
 
     architecture: Int64[Tensor, "*lanes walks"]
     age: Int64[Tensor, "*lanes walks"]
@@ -97,17 +95,21 @@ class _Table:
         return self._table[architecture]
 
 
+def all_offered(settings: Settings, benchmark: Benchmark) -> bool:
+    """Whether all neighbours are offered at every step, as lanes need it."""
+    return settings.walk.max_neighbours >= benchmark.choices.shape[1] - 1
+
+
 def check_lanes(settings: Settings, benchmark: Benchmark) -> None:
     """Refuse what a program of fixed shapes cannot do.
 
     Raises:
         SettingsError: not all neighbours are offered at a step, or one step of all walks overfills replay.
     """
-    neighbours = benchmark.choices.shape[1] - 1
-    if settings.walk.max_neighbours < neighbours:
+    if not all_offered(settings, benchmark):
         raise SettingsError(
-            f"walk.max_neighbours of at least {neighbours}, all neighbours of this space, for training in "
-            "lanes or on a GPU",
+            f"walk.max_neighbours of at least {benchmark.choices.shape[1] - 1}, all neighbours of this "
+            "space, for training in lanes or on a GPU",
             f"{settings.walk.max_neighbours}",
             "offer them all, or train one agent a process on the CPU: --device cpu, without --lanes",
         )
@@ -178,7 +180,7 @@ class Lanes(Rhythm[list[Row]]):
         self._adam.load_state_dict(self._adam.state_dict() | {"state": moments})
         self._rate = self._adam.param_groups[0]["lr"]
 
-        self._walks = Walked(**{name: stacked("walks", name) for name in ("architecture", "age", "q")})
+        self._walks = Standing(**{name: stacked("walks", name) for name in Standing._fields})
         self._held = Held(**{name: stacked("windows", name) for name in Held._fields})
         self._policy = self._frozen_from(parts, "actors", names)
         planning, double = settings.learner.planning, settings.learner.double
@@ -270,16 +272,10 @@ class Lanes(Rhythm[list[Row]]):
 
     @torch.no_grad()
     def _act_step(self) -> None:
-        policy, walks = self._policy, self._walks
         after, arrived, held, made, ended = vmap(self._walk)(
-            (walks.architecture, walks.age, walks.q),
-            self._held,
-            (policy.parameters, policy.drawn, policy.table),
-            self._rewards,
-            self._u,
-            self._fresh,
+            self._walks, self._held, self._policy, self._rewards, self._u, self._fresh
         )
-        for old, new in zip((walks.architecture, walks.age, walks.q), after, strict=True):
+        for old, new in zip(self._walks, after, strict=True):
             old.copy_(new)
         for old, new in zip(self._held, held, strict=True):
             old.copy_(new)
@@ -289,13 +285,13 @@ class Lanes(Rhythm[list[Row]]):
 
     def _walk(
         self,
-        walks: tuple[Tensor, Tensor, Tensor],
+        walks: Standing,
         held: Held,
-        policy: tuple[State, Tensor, Tensor],
+        policy: Frozen,
         rewards: Tensor,
         u: Tensor,
         fresh: Tensor,
-    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Held, Completed, Tensor]:
+    ) -> tuple[Standing, Tensor, Held, Completed, Tensor]:
         """One lane's ``Rollout.step``."""
         state, age, q = walks
         process = WalkProcess(self._choices, rewards, self._actions, self.settings.walk.step_limit)
@@ -321,7 +317,7 @@ class Lanes(Rhythm[list[Row]]):
         counts = torch.stack([ended.sum(), torch.where(ended, at.age, 0).sum()])
         begin_anew(at, ended, fresh)
         begun = torch.where(ended[:, None], self._look(*policy, at.architecture), reached)
-        return (at.architecture, at.age, begun), outcome.architecture, held, made, counts
+        return Standing(at.architecture, at.age, begun), outcome.architecture, held, made, counts
 
     def _add(self, made: Completed) -> None:
         """The complete windows into each lane's ring."""
@@ -379,7 +375,7 @@ class Lanes(Rhythm[list[Row]]):
                 self._arrival.copy_(arrival)
                 self._since.copy_(since)
             y = vmap(self._targets)(
-                t, self._padding, self._parameters, self._target_tensors(), self._arrival_or_nothing()
+                t, self._padding, self._parameters, self._target or self._policy, self._arrival_or_nothing()
             )
         found: Errors = vmap(self._errors)(self._parameters, t, self._padding, y, weight)
         gradients = torch.autograd.grad(found.loss.sum(), list(self._parameters.values()))
@@ -391,10 +387,6 @@ class Lanes(Rhythm[list[Row]]):
             self._mass.scatter_(1, slots, to_mass(found.error, self.settings.replay.alpha))
             self._sums += torch.stack([found.loss.detach(), found.error.mean(1), found.q, norm], 1)
 
-    def _target_tensors(self) -> tuple[State, Tensor, Tensor]:
-        frozen = self._policy if self._target is None else self._target
-        return frozen.parameters, frozen.drawn, frozen.table
-
     def _arrival_or_nothing(self) -> Tensor:
         return self._size if self._arrival is None else self._arrival
 
@@ -403,7 +395,7 @@ class Lanes(Rhythm[list[Row]]):
         t: Transitions,
         padding: Tensor,
         parameters: State,
-        target: tuple[State, Tensor, Tensor],
+        target: Frozen,
         arrival: Tensor,
     ) -> Tensor:
         """One lane's targets: of all actions by planning, else of the one taken, [batch, 1]."""
@@ -478,8 +470,7 @@ class Lanes(Rhythm[list[Row]]):
         for k, moments in self._adam.state_dict()["state"].items():
             learner[f"adam.{k}.step"] = moments["step"].cpu().clone()
             learner |= self._of_lane({n: moments[n] for n in ("exp_avg", "exp_avg_sq")}, i, f"adam.{k}.")
-        walks = {"architecture": self._walks.architecture, "age": self._walks.age, "q": self._walks.q}
-        at = self._of_lane(walks, i)
+        at = self._of_lane(self._walks._asdict(), i)
         held, first = int(self._size[i]), self._store._asdict()
         replay = self._of_lane({name: field[:, :held] for name, field in first.items()}, i)
         replay |= self._of_lane({"mass": self._mass[:, :held], "next": self._next}, i)
@@ -541,8 +532,7 @@ class Lanes(Rhythm[list[Row]]):
         yield from self._parameters.values()
         for moments in self._adam.state_dict()["state"].values():
             yield from moments.values()
-        walks: tuple[Any, ...] = (self._walks.architecture, self._walks.age, self._walks.q)
-        yield from (*walks, *self._held, *self._store)
+        yield from (*self._walks, *self._held, *self._store)
         yield from (self._mass, self._size, self._next, self._evaluated, self._sums, self._ended)
         if self._arrival is not None:
             yield from (self._arrival, self._since)

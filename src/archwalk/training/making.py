@@ -163,7 +163,7 @@ def make_lanes(orders: Sequence[Order], benchmark: Benchmark, device: torch.devi
 def _stands(lane: Lane) -> tuple[object, ...]:
     """Where a lane stands: lanes of one program stand at the same point of the same course."""
     c = lane.counters
-    return c.trained_steps, c.sampled_steps, c.updates, c.owed, lane.cut, lane.settings.to_toml()
+    return c.trained_steps, c.sampled_steps, c.updates, c.owed, lane.cut, lane.settings
 
 
 def _advance(together: Sequence[tuple[Keeper, Lane]], device: torch.device) -> None:
