@@ -22,14 +22,14 @@ from rounds import System, endless, periods
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archwalk.agent.network import QNetwork
-from archwalk.benchmark import Benchmark, load_benchmark
+from archwalk.agents.networks import QNetwork
 from archwalk.config import Settings
+from archwalk.envs import make_process, offer, restart, shaped_rewards, start, take
+from archwalk.envs.gym import WalkVectorEnv
 from archwalk.seeding import make_generator
-from archwalk.space.tokens import make_tokens
+from archwalk.spaces.tokens import make_tokens
+from archwalk.tasks import Benchmark, load_benchmark
 from archwalk.training.loop import Trainer
-from archwalk.walk import make_process, offer, restart, shaped_rewards, start, take
-from archwalk.walk.gym import WalkVectorEnv
 
 WALKS, BATCH, CAPACITY, EPSILON = 256, 256, 25_000, 0.1
 

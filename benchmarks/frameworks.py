@@ -37,8 +37,8 @@ from contenders import (
 from matplotlib.figure import Figure
 from rounds import System, Turns
 
-from archwalk.benchmark import load_benchmark
 from archwalk.config import load_preset
+from archwalk.tasks import load_benchmark
 
 
 class Entry(NamedTuple):

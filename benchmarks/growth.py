@@ -22,10 +22,10 @@ from typing import Any
 import torch
 from rounds import System, Turns, endless, peak, periods, rss
 
-from archwalk.benchmark.synthetic import make_synthetic
-from archwalk.benchmark.table import open_benchmark
 from archwalk.config import load_preset
-from archwalk.space import make_space
+from archwalk.spaces import make_space
+from archwalk.tasks.synthetic import make_synthetic
+from archwalk.tasks.table import open_benchmark
 from archwalk.training.loop import Trainer
 
 VARIANTS: dict[str, dict[str, Any]] = {"laptop": {}, "no planning": {"learner": {"planning": False}}}

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from archwalk.benchmark import load_benchmark
 from archwalk.config import load_preset
+from archwalk.tasks import load_benchmark
 from archwalk.training.loop import Trainer
 
 parser = argparse.ArgumentParser()

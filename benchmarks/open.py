@@ -11,11 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from archwalk.benchmark import load_benchmark
+from archwalk.tasks import load_benchmark
 
 CODE = """
 import sys, time
-from archwalk.benchmark.table import open_benchmark
+from archwalk.tasks.table import open_benchmark
 began = time.perf_counter()
 open_benchmark(sys.argv[1])
 print(time.perf_counter() - began)

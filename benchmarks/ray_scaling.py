@@ -25,11 +25,11 @@ import numpy as np
 import torch
 
 import archwalk
-from archwalk.benchmark import load_benchmark
 from archwalk.config import RaySettings, load_preset
-from archwalk.distributed.apex import RayLoop
-from archwalk.distributed.cluster import connected, load_ray
-from archwalk.distributed.roles import to_arrays
+from archwalk.execution.cluster import connected, load_ray
+from archwalk.tasks import load_benchmark
+from archwalk.training.apex.loop import RayLoop
+from archwalk.training.apex.roles import to_arrays
 from archwalk.training.loop import Trainer
 
 parser = argparse.ArgumentParser()
@@ -195,7 +195,7 @@ def training(args: argparse.Namespace) -> None:
 
 def memory(args: argparse.Namespace) -> None:
     """Resident bytes of driver, actors and shards, and what the object store holds, twice a minute."""
-    from archwalk.distributed.roles import resident_bytes
+    from archwalk.training.apex.roles import resident_bytes
 
     table, settings = load_benchmark(args.benchmark), settings_of(args, 10**12)
     settings = settings.replace(replay={"capacity": 25_000})  # full, as it stays, within minutes

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from archwalk.agent.replay import Replay, Transitions
+from archwalk.agents.dqn.replay import Replay, Transitions
 from archwalk.config import ReplaySettings
 
 BATCH = 256

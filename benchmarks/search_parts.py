@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from archwalk.benchmark import load_benchmark
 from archwalk.config import load_preset
 from archwalk.searching.adapt import make_sources, pretrain
 from archwalk.searching.baselines import random
-from archwalk.searching.methods import FIRST_WITH_SOURCES, best_open
+from archwalk.searching.gp.surrogate import STRUCTURE, WITH_SOURCES, Kernel, improvement
 from archwalk.searching.problem import Problem, make_history, make_problem
-from archwalk.searching.surrogate import STRUCTURE, WITH_SOURCES, Kernel, improvement
-from archwalk.training.evaluate import ranks
+from archwalk.searching.registry import FIRST_WITH_SOURCES, best_open
+from archwalk.tasks import load_benchmark
+from archwalk.training.evaluation import ranks
 
 NO_LINEAR = tuple(kernel for kernel in WITH_SOURCES if not kernel.sources)
 NO_ENCODER = (*STRUCTURE, Kernel(3.0, 0.3), Kernel(3.0, 1.0))

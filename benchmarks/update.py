@@ -20,9 +20,9 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from archwalk.agent.planner import Planner
-from archwalk.benchmark import load_benchmark
+from archwalk.agents.dqn.planner import Planner
 from archwalk.config import load_preset
+from archwalk.tasks import load_benchmark
 from archwalk.training.loop import Trainer
 
 SIDE = 2_048  # of the square products

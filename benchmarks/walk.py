@@ -11,10 +11,10 @@ import time
 
 import torch
 
-from archwalk.benchmark import load_benchmark
 from archwalk.config import RewardSettings, WalkSettings
+from archwalk.envs import make_process, offer, restart, shaped_rewards, start, take
 from archwalk.seeding import make_generator
-from archwalk.walk import make_process, offer, restart, shaped_rewards, start, take
+from archwalk.tasks import load_benchmark
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--walks", type=int, default=1_024)

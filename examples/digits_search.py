@@ -20,8 +20,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from archwalk.networks import build_network, network_code
 from archwalk.seeding import make_generator
-from archwalk.space import build_network, make_space, network_code
+from archwalk.spaces import make_space
 
 SPACE = "transnas-micro"
 # A published skeleton is made for larger images; this one trains in a second or two.

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import archwalk
-from archwalk.benchmark.importers import import_table
 from archwalk.config import load_preset
+from archwalk.tasks.importers import import_table
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/own_table")
 folder.mkdir(parents=True, exist_ok=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from archwalk.benchmark import Benchmark, Column, load_benchmark
-from archwalk.benchmark.metrics import METRICS
-from archwalk.benchmark.table import make_benchmark
 from archwalk.config import Settings, load_preset
-from archwalk.space import make_space
+from archwalk.spaces import make_space
+from archwalk.tasks import Benchmark, Column, load_benchmark
+from archwalk.tasks.metrics import METRICS
+from archwalk.tasks.table import make_benchmark
 
 
 @pytest.fixture(scope="session")

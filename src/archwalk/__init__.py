@@ -14,16 +14,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from archwalk.api import evaluate, load_agent, train, transfer
-    from archwalk.benchmark.catalog import load_benchmark
+    from archwalk.envs.gym import make_env, make_vec_env
     from archwalk.reporting.html import report
     from archwalk.searching.verbs import compare, search
     from archwalk.studies.study import study
-    from archwalk.walk.gym import make_env, make_vec_env
+    from archwalk.tasks.registry import load_benchmark
 
 _HOME = {
-    "load_benchmark": "archwalk.benchmark.catalog",
-    "make_env": "archwalk.walk.gym",
-    "make_vec_env": "archwalk.walk.gym",
+    "load_benchmark": "archwalk.tasks.registry",
+    "make_env": "archwalk.envs.gym",
+    "make_vec_env": "archwalk.envs.gym",
     "train": "archwalk.api",
     "evaluate": "archwalk.api",
     "transfer": "archwalk.api",

@@ -12,16 +12,15 @@ from typing import Any
 
 import torch
 
-from archwalk.agent.agent import Agent
-from archwalk.benchmark.catalog import load_benchmark
-from archwalk.benchmark.table import Benchmark
+from archwalk.agents.base import Agent
 from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
-from archwalk.training.evaluate import evaluate_agent, greedy_walks
-from archwalk.training.lanes import all_offered
+from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.table import Benchmark
+from archwalk.training.evaluation import evaluate_agent, greedy_walks
 from archwalk.training.loop import make_agent
-from archwalk.training.making import CPU, OnRow, Order, find_device, make_run, make_runs
+from archwalk.training.making import OnRow, Order, find_device, make_run
 from archwalk.training.rundir import Plan, RunDir, describe_benchmark
 
 REGIMES = ("zero-shot", "fine-tune", "retrain")
@@ -97,7 +96,7 @@ def train(
         steps: trained steps instead of the preset's.
         executor: ``inline``: in this process; ``ray``: walks and replay on a Ray cluster.
         ray: which cluster, and how its resources are shared out; used with ``ray`` alone.
-        device: ``auto``: a GPU if there is one, for whatever can be trained there; ``cpu``, ``cuda`` or
+        device: ``auto``: a GPU if there is one; ``cpu``, ``cuda`` or
             ``cuda:N``.
         on_row: called with each row of metrics and the seconds so far.
 
@@ -110,14 +109,14 @@ def train(
     where = ray_settings(executor, ray)
     order, table = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row)
     if where is None:
-        make_runs([order], table, device_for(order.plan.settings, table, device))
+        make_run(order, table, device=find_device(device))
         return order.run
     if device != "auto":
         raise SettingsError(
             "device auto with executor ray", device, "leave --device out, or train on the GPU without Ray"
         )
-    from archwalk.distributed.apex import RayLoop, describe_executor
-    from archwalk.distributed.cluster import connected
+    from archwalk.execution.cluster import connected
+    from archwalk.training.apex.loop import RayLoop, describe_executor
 
     with connected(where):
         order = replace(order, plan=replace(order.plan, executor=describe_executor(where)))
@@ -180,7 +179,7 @@ def transfer(
     if order.plan.regime == "zero-shot" and order.initial is not None:
         order.run.adopt(order.plan, order.initial)
     else:
-        make_runs([order], table, device_for(order.plan.settings, table, device))
+        make_run(order, table, device=find_device(device))
     return order.run
 
 
@@ -205,12 +204,6 @@ def order_transfer(
     where = plan.benchmark if benchmark is None else benchmark
     used_seed = plan.seed if seed is None else seed
     return _order(where, task, run_dir, settings, used_seed, source, regime, on_row)
-
-
-def device_for(settings: Settings, table: Benchmark, asked: str) -> torch.device:
-    """As ``find_device``; ``auto`` leaves to the CPU what lanes cannot do."""
-    device = find_device(asked)
-    return device if asked != "auto" or all_offered(settings, table) else CPU
 
 
 def _order(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from archwalk.analysis.correlation import gamma_sweep, kendall_matrix
-from archwalk.benchmark.importers import import_table
 from archwalk.reporting.published import published_correlation
+from archwalk.tasks.importers import import_table
 
 
 def test_tau_by_counting_pairs() -> None:

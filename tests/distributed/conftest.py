@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from archwalk.config import RaySettings
-from archwalk.distributed.cluster import load_ray
+from archwalk.execution.cluster import load_ray
 
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # and no file in the home
 PATIENCE = 120  # seconds that a slow machine is given for anything

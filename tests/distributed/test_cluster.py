@@ -13,8 +13,8 @@ import pytest
 
 import archwalk
 from archwalk.config import RaySettings
-from archwalk.distributed.cluster import bundle, connected, load_ray, raised, room
 from archwalk.errors import ClusterError, RunError, SettingsError
+from archwalk.execution.cluster import bundle, connected, load_ray, raised, room
 from tests.conftest import small_settings, tiny_benchmark
 from tests.distributed.conftest import Nodes, alive, descendants, free_port, with_signal
 
@@ -40,8 +40,9 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_nothing_of_ray_is_imported_unasked() -> None:
-    code = "import sys, archwalk.api, archwalk.studies.study, archwalk.searching.verbs, archwalk.commands\n"
-    code += "import archwalk.distributed.apex, archwalk.searching.remote, archwalk.studies.remote\n"
+    code = "import sys, archwalk.api, archwalk.studies.study, archwalk.searching.verbs\n"
+    code += "import archwalk.cli.commands\n"
+    code += "import archwalk.training.apex.loop, archwalk.searching.remote, archwalk.studies.remote\n"
     code += "print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
@@ -69,7 +70,7 @@ def test_other_versions_are_refused_by_name(nodes: Nodes) -> None:
 import ray, sys
 ray.__version__ = "2.0.99"
 from archwalk.config import RaySettings
-from archwalk.distributed.cluster import connected
+from archwalk.execution.cluster import connected
 from archwalk.errors import ClusterError
 try:
     with connected(RaySettings(address={nodes.address!r})): pass

@@ -14,10 +14,10 @@ import pytest
 import archwalk
 from archwalk.config import RaySettings
 from archwalk.errors import SearchError
-from archwalk.searching.budget import EvaluationFailed
-from archwalk.searching.evaluators import make_evaluator
 from archwalk.searching.remote import RayEvaluator, make_work
 from archwalk.searching.verbs import CACHE
+from archwalk.tasks.evaluators import make_evaluator
+from archwalk.tasks.ledger import EvaluationFailed
 from tests.distributed.conftest import Nodes
 
 MODULE = """
@@ -90,7 +90,7 @@ def test_what_raises_hangs_or_answers_nonsense(both: RaySettings) -> None:
     os.rename("out", "nan")
     with pytest.raises(SearchError, match="metrics include 'top1'"):
         search(both, "mine:nonsense")
-    assert archwalk.searching.budget.read_looks(Path("out") / CACHE) == []
+    assert archwalk.tasks.ledger.read_looks(Path("out") / CACHE) == []
 
 
 def test_a_look_whose_process_dies_is_made_again(
@@ -117,7 +117,7 @@ def test_an_interrupted_search_leaves_no_process_and_no_claim(both: RaySettings)
     while sleepers() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not sleepers()
-    assert archwalk.searching.budget.read_looks(Path("out") / CACHE) == []
+    assert archwalk.tasks.ledger.read_looks(Path("out") / CACHE) == []
 
 
 def test_a_function_that_is_not_there_on_the_node_ends_the_search(

@@ -13,7 +13,7 @@ import pytest
 
 import archwalk
 from archwalk.config import RaySettings
-from archwalk.distributed.cluster import load_ray
+from archwalk.execution.cluster import load_ray
 from archwalk.studies.folder import CURVES, RESULTS, StudyDir
 from archwalk.studies.plan import Job
 from archwalk.studies.worker import Event
@@ -67,21 +67,6 @@ def test_it_runs_on_both_nodes_with_the_bits_of_one_machine(
     assert sorted(str(e.job) for e in events if e.kind == "done") == sorted(map(str, made.plan().jobs()))
     assert made.run(Job("one", "two", 0)).plan() == whole.run(Job("one", "two", 0)).plan()
     archwalk.study(table, TASKS, tmp_path / "s", seeds=1, preset=SETTINGS)  # on one machine: all is done
-
-
-def test_groups_of_lanes_are_tasks(both: RaySettings, table: Path, tmp_path: Path) -> None:
-    events: list[Event] = []
-    archwalk.study(
-        table, TASKS, tmp_path / "s", seeds=1, preset=SETTINGS, lanes=2, executor="ray", ray=both,
-        on_event=events.append,
-    )  # fmt: skip
-    made = StudyDir(tmp_path / "s")
-    assert not made.missing()
-    at = {str(event.job): event.node for event in events if event.kind == "done"}
-    assert len(at) == 4
-    assert at["one, seed 0"] == at["two, seed 0"]  # trained in one task
-    archwalk.study(table, TASKS, tmp_path / "t", seeds=1, preset=SETTINGS, lanes=2)
-    assert same(made.path, tmp_path / "t")
 
 
 def test_node_and_command_die_and_nothing_is_lost_or_doubled(

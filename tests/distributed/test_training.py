@@ -15,12 +15,12 @@ import safetensors
 import torch
 
 import archwalk
-from archwalk.agent.replay import Replay, Transitions, strata
+from archwalk.agents.dqn.replay import Replay, Transitions, strata
 from archwalk.config import RaySettings, ReplaySettings
-from archwalk.distributed.apex import RayLoop, allot
-from archwalk.distributed.cluster import load_ray
-from archwalk.distributed.roles import ReplayShard, to_arrays
+from archwalk.execution.cluster import load_ray
 from archwalk.seeding import make_generator
+from archwalk.training.apex.loop import RayLoop, allot
+from archwalk.training.apex.roles import ReplayShard, to_arrays
 from archwalk.training.rundir import CHECKPOINT, RunDir
 from tests.conftest import small_settings, tiny_benchmark
 from tests.distributed.conftest import PATIENCE, Nodes

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archwalk.benchmark.digits.network import CellNetworks
-from archwalk.space.cells import EDGES
+from archwalk.datasets.digits.network import CellNetworks
+from archwalk.spaces.cells import EDGES
 
 
 class PlainCell(nn.Module):

@@ -1,8 +1,12 @@
-"""Value iteration over the whole table, with bootstrapping at every end; and a hill climb."""
+"""Value iteration over the whole table, with bootstrapping at every end; and the planner's slow version."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from archwalk.agents.dqn.planner import GROWTH, ROUNDS, backed_up
 
 
 def value_iteration(
@@ -36,3 +40,25 @@ def follow(choices: np.ndarray, q: np.ndarray, steps: int) -> np.ndarray:
             here = int(choices[here, action])
         final.append(here)
     return np.array(final)
+
+
+def refreshed(
+    arrival: Tensor,
+    since: Tensor,
+    seen: Tensor,
+    rewards: Tensor,
+    choices: Tensor,
+    discount: float,
+) -> tuple[Tensor, Tensor]:
+    """``Planner.refresh`` without bookkeeping: everything is backed up. In and out: values, and how many have
+    been newly seen since they were planned."""
+    rows = torch.arange(len(choices), device=choices.device)
+    new = seen & (arrival == -torch.inf)
+    arrival = torch.where(new, rewards / (1 - discount), arrival)
+    arrival = torch.where(new, backed_up(rows, arrival, choices, rewards, discount), arrival)
+    planned = arrival
+    for _ in range(ROUNDS):
+        planned = torch.where(seen, backed_up(rows, planned, choices, rewards, discount), planned)
+    since, count = since + new.sum(), seen.sum()
+    due = (since >= GROWTH * count) | (count == len(choices))
+    return torch.where(due, planned, arrival), torch.where(due, 0, since)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archwalk.benchmark import Benchmark
 from archwalk.searching.baselines import POPULATION, evolution, local, reinforce
-from archwalk.searching.methods import METHODS
 from archwalk.searching.pareto import pareto_front, scalarised
 from archwalk.searching.problem import Problem, make_history, make_problem
-from archwalk.space import make_space
+from archwalk.searching.registry import METHODS
+from archwalk.spaces import make_space
+from archwalk.tasks import Benchmark
 
 
 def problem_of(benchmark: Benchmark, **options: object) -> Problem:

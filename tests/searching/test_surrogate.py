@@ -7,10 +7,10 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
-from archwalk.benchmark import Benchmark
-from archwalk.searching.encoder import train_encoder
+from archwalk.searching.gp.encoder import train_encoder
+from archwalk.searching.gp.surrogate import COARSE, Kernel, expected_improvement, fit, warped
 from archwalk.searching.problem import Problem, make_problem
-from archwalk.searching.surrogate import COARSE, Kernel, expected_improvement, fit, warped
+from archwalk.tasks import Benchmark
 
 
 def small_problem(benchmark: Benchmark) -> Problem:

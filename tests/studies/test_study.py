@@ -9,10 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -127,25 +125,6 @@ def test_the_fine_tuned_agent_is_the_retraining_run_cut_off(whole: StudyDir, tmp
     }
 
 
-def test_in_lanes_it_is_the_same_study_but_for_rounding(table: Path, tmp_path: Path) -> None:
-    """Small steps, so that rounding does not grow into other choices."""
-    settings = SETTINGS.replace(learner={"learning_rate": 1e-4})
-    made = {
-        lanes: archwalk.study(table, TASKS, tmp_path / str(lanes), seeds=2, preset=settings, lanes=lanes)
-        for lanes in (1, 3)
-    }
-    for one, three in zip(numbers(made[1].path), numbers(made[3].path), strict=True):
-        exact = ["source_task", "target_task", "regime", "seed", "trained_steps", "sampled_steps"]
-        assert one.select(exact).equals(three.select(exact))
-        for column in ("evaluations", "validation_score", "test_mean"):
-            np.testing.assert_allclose(three[column], one[column], rtol=0.02, atol=0.02)
-    for job in made[1].plan().jobs():
-        plans = [replace(made[lanes].run(job).plan(), source_weights="") for lanes in (1, 3)]
-        assert plans[0] == plans[1]
-        losses = [[row["loss"] for row in made[lanes].run(job).rows()] for lanes in (1, 3)]
-        np.testing.assert_allclose(*losses, rtol=0.02)
-
-
 def test_killed_and_shared_it_ends_with_the_same_numbers(
     whole: StudyDir, table: Path, toml: Path, tmp_path: Path, processes: list[subprocess.Popen]
 ) -> None:
@@ -222,12 +201,8 @@ def test_what_is_refused_before_any_work(whole: StudyDir, table: Path, toml: Pat
         study(("one", "twoo"))
     with pytest.raises(SettingsError, match="at least one worker"):
         study(jobs=0)
-    with pytest.raises(SettingsError, match="at least one lane"):
-        study(lanes=0)
     with pytest.raises(SettingsError, match="device 'tpu'"):
         study(device="tpu")
-    with pytest.raises(ArchwalkError, match="max_neighbours"):
-        study(lanes=2, preset=SETTINGS.replace(walk={"max_neighbours": 3}))
     longer = SETTINGS.replace(training={"fine_tune_steps": 9_999})
     with pytest.raises(SettingsError, match="fine_tune_steps of at most"):
         study(preset=longer)

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from archwalk.config import load_preset
 from archwalk.errors import ArchwalkError
 from archwalk.seeding import make_generator
-from archwalk.training.evaluate import evaluate_agent, greedy_walks, ranks
+from archwalk.training.evaluation import evaluate_agent, greedy_walks, ranks
 from archwalk.training.loop import Trainer, make_agent
 from tests.conftest import small_settings, tiny_benchmark
 from tests.oracles.planning import follow, value_iteration
@@ -258,7 +258,7 @@ def test_ties_share_the_best_rank() -> None:
 
 
 def test_a_smaller_is_better_metric_is_walked_downhill(tmp_path) -> None:
-    from archwalk.benchmark.importers import import_table
+    from archwalk.tasks.importers import import_table
 
     file = tmp_path / "t.csv"
     lines = [f"{a},{b},{abs(a - 3) + abs(b - 2) + 1}" for a in range(6) for b in range(5)]

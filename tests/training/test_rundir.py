@@ -118,7 +118,7 @@ def test_a_run_keeps_the_precision_it_began_with(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = small_settings(training={"precision": "auto"})
-    monkeypatch.setattr("archwalk.agent.network.BFLOAT16_WIDTH", 16)
+    monkeypatch.setattr("archwalk.agents.networks.BFLOAT16_WIDTH", 16)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     run = train(table, tmp_path / "r", auto, steps=1_024)
     assert run.plan().settings.training.precision == "bfloat16"

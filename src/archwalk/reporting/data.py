@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from archwalk.analysis.curves import Curve, Match, match
 from archwalk.analysis.statistics import Interval
-from archwalk.benchmark.catalog import load_benchmark
-from archwalk.benchmark.table import Benchmark
 from archwalk.errors import BenchmarkError, RunError
 from archwalk.reporting.published import Published, published_results
 from archwalk.searching import compare
 from archwalk.studies.folder import CURVES, RESULTS, StudyDir
 from archwalk.studies.plan import Job, StudyPlan
+from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.table import Benchmark
 
 Values = NDArray[np.float64]
 TRANSFERRED = ("retrain", "fine-tune", "zero-shot")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from archwalk.analysis.curves import band
 from archwalk.reporting.data import StudyData
 from archwalk.reporting.style import line_with_band, task_panels
-from archwalk.searching.methods import KNOWS_SOURCES
+from archwalk.searching.registry import KNOWS_SOURCES
 
 
 def anytime(data: StudyData, column: str = "best_rank") -> Figure | None:

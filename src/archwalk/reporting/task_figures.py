@@ -21,7 +21,7 @@ from archwalk.reporting.published import published_correlation
 from archwalk.reporting.style import LINES, SEQUENTIAL, colour, matrix
 from archwalk.seeding import make_generator
 from archwalk.studies.plan import Job
-from archwalk.training.evaluate import greedy_walks, ranks
+from archwalk.training.evaluation import greedy_walks, ranks
 
 PUBLISHED_GAMMA = 0.478  # paper, section 3.2
 GAMMAS_SHOWN = (0.25, PUBLISHED_GAMMA, 1.0, 2.0)

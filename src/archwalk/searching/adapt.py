@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from archwalk.agent.agent import Agent
-from archwalk.benchmark.metrics import Metric
-from archwalk.benchmark.table import Benchmark, Column, make_benchmark
+from archwalk.agents.base import Agent
 from archwalk.config import Settings
 from archwalk.searching.problem import Floats
 from archwalk.seeding import make_generator
-from archwalk.training.evaluate import greedy_walks
-from archwalk.training.loop import make_agent
-from archwalk.training.making import CPU, Order, make_run
+from archwalk.tasks.metrics import Metric
+from archwalk.tasks.table import Benchmark, Column, make_benchmark
+from archwalk.training.evaluation import greedy_walks
+from archwalk.training.loop import CPU, make_agent
+from archwalk.training.making import Order, make_run
 from archwalk.training.rundir import Plan, RunDir
 
 MEAN = "mean-of-sources"

@@ -25,17 +25,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
-from archwalk.searching.budget import Evaluations
-from archwalk.searching.evaluators import TableEvaluator
-from archwalk.searching.methods import KNOWS_SOURCES, check_method
+from archwalk.searching.loop import search
 from archwalk.searching.problem import Problem, make_problem
-from archwalk.searching.run import search
-from archwalk.training.evaluate import bootstrap_mean_ci95, ranks
+from archwalk.searching.registry import KNOWS_SOURCES, check_method
+from archwalk.tasks.evaluators import TableEvaluator
+from archwalk.tasks.ledger import Evaluations
+from archwalk.tasks.table import Benchmark
+from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
 MADE, CURVES, SUMMARY = "compare.json", "curves.csv", "summary.csv"
 CURVE = ("method", "seed", "evaluations", "architecture", "reward", "best_rank", "regret", "seconds")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from archwalk.searching.encoder import Encoding, train_encoder
-from archwalk.space.space import SearchSpace, restrict_neighbours
+from archwalk.searching.gp.encoder import Encoding, train_encoder
+from archwalk.spaces.base import SearchSpace, restrict_neighbours
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

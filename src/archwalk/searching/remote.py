@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from archwalk.config import RaySettings
-from archwalk.distributed.cluster import (
+from archwalk.errors import SearchError
+from archwalk.execution.cluster import (
     GLANCE,
     check_tasks,
     end,
@@ -31,9 +32,8 @@ from archwalk.distributed.cluster import (
     room,
     task_bundle,
 )
-from archwalk.errors import SearchError
-from archwalk.searching.budget import EvaluationFailed, Metrics
-from archwalk.searching.evaluators import CommandEvaluator, check_function
+from archwalk.tasks.evaluators import CommandEvaluator, check_function
+from archwalk.tasks.ledger import EvaluationFailed, Metrics
 
 MOST = 256  # looks under way at once, where the resources would allow more
 
@@ -190,7 +190,7 @@ def _prepared(work: Work) -> CommandEvaluator:
             raise SearchError(
                 f"a command whose program exists {here}", repr(work.command[0]), "install it there"
             )
-        guarded = (sys.executable, "-m", "archwalk.searching.worker", "--", *work.command)
+        guarded = (sys.executable, "-m", "archwalk.execution.worker", "--", *work.command)
         return CommandEvaluator(_with_place(guarded), work.time_limit, work.retries)
     words = check_function(work.function, here)
     return CommandEvaluator(words, work.time_limit, work.retries)

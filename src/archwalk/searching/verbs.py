@@ -13,23 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from archwalk.agent.agent import Agent
-from archwalk.benchmark.catalog import load_benchmark
-from archwalk.benchmark.metrics import Metric, metric_for
-from archwalk.benchmark.table import Benchmark
+from archwalk.agents.base import Agent
 from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching import compare as comparing
 from archwalk.searching.adapt import make_sources
-from archwalk.searching.budget import Evaluations, Evaluator, Look
-from archwalk.searching.evaluators import make_evaluator
-from archwalk.searching.methods import check_method
+from archwalk.searching.loop import OnLook, best_of, rewards_of
+from archwalk.searching.loop import search as run_search
 from archwalk.searching.pareto import pareto_front
 from archwalk.searching.problem import Floats, Problem, make_problem
-from archwalk.searching.run import OnLook, best_of, rewards_of
-from archwalk.searching.run import search as run_search
-from archwalk.space.catalog import SPACE_NAMES, make_space
+from archwalk.searching.registry import check_method
+from archwalk.spaces.registry import SPACE_NAMES, make_space
+from archwalk.tasks.evaluators import make_evaluator
+from archwalk.tasks.ledger import Evaluations, Evaluator, Look
+from archwalk.tasks.metrics import Metric, metric_for
+from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.table import Benchmark
 from archwalk.training.loop import make_agent
 from archwalk.training.rundir import RunDir
 
@@ -111,7 +111,7 @@ def search(
             )
 
     if where is not None:
-        from archwalk.distributed.cluster import connected
+        from archwalk.execution.cluster import connected
         from archwalk.searching.remote import RayEvaluator, at_once, make_work
 
         with connected(where):

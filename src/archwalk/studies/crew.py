@@ -22,11 +22,10 @@ class Crew(ABC):
 
     Args:
         folder: the study's.
-        lanes: most agents that are made together, as lanes of one program.
     """
 
-    def __init__(self, folder: StudyDir, lanes: int) -> None:
-        self.folder, self.lanes = folder, lanes
+    def __init__(self, folder: StudyDir) -> None:
+        self.folder = folder
         self.todo = folder.missing()
         self.undone = set(self.todo)
         self.busy_until: dict[Job, float] = {}
@@ -78,13 +77,12 @@ class Crew(ABC):
         self.busy_until[job] = time.monotonic() + seconds
 
     def _give_orders(self) -> None:
-        """As many jobs as there is room for, of those that can begin; those of one stage together."""
+        """As many jobs as there is room for, of those that can begin."""
         while ready := [job for job in self.todo if self._can_begin(job)]:
             if not self.has_room():
                 return
-            together = [job for job in ready if job.scratch == ready[0].scratch][: self.lanes]
-            self.todo = [job for job in self.todo if job not in together]
-            self.order(together)
+            self.todo.remove(ready[0])
+            self.order(ready[:1])
 
     def _can_begin(self, job: Job) -> bool:
         if self.busy_until.get(job, 0.0) > time.monotonic():

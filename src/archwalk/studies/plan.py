@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from archwalk.benchmark.catalog import load_benchmark
 from archwalk.config import Settings, load_preset, parse_settings
+from archwalk.envs.reward import shaped_rewards
 from archwalk.errors import RunError, SettingsError
+from archwalk.tasks.registry import load_benchmark
 from archwalk.training.rundir import CUT, describe_benchmark
-from archwalk.walk.reward import shaped_rewards
 
 
 class Job(NamedTuple):

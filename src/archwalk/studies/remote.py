@@ -21,9 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, no_type_check
 
-from archwalk.benchmark.catalog import benchmark_names
 from archwalk.config import RaySettings
-from archwalk.distributed.cluster import (
+from archwalk.errors import InUseError
+from archwalk.execution.cluster import (
     GLANCE,
     end,
     load_ray,
@@ -34,12 +34,12 @@ from archwalk.distributed.cluster import (
     silent,
     task_bundle,
 )
-from archwalk.errors import InUseError
 from archwalk.files import hold, write_atomically
 from archwalk.studies.crew import Crew
 from archwalk.studies.folder import STUDY, StudyDir
 from archwalk.studies.plan import Job
 from archwalk.studies.worker import Event, make_agents
+from archwalk.tasks.registry import benchmark_names
 from archwalk.training.making import find_device
 from archwalk.training.rundir import CHECKPOINT, COSTS, CUT, SETTINGS, WEIGHTS, RunDir
 
@@ -53,12 +53,11 @@ class RayCrew(Crew):
     Args:
         folder: the study's.
         settings: what a task takes, and how many may be under way.
-        lanes: most agents that a task makes together.
         device: where each node trains; ``auto`` is the CPU.
     """
 
-    def __init__(self, folder: StudyDir, settings: RaySettings, lanes: int, device: str) -> None:
-        super().__init__(folder, lanes)
+    def __init__(self, folder: StudyDir, settings: RaySettings, device: str) -> None:
+        super().__init__(folder)
         self._device = "cpu" if device == "auto" else device
         ray, plan = load_ray(), folder.plan()
         self.settings, self._study = settings, plan.to_toml()

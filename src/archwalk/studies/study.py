@@ -21,17 +21,16 @@ from typing import Any
 import torch
 
 from archwalk import api
-from archwalk.benchmark.catalog import load_benchmark
 from archwalk.config import RaySettings, Settings, ray_settings
 from archwalk.errors import RunError, SettingsError
 from archwalk.studies.crew import Crew
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, StudyPlan, make_plan
 from archwalk.studies.worker import Event, OnEvent
-from archwalk.training.lanes import Lane, Lanes, check_lanes
+from archwalk.tasks.registry import load_benchmark
 from archwalk.training.loop import Trainer
+from archwalk.training.making import find_device
 
-GPU_LANES = 32  # agents together on a GPU
 SAMPLE_SECONDS = 3.0  # of training, to estimate how long a study takes
 
 
@@ -43,7 +42,6 @@ def study(
     seeds: int = 5,
     preset: str | Path | Settings = "laptop",
     jobs: int = 1,
-    lanes: int | None = None,
     device: str = "auto",
     executor: api.Executor = "inline",
     ray: RaySettings | None = None,
@@ -60,8 +58,6 @@ def study(
         seeds: at least 1; statistics begin to mean something at 5.
         preset: name, TOML file, or settings.
         jobs: worker processes on this machine, one thread each.
-        lanes: most agents that a worker makes together, as lanes of one batched program; by default one on a
-            CPU, where a process a core is faster, and 32 on a GPU.
         device: ``auto``: a GPU if there is one; ``cpu``, ``cuda`` or ``cuda:N``. With Ray each node looks for
             it, and ``auto`` is the CPU.
         executor: ``inline``: those processes; ``ray``: an agent a task on a Ray cluster.
@@ -75,9 +71,7 @@ def study(
         ArchwalkError: anything wrong with benchmark, tasks, settings or folder, before any work.
     """
     plan = make_plan(benchmark, tasks, seeds, preset)
-    return run_study(
-        plan, run_dir, jobs=jobs, lanes=lanes, device=device, executor=executor, ray=ray, on_event=on_event
-    )
+    return run_study(plan, run_dir, jobs=jobs, device=device, executor=executor, ray=ray, on_event=on_event)
 
 
 def run_study(
@@ -85,7 +79,6 @@ def run_study(
     run_dir: str | Path,
     *,
     jobs: int = 1,
-    lanes: int | None = None,
     device: str = "auto",
     executor: api.Executor = "inline",
     ray: RaySettings | None = None,
@@ -94,35 +87,20 @@ def run_study(
     """``study``, of a plan that is made already."""
     if jobs < 1:
         raise SettingsError("at least one worker process", f"{jobs} jobs", "ask for as many as cores")
-    if lanes is not None and lanes < 1:
-        raise SettingsError("at least one lane", f"{lanes} lanes", "ask for 1 or more, or leave it out")
     folder = StudyDir(run_dir)
     folder.check(plan)
     settings = ray_settings(executor, ray)
     if settings is None:
-        where = study_device(plan, device)
-        together = lanes or default_lanes(where)
-        if together > 1 or where.type != "cpu":
-            check_lanes(plan.settings, load_benchmark(plan.benchmark))
-        _make(folder, plan, lambda: LocalCrew(folder, jobs, together, where), on_event)
+        where = find_device(device)
+        _make(folder, plan, lambda: LocalCrew(folder, jobs, where), on_event)
     else:
-        from archwalk.distributed.cluster import check_tasks, connected
+        from archwalk.execution.cluster import check_tasks, connected
         from archwalk.studies.remote import RayCrew
 
         with connected(settings):
             check_tasks(settings, "agent")
-            _make(folder, plan, lambda: RayCrew(folder, settings, lanes or 1, device), on_event)
+            _make(folder, plan, lambda: RayCrew(folder, settings, device), on_event)
     return folder
-
-
-def study_device(plan: StudyPlan, asked: str) -> torch.device:
-    """Where a study's agents are trained; ``auto`` as for one agent."""
-    return api.device_for(plan.settings, load_benchmark(plan.benchmark), asked)
-
-
-def default_lanes(device: torch.device) -> int:
-    """Agents together where nothing is said: a GPU is not filled by one, and two cores are."""
-    return GPU_LANES if device.type == "cuda" else 1
 
 
 def _make(folder: StudyDir, plan: StudyPlan, make_crew: Callable[[], Crew], on_event: OnEvent | None) -> None:
@@ -141,12 +119,11 @@ class LocalCrew(Crew):
     Args:
         folder: the study's.
         size: most of them.
-        lanes: most agents that one makes together.
         device: where they train.
     """
 
-    def __init__(self, folder: StudyDir, size: int, lanes: int, device: torch.device) -> None:
-        super().__init__(folder, lanes)
+    def __init__(self, folder: StudyDir, size: int, device: torch.device) -> None:
+        super().__init__(folder)
         self.size, self.device = size, device
         self.workers: list[_Worker] = []
         self.selector = selectors.DefaultSelector()
@@ -231,13 +208,11 @@ class _Worker:
         return events
 
 
-def steps_a_second(plan: StudyPlan, lanes: int, device: torch.device) -> float:
+def steps_a_second(plan: StudyPlan, device: torch.device) -> float:
     """Trained steps a second of one worker on this machine, measured for a few seconds; nothing is kept."""
     often = {"trained_steps": 10**12, "log_every": plan.settings.learner.batch_size, "evaluate_every": 10**12}
     table, settings = load_benchmark(plan.benchmark), plan.settings.replace(training=often)
-    alone = lanes == 1 and device.type == "cpu"
-    trainers = [(Trainer if alone else Lane)(table, plan.tasks[0], settings, seed) for seed in range(lanes)]
-    loop = trainers[0] if alone else Lanes([t for t in trainers if isinstance(t, Lane)], device)
+    loop = Trainer(table, plan.tasks[0], settings, 0, device=device)
     began = first = 0.0
     for _ in loop.run():
         trained = loop.counters.trained_steps
@@ -245,13 +220,11 @@ def steps_a_second(plan: StudyPlan, lanes: int, device: torch.device) -> float:
             began, first = time.monotonic(), trained
         seconds = time.monotonic() - began
         if seconds > SAMPLE_SECONDS:
-            return lanes * (trained - first) / seconds
+            return (trained - first) / seconds
     raise AssertionError("the run is endless")
 
 
-def forecast(
-    plan: StudyPlan, run_dir: str | Path, jobs: int, lanes: int | None = None, device: str = "auto"
-) -> dict[str, Any]:
+def forecast(plan: StudyPlan, run_dir: str | Path, jobs: int, device: str = "auto") -> dict[str, Any]:
     """What a study would take: ``agents, done, steps, steps_a_second, hours`` (of what is left to do).
 
     Raises:
@@ -261,10 +234,8 @@ def forecast(
     folder.check(plan)
     every = plan.jobs()
     left = [job for job in every if not folder.done(job)]
-    where = study_device(plan, device)
-    together = min(lanes or default_lanes(where), max(len(left), 1))
-    steps, rate = len(left) * plan.steps_a_job, steps_a_second(plan, together, where)
-    workers = min(jobs, -(-max(len(left), 1) // together))
+    steps, rate = len(left) * plan.steps_a_job, steps_a_second(plan, find_device(device))
+    workers = min(jobs, max(len(left), 1))
     return {
         "agents": len(every),
         "done": len(every) - len(left),

@@ -20,14 +20,14 @@ from typing import Any, Literal
 import torch
 
 from archwalk import api
-from archwalk.benchmark.catalog import load_benchmark
-from archwalk.benchmark.table import Benchmark
 from archwalk.errors import ArchwalkError, InUseError
 from archwalk.files import hold
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, Result
-from archwalk.training.loop import Row
-from archwalk.training.making import CPU, Order, make_runs
+from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.table import Benchmark
+from archwalk.training.loop import CPU, Row
+from archwalk.training.making import Order, make_run
 from archwalk.training.rundir import FREE
 
 
@@ -74,7 +74,7 @@ def make_agents(study: StudyDir, jobs: Sequence[Job], on_event: OnEvent, device:
 
     Args:
         study: the folder; what the agents begin with is done.
-        jobs: the agents; several are lanes of one program.
+        jobs: the agents.
         on_event: told of every row, and of the end of each.
         device: where to train.
     """
@@ -97,10 +97,9 @@ def make_agents(study: StudyDir, jobs: Sequence[Job], on_event: OnEvent, device:
 
 
 def _train(study: StudyDir, jobs: Sequence[Job], on_event: OnEvent, device: torch.device) -> None:
-    orders = [_order(study, job, on_event) for job in jobs]
-    if orders:
-        make_runs([order for order, _ in orders], orders[0][1], device)
     for job in jobs:
+        order, table = _order(study, job, on_event)
+        make_run(order, table, device=device)
         study.write_evaluations(job, _evaluate(study, job))
 
 

@@ -2,7 +2,7 @@
 
 In: a benchmark, a task, ``Settings``, a seed, weights to begin with if any. Out: rows of metrics, and a
 ``Trainer`` that can be saved and restored bit for bit. Next: ``rundir`` keeps it on disk;
-``archwalk.distributed`` puts the same ``Loop`` before walks and a replay that are elsewhere.
+``archwalk.execution`` puts the same ``Loop`` before walks and a replay that are elsewhere.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from archwalk.agent.agent import Agent, Looks, Snapshot
-from archwalk.agent.exploration import epsilons
-from archwalk.agent.learner import Learner
-from archwalk.agent.network import QNetwork, resolved_precision
-from archwalk.agent.planner import Planner
-from archwalk.agent.replay import Replay, Sample
-from archwalk.benchmark.table import Benchmark
+from archwalk.agents.base import Agent, Snapshot
+from archwalk.agents.dqn.exploration import epsilons
+from archwalk.agents.dqn.learner import Learner
+from archwalk.agents.dqn.planner import Planner
+from archwalk.agents.dqn.replay import Replay, Sample
+from archwalk.agents.networks import QNetwork, resolved_precision
 from archwalk.config import Settings
+from archwalk.envs.process import Walks, make_process, start
+from archwalk.envs.reward import shaped_rewards, standardised
 from archwalk.seeding import Generators, make_generator
-from archwalk.space.tokens import make_tokens
-from archwalk.training.evaluate import evaluate_agent
+from archwalk.spaces.tokens import make_tokens
+from archwalk.tasks.table import Benchmark
+from archwalk.training.evaluation import evaluate_agent
 from archwalk.training.rollout import Rollout, stored_columns
-from archwalk.walk.dynamics import Walks, make_process, start
-from archwalk.walk.reward import shaped_rewards, standardised
 
 Row = dict[str, float | int]
+CPU = torch.device("cpu")
 CURVE = ("validation_score", "valid_mean", "test_mean", "rank_mean", "walk_length_mean")
 
 
@@ -142,6 +143,7 @@ class Loop(Rhythm[Row]):
         weights: network weights to begin with; drawn from the seed if None.
         cut: trained steps at which a row with an evaluation comes in any case, as if the run ended there; 0
             for none. It has no effect on training.
+        device: where the network is; walks and replay are on the CPU.
     """
 
     replay: Memory
@@ -154,6 +156,7 @@ class Loop(Rhythm[Row]):
         seed: int,
         weights: Mapping[str, Tensor] | None = None,
         cut: int = 0,
+        device: torch.device = CPU,
     ) -> None:
         self.benchmark, self.task, self.settings, self.cut = benchmark, task, settings, cut
         self.at_cut = False  # whether the last update was the one that reached the cut
@@ -166,7 +169,7 @@ class Loop(Rhythm[Row]):
         if settings.reward.standardise:
             self.evaluated[walks.architecture] = True
             process = make_process(benchmark, standardised(rewards, walks.architecture), settings.walk)
-        self.agent = make_agent(benchmark, settings, seed, process_rewards=process.rewards)
+        self.agent = make_agent(benchmark, settings, seed, process.rewards, device)
         if weights is not None:
             self.agent.network.load_state_dict(dict(weights))
         self.epsilon = epsilons(settings.exploration)
@@ -259,12 +262,8 @@ class Loop(Rhythm[Row]):
 
     _reported_updates = 0
 
-    def evaluate(self, looks: Looks | None = None) -> Row:
-        """Greedy evaluation on the training task, as ``greedy_...`` columns; has no effect on training.
-
-        Args:
-            looks: the network's Q-values, if somebody has looked before.
-        """
+    def evaluate(self) -> Row:
+        """Greedy evaluation on the training task, as ``greedy_...`` columns; has no effect on training."""
         result = evaluate_agent(
             self.agent,
             self.benchmark,
@@ -272,7 +271,6 @@ class Loop(Rhythm[Row]):
             split=self.benchmark.reward_column(self.task).split,
             most_starts=self.settings.training.evaluation_starts,
             generator=self.evaluation_draws(),
-            looks=looks,
         )
         return {f"greedy_{name}": getattr(result, name) for name in CURVE}
 
@@ -353,7 +351,11 @@ class Trainer(Loop):
 
 
 def make_agent(
-    benchmark: Benchmark, settings: Settings, seed: int, process_rewards: Tensor | None = None
+    benchmark: Benchmark,
+    settings: Settings,
+    seed: int,
+    process_rewards: Tensor | None = None,
+    device: torch.device = CPU,
 ) -> Agent:
     """An agent with weights drawn from the seed, standing in the benchmark's process.
 
@@ -362,16 +364,16 @@ def make_agent(
         settings: sizes and limits.
         seed: of the weights.
         process_rewards: [architectures]; zeros by default, which is enough to walk greedily.
+        device: where the network is.
     """
     rewards = torch.zeros(len(benchmark)) if process_rewards is None else process_rewards
     process = make_process(benchmark, rewards, settings.walk)
     tokens = make_tokens(benchmark.space, settings.observation.tokens, benchmark.rows)
-    here = torch.device("cpu")
-    precision = resolved_precision(settings.training.precision, settings.network.width, here)
+    precision = resolved_precision(settings.training.precision, settings.network.width, device)
     network = QNetwork(
         tokens.features,
         settings.network,
         make_generator(seed, "weights"),
         bfloat16=precision == "bfloat16",
     )
-    return Agent(network, tokens, process)
+    return Agent(network.to(device), tokens.to(device), process)

@@ -1,4 +1,4 @@
-"""Making runs: a loop beside its folder, or many in lanes beside theirs.
+"""Making runs: a loop beside its folder.
 
 In: ``Order``s: which folder, for which plan, from which weights. Out: the folders, finished; killed at any
 moment and ordered again, they go on from their last checkpoints. Next: ``archwalk.api``.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from archwalk.benchmark.table import Benchmark
 from archwalk.config import Settings
 from archwalk.errors import BenchmarkError, RunError, SettingsError
 from archwalk.files import write_atomically
-from archwalk.training.lanes import Lane, Lanes, check_lanes
-from archwalk.training.loop import Loop, Row, Trainer
+from archwalk.tasks.table import Benchmark
+from archwalk.training.loop import CPU, Loop, Row, Trainer
 from archwalk.training.rundir import (
     CHECKPOINT,
     CUT,
@@ -40,7 +40,6 @@ from archwalk.training.rundir import (
     read_tensors,
 )
 
-CPU = torch.device("cpu")
 MakeLoop = Callable[[Benchmark, str, Settings, int, dict[str, Tensor] | None, int], Loop]
 OnRow = Callable[[Row, float], None]
 
@@ -84,25 +83,9 @@ def find_device(asked: str) -> torch.device:
     )
 
 
-def make_runs(orders: Sequence[Order], benchmark: Benchmark, device: torch.device = CPU) -> None:
-    """Make one run, or several at once in lanes; all of them on a GPU are lanes.
-
-    Args:
-        orders: with plans for this benchmark.
-        benchmark: what is looked up.
-        device: where.
-
-    Raises:
-        RunError: as ``make_run``.
-        SettingsError: lanes cannot do what is asked.
-    """
-    if len(orders) == 1 and device.type == "cpu":
-        make_run(orders[0], benchmark)
-    else:
-        make_lanes(orders, benchmark, device)
-
-
-def make_run(order: Order, benchmark: Benchmark, make_loop: MakeLoop = Trainer) -> None:
+def make_run(
+    order: Order, benchmark: Benchmark, make_loop: MakeLoop | None = None, device: torch.device = CPU
+) -> None:
     """Run a plan to its end, from the last checkpoint if there is one.
 
     Killed at any moment and called again, it goes on, inline with the same bits in weights and metrics. A
@@ -111,12 +94,14 @@ def make_run(order: Order, benchmark: Benchmark, make_loop: MakeLoop = Trainer) 
     Args:
         order: what to make.
         benchmark: the plan's benchmark.
-        make_loop: what trains, called with the arguments of ``Loop``.
+        make_loop: what trains, called with the arguments of ``Loop``; in this process by default.
+        device: where the network is, in this process.
 
     Raises:
         RunError: the folder belongs to another plan, is in use, damaged, or cannot be written.
     """
-    plan = order.run.settled(order.plan, CPU)
+    plan = order.run.settled(order.plan, device)
+    make_loop = make_loop or partial(Trainer, device=device)
     # checks before any write
     loop = make_loop(benchmark, plan.task, plan.settings, plan.seed, order.initial, plan.cut_steps)
     with closing(loop), order.run.claimed(plan), threads(plan.settings.training.threads):
@@ -126,56 +111,6 @@ def make_run(order: Order, benchmark: Benchmark, make_loop: MakeLoop = Trainer) 
         keeper.begin()
         for row in loop.run():
             keeper.keep(row)
-        keeper.finish()
-
-
-def make_lanes(orders: Sequence[Order], benchmark: Benchmark, device: torch.device) -> None:
-    """``make_run`` for several at once, as lanes of one program.
-
-    Those that stand at the same point go on together, one group after the other.
-
-    Raises:
-        RunError: as ``make_run``.
-        SettingsError: as ``check_lanes``.
-    """
-    plans = [order.run.settled(order.plan, device) for order in orders]
-    for plan in plans:
-        check_lanes(plan.settings, benchmark)
-    lanes = [
-        Lane(benchmark, plan.task, plan.settings, plan.seed, order.initial, plan.cut_steps)
-        for order, plan in zip(orders, plans, strict=True)
-    ]
-    with ExitStack() as claims:
-        for order, plan in zip(orders, plans, strict=True):
-            claims.enter_context(order.run.claimed(plan))
-        claims.enter_context(threads(plans[0].settings.training.threads))
-        left: list[tuple[Keeper, Lane]] = []
-        for order, plan, lane in zip(orders, plans, lanes, strict=True):
-            keeper = Keeper(order.run, plan, lane, order.on_row)
-            if not keeper.done:
-                left.append((keeper, lane))
-        while left:
-            together = [(k, lane) for k, lane in left if _stands(lane) == _stands(left[0][1])]
-            left = [pair for pair in left if pair not in together]
-            _advance(together, device)
-
-
-def _stands(lane: Lane) -> tuple[object, ...]:
-    """Where a lane stands: lanes of one program stand at the same point of the same course."""
-    c = lane.counters
-    return c.trained_steps, c.sampled_steps, c.updates, c.owed, lane.cut, lane.settings
-
-
-def _advance(together: Sequence[tuple[Keeper, Lane]], device: torch.device) -> None:
-    keepers = [keeper for keeper, _ in together]
-    program = Lanes([lane for _, lane in together], device)
-    for keeper in keepers:
-        keeper.share = 1 / len(keepers)
-        keeper.begin()
-    for rows in program.run():
-        for keeper, row in zip(keepers, rows, strict=True):
-            keeper.keep(row)
-    for keeper in keepers:
         keeper.finish()
 
 
@@ -190,14 +125,13 @@ class Keeper:
 
     Attributes:
         done: nothing is left to train.
-        share: of the time that passes, how much this run costs; less than one if several are made at once.
 
     Raises:
         RunError: damaged files.
     """
 
     def __init__(self, run: RunDir, plan: Plan, loop: Loop, on_row: OnRow | None) -> None:
-        self.run, self.plan, self.loop, self.share = run, plan, loop, 1.0
+        self.run, self.plan, self.loop = run, plan, loop
         self._on_row = on_row
         self._rows, self._spent = self._restore()
         trained = loop.counters.trained_steps
@@ -210,7 +144,7 @@ class Keeper:
     @property
     def seconds(self) -> float:
         """Wall time that the run has taken."""
-        return self._spent + self.share * (time.monotonic() - self._began)
+        return self._spent + time.monotonic() - self._began
 
     def begin(self) -> None:
         """The folder is that of a run under way from now on."""

@@ -1,7 +1,7 @@
 """``Rollout``: the role of an actor: walks, an epsilon each, a frozen policy; out come transitions.
 
 In: a process, a ``Snapshot`` to act by, generators. Out: ``Walked``: complete transitions with their first
-priorities. Next: ``loop`` has one rollout of all walks; ``archwalk.distributed`` has many, each in a process.
+priorities. Next: ``loop`` has one rollout of all walks; ``archwalk.execution`` has many, each in a process.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from archwalk.agent.agent import Snapshot
-from archwalk.agent.exploration import choose
-from archwalk.agent.replay import Transitions, Windows
+from archwalk.agents.base import Snapshot
+from archwalk.agents.dqn.exploration import choose
+from archwalk.agents.dqn.replay import Transitions, Windows
 from archwalk.config import LearnerSettings
+from archwalk.envs.process import WalkProcess, Walks, offer, restart, take
 from archwalk.seeding import Generators
-from archwalk.space.space import PAD
-from archwalk.walk.dynamics import WalkProcess, Walks, offer, restart, take
+from archwalk.spaces.base import PAD
 
 
 class Walked(NamedTuple):

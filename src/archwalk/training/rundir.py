@@ -30,12 +30,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from archwalk.agent.network import resolved_precision
-from archwalk.benchmark.catalog import benchmark_names, load_benchmark
-from archwalk.benchmark.table import Benchmark
+from archwalk.agents.networks import resolved_precision
 from archwalk.config import Settings, parse_settings
 from archwalk.errors import BenchmarkError, RunError, SettingsError
 from archwalk.files import hold, write_atomically
+from archwalk.tasks.registry import benchmark_names, load_benchmark
+from archwalk.tasks.table import Benchmark
 from archwalk.training.loop import Row
 
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
@@ -107,7 +107,7 @@ class Costs:
         trained_steps: transitions trained on.
         sampled_steps: steps walked.
         evaluations: distinct architectures looked up on the task.
-        seconds: wall time; of a run in lanes its share, the time divided by their number.
+        seconds: wall time.
         evaluation_hours: simulated training time of those architectures, in hours, where the benchmark
             records ``time_elapsed``; None elsewhere.
     """

@@ -1,0 +1,1 @@
+"""Ape-X DQN: exploration, replay, targets and the learner; planned targets."""

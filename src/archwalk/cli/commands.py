@@ -1,0 +1,541 @@
+"""The commands, one a verb: their flags, and nothing else of substance. Heavy imports happen inside them.
+
+In: arguments. Out: calls to ``archwalk.api``, ``archwalk.tasks`` and ``archwalk.spaces``, printed by
+``console``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from pydantic import ValidationError
+
+from archwalk.cli.console import (
+    Reporter,
+    StudyReporter,
+    print_benchmark,
+    print_comparison,
+    print_evaluation,
+    print_forecast,
+    print_json,
+    print_look,
+    print_search,
+    print_step,
+)
+from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
+from archwalk.errors import SettingsError
+
+if TYPE_CHECKING:
+    from archwalk.tasks.table import Benchmark
+
+DESCRIPTION = "Train agents that search for neural architectures, and move them from task to task."
+
+
+def run_command(arguments: Sequence[str]) -> None:
+    """Parse and run one command; exits with status 2 on arguments that do not parse."""
+    preset = load_preset(_value_of("--preset", arguments) or "laptop")
+    importing = tyro.extras.SubcommandApp()
+    importing.command(name="transnas-bench")(import_transnas_bench)
+    importing.command(name="table")(import_table)
+    data = tyro.extras.SubcommandApp()
+    data.command(name="list")(data_list)
+    data.command(name="check")(data_check)
+    data.command(importing, name="import", help="Turn measurements into a benchmark file.")
+    app = tyro.extras.SubcommandApp()
+    app.command(data, name="data", help="Benchmarks: list, check, import.")
+    app.command(name="train")(partial(train, settings=preset))
+    app.command(name="evaluate")(evaluate)
+    app.command(name="transfer")(transfer)
+    app.command(name="search")(search)
+    app.command(name="compare")(compare)
+    app.command(name="export")(export)
+    digits = tyro.extras.SubcommandApp()
+    digits.command(name="build")(digits_build)
+    digits.command(name="verify")(digits_verify)
+    digits.command(name="card")(digits_card)
+    app.command(digits, name="digits", help="The embedded benchmark: measure it, check it, draw its card.")
+    app.command(name="study")(partial(study, settings=preset))
+    app.command(name="report")(report)
+    try:
+        app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
+    except ValidationError as error:  # the parser passes on those of a command's own settings
+        raise invalid(error, "the arguments", f"archwalk {arguments[0]} --help") from error
+
+
+def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """The last value given for a flag: the preset decides the defaults of all others."""
+    value = None
+    for i, argument in enumerate(arguments):
+        if argument == flag and i + 1 < len(arguments):
+            value = arguments[i + 1]
+        elif argument.startswith(f"{flag}="):
+            value = argument.partition("=")[2]
+    return value
+
+
+def train(
+    benchmark: str,
+    task: str,
+    run_dir: Path,
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(),  # noqa: B008 - frozen
+    preset: str = "laptop",
+    seed: int = 0,
+    init: Path | None = None,
+    steps: int | None = None,
+    executor: Literal["inline", "ray"] = "inline",
+    ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
+    device: str = "auto",
+) -> None:
+    """Train an agent on a task. The same command again resumes.
+
+    Args:
+        benchmark: Name (see 'archwalk data list') or file.
+        task: One of the benchmark's tasks.
+        run_dir: Folder of the run.
+        settings: Every setting of the preset can be overridden.
+        preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
+        seed: Of every random generator.
+        init: A finished run whose weights to begin with.
+        steps: Trained steps instead of the preset's.
+        executor: ray: walks and replay as processes on a Ray cluster (needs archwalk[ray]).
+        ray: Which cluster, and how its resources are shared out.
+        device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
+    """
+    from archwalk import api
+
+    del preset  # its settings came as defaults
+    with Reporter(steps or settings.training.trained_steps) as reporter:
+        run = api.train(
+            benchmark,
+            task,
+            run_dir,
+            preset=settings,
+            seed=seed,
+            init=init,
+            steps=steps,
+            executor=executor,
+            ray=ray,
+            device=device,
+            on_row=reporter,
+        )
+    print(f"finished: {run.path}    next: archwalk evaluate {run.path}")
+
+
+def evaluate(
+    run: tyro.conf.Positional[Path],
+    task: str | None = None,
+    split: str = "test",
+    benchmark: str | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Walk greedily from every start, and say how good the agent is and what it cost.
+
+    Args:
+        run: Folder of a finished run.
+        task: Another task than the run's own: how good the agent is there as it is.
+        split: Split of mean, oracle and regret.
+        benchmark: Another benchmark of the same space, by name or file.
+        json: Print one JSON object.
+    """
+    from archwalk import api
+
+    result = api.evaluate(run, task=task, split=split, benchmark=benchmark)
+    print_json(result) if json else print_evaluation(result)
+
+
+def transfer(
+    source: Path,
+    task: str,
+    regime: Literal["zero-shot", "fine-tune", "retrain"],
+    run_dir: Path,
+    benchmark: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    device: str = "auto",
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Move a finished run's agent to another task, then evaluate it there.
+
+    Args:
+        source: Folder of the finished source run.
+        task: The target task.
+        regime: zero-shot: as it is; fine-tune: trained on briefly; retrain: trained on at full length.
+        run_dir: Folder of the new run.
+        benchmark: Name or file; the source's own by default.
+        seed: The source's own by default.
+        steps: Trained steps instead of the regime's.
+        device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
+        json: Print one JSON object.
+    """
+    from archwalk import api
+    from archwalk.training.rundir import RunDir
+
+    training = RunDir(source).plan().settings.training
+    total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
+    with Reporter(total) as reporter:
+        api.transfer(
+            source,
+            task,
+            regime,
+            run_dir,
+            benchmark=benchmark,
+            seed=seed,
+            steps=steps,
+            device=device,
+            on_row=reporter,
+        )
+    result = api.evaluate(run_dir)
+    print_json(result) if json else print_evaluation(result)
+
+
+def search(
+    out: Path,
+    agent: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = (),
+    evaluator: str | None = None,
+    command: str | None = None,
+    budget: int = 50,
+    method: str = "agent",
+    space: str | None = None,
+    metric: str | None = None,
+    cost: str | None = None,
+    time_limit: float | None = None,
+    retries: int = 0,
+    seed: int = 0,
+    executor: Literal["inline", "ray"] = "inline",
+    ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Search on a task of your own, within a budget of evaluations. The same command again goes on.
+
+    Args:
+        out: Folder of the evaluations and the result.
+        agent: A finished run on another task; may be repeated.
+        evaluator: module:function, called with an architecture, returns a dictionary of metrics.
+        command: Instead: prints the metrics as JSON on its last line; {} becomes the architecture.
+        budget: Looks in all, failures included.
+        method: agent, gp, forest, evolution, reinforce, local or random.
+        space: Name of a space, or a benchmark whose architectures to choose from; the agent's by default.
+        metric: To improve; that of the agent's task by default.
+        cost: A second metric, such as params; the result then has a Pareto front.
+        time_limit: Seconds an evaluation.
+        retries: Tries after a crash or time-out, within one look.
+        seed: Of the search.
+        executor: ray: evaluations at once, as tasks on a Ray cluster (needs archwalk[ray]).
+        ray: Which cluster, and what an evaluation takes of it.
+        json: Print one JSON object.
+    """
+    from archwalk.searching import verbs
+
+    result = verbs.search(
+        evaluator,
+        out,
+        command=command,
+        agent=agent,
+        space=space,
+        method=method,
+        budget=budget,
+        metric=metric,
+        cost=cost,
+        time_limit=time_limit,
+        retries=retries,
+        seed=seed,
+        executor=executor,
+        ray=ray,
+        on_look=partial(print_look, budget=budget),
+    )
+    print_json(result) if json else print_search(result)
+
+
+def compare(
+    benchmark: str,
+    target: str,
+    out: Path,
+    sources: str = "",
+    methods: str = "random,local,evolution,reinforce,forest,gp,agent",
+    budgets: str = "0,10,25,50,100",
+    seeds: int = 10,
+    preset: str = "quick",
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Compare search methods on a table, by rank after some evaluations. The same command again goes on.
+
+    Args:
+        benchmark: Name (see 'archwalk data list') or file.
+        target: The task to search.
+        out: Folder of the runs and curves.
+        sources: Tasks known beforehand, as a,b,c.
+        methods: As a,b,c.
+        budgets: Numbers of evaluations to report on, as 0,10,50; 0 is the proposal before any look.
+        seeds: Searches a method.
+        preset: Of the agent that is pretrained on the sources.
+        json: Print one JSON list, an object a method and budget.
+    """
+    from archwalk.searching import verbs
+
+    try:
+        counts = [int(part) for part in budgets.split(",")]
+    except ValueError:
+        raise SettingsError("--budgets as 0,10,50", repr(budgets), "write whole numbers") from None
+    rows = verbs.compare(
+        benchmark,
+        target,
+        out,
+        sources=[part for part in sources.split(",") if part],
+        methods=methods.split(","),
+        budgets=counts,
+        seeds=seeds,
+        preset=preset,
+        say=print_step,
+    )
+    print_json(rows) if json else print_comparison(rows)
+
+
+def export(
+    architecture: tyro.conf.Positional[str],
+    out: Path,
+    space: str | None = None,
+    skeleton: Annotated[SkeletonSettings, tyro.conf.arg(name="")] = SkeletonSettings(),  # noqa: B008 - frozen
+    weights: Path | None = None,
+    size: int = 32,
+    seed: int = 0,
+) -> None:
+    """Write an architecture's network as PyTorch source (.py) or as ONNX (.onnx).
+
+    Args:
+        architecture: A cell or a chain of modules, as the space writes it.
+        out: File to write; its ending decides the form.
+        space: transnas-micro, transnas-macro or nasbench201; found by the architecture by default.
+        skeleton: What stands around the cells; the published skeleton by default.
+        weights: For .onnx: trained weights (safetensors); untrained ones by default.
+        size: For .onnx: height and width of the images.
+        seed: For .onnx: of the untrained weights.
+    """
+    from archwalk.files import write_atomically
+    from archwalk.networks import export as exporting
+    from archwalk.networks.build import build_network
+
+    options = skeleton.model_dump()
+    if out.suffix == ".py":
+        write_atomically(out, exporting.network_code(space, architecture, **options).encode())
+    elif out.suffix == ".onnx":
+        network = build_network(space, architecture, seed=seed, **options)
+        if weights:
+            exporting.load_weights(network, weights)
+        exporting.export_onnx(network, out, (skeleton.inputs, size, size))
+    else:
+        raise SettingsError("a file that ends in .py or .onnx", f"--out {out}", "choose one of the two")
+    print(f"written: {out}")
+
+
+def study(
+    benchmark: str,
+    tasks: str,
+    run_dir: Path,
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(),  # noqa: B008 - frozen
+    seeds: int = 5,
+    preset: str = "laptop",
+    jobs: int = 1,
+    device: str = "auto",
+    executor: Literal["inline", "ray"] = "inline",
+    ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Train an agent a task, move each to every other task, evaluate every regime. The same command again
+    resumes; run twice at once, both share the work.
+
+    Args:
+        benchmark: Name (see 'archwalk data list') or file.
+        tasks: At least two of its tasks, as a,b,c.
+        run_dir: Folder of the study.
+        settings: Every setting of the preset can be overridden.
+        seeds: Seeds, 0 and up; more may be asked for later.
+        preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
+        jobs: Worker processes, one thread each; as many as cores.
+        device: auto (a GPU if there is one), cpu, cuda, or cuda:N; on Ray of every node, and auto is cpu.
+        executor: ray: agents as tasks on a Ray cluster, as many at once as it has room for.
+        ray: Which cluster, and what an agent takes of it.
+        dry_run: Print the plan with estimated steps and time, and do nothing.
+    """
+    from dataclasses import replace
+
+    from archwalk.studies.folder import StudyDir
+    from archwalk.studies.plan import make_plan
+    from archwalk.studies.study import forecast, run_study
+
+    plan = replace(make_plan(benchmark, tasks.split(","), seeds, settings), preset=preset)
+    if dry_run:
+        print_forecast(plan, forecast(plan, run_dir, jobs, device), jobs)
+        return
+    done = sum(StudyDir(run_dir).done(job) for job in plan.jobs())
+    with StudyReporter(plan, done) as reporter:
+        run_study(
+            plan,
+            run_dir,
+            jobs=jobs,
+            device=device,
+            executor=executor,
+            ray=ray,
+            on_event=reporter,
+        )
+    print(f"finished: {run_dir}    next: archwalk report {run_dir}")
+
+
+def report(run_dir: tyro.conf.Positional[Path], benchmark: str | None = None) -> None:
+    """Make the report of a study, finished or not: report.html, figures/ and tables/ in its folder.
+
+    Args:
+        run_dir: Folder of the study.
+        benchmark: Name or file, if the benchmark is no longer where the study found it.
+    """
+    from archwalk.reporting.html import report as make_report
+    from archwalk.studies.folder import StudyDir
+
+    file = make_report(run_dir, benchmark=benchmark)
+    missing = len(StudyDir(run_dir).missing())
+    print(f"unfinished: {missing} agents are missing" if missing else "every agent is done")
+    print(f"written: {file}")
+
+
+def digits_build(
+    out: Path = Path("digits.parquet"),
+    work_dir: Path = Path("runs/digits"),
+    tasks: str | None = None,
+    jobs: int = 1,
+    device: str | None = None,
+    seeds: int = 1,
+    limit: int | None = None,
+) -> None:
+    """Train and score all cells on all tasks; resumes where it was stopped.
+
+    Args:
+        out: The table's file.
+        work_dir: Results as they come; several processes may share it.
+        tasks: Some tasks only, as a,b.
+        jobs: Processes.
+        device: cpu or cuda; cuda where there is one.
+        seeds: Seeds for the first 104 groups of cells that compute one function.
+        limit: Measure this many groups only.
+    """
+    from archwalk.datasets.digits.build import build
+
+    chosen = tasks.split(",") if tasks else None
+    benchmark = build(
+        out, work_dir=work_dir, tasks=chosen, jobs=jobs, device=device, seeds=seeds, limit=limit
+    )
+    print_benchmark(benchmark)
+    print(f"written: {out}")
+
+
+def digits_verify(sample: int = 5, seed: int = 0) -> None:
+    """Train random rows of the shipped table again and compare; exit status 1 if they disagree.
+
+    Args:
+        sample: How many rows.
+        seed: Which rows.
+    """
+    from archwalk.datasets.digits.verify import verify
+
+    report = verify(sample, seed=seed)
+    print(report)
+    if not report.agrees:
+        raise SystemExit(1)
+
+
+def digits_card(out: Path = Path("docs/images")) -> None:
+    """Draw the data card's figures and print its numbers.
+
+    Args:
+        out: Folder for the figures.
+    """
+    from archwalk.datasets.digits.card import make_card
+
+    print(make_card(out))
+
+
+def data_list() -> None:
+    """The benchmarks that are known by name."""
+    from archwalk.tasks.registry import benchmark_names, load_benchmark
+
+    for name in benchmark_names():
+        benchmark = load_benchmark(name)
+        print(f"{name:12} {len(benchmark):>7,} of {benchmark.space.name:16} {', '.join(benchmark.tasks)}")
+        print(f"{'':12} {benchmark.source}")
+
+
+def data_check(benchmark: tyro.conf.Positional[str]) -> None:
+    """Read a benchmark, verify its checksum, and say what is in it.
+
+    Args:
+        benchmark: Name or file.
+    """
+    from archwalk.tasks.registry import load_benchmark
+
+    print_benchmark(load_benchmark(benchmark))
+
+
+def import_transnas_bench(
+    file: tyro.conf.Positional[Path], out: Path, space: str = "transnas-micro", name: str | None = None
+) -> None:
+    """Read the official TransNAS-Bench-101 release (.pth), without executing anything in it.
+
+    Args:
+        file: transnas-bench_v10141024.pth.
+        out: Benchmark file to write.
+        space: transnas-micro or transnas-macro.
+        name: Of the benchmark; the space's by default.
+    """
+    from archwalk.tasks import importers
+
+    _save(importers.import_transnas_bench(file, space, name=name), out)
+
+
+def import_table(
+    file: tyro.conf.Positional[Path],
+    space: str,
+    out: Path,
+    slots: str | None = None,
+    name: str | None = None,
+    reward: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    minimise: str | None = None,
+    source: str = "",
+) -> None:
+    """Read any tidy or wide CSV or Parquet table; docs/own-data.md shows both forms.
+
+    Args:
+        file: The table.
+        space: transnas-micro, transnas-macro, nasbench201, or slots.
+        out: Benchmark file to write.
+        slots: Columns that make an architecture, as op0,op1,... (space slots).
+        name: Of the benchmark; the file's stem by default.
+        reward: task=metric/split/epoch, where the default reward is not wanted; may be repeated.
+        minimise: Metrics that are better when smaller, as a,b.
+        source: Where the numbers come from, and how to cite them.
+    """
+    from archwalk.tasks import importers
+
+    rewards = {}
+    for entry in reward:
+        task, equals, address = entry.partition("=")
+        if not (task and equals and address):
+            raise SettingsError("--reward task=metric/split/epoch", repr(entry), "write it so")
+        rewards[task] = address
+    benchmark = importers.import_table(
+        file,
+        space,
+        slots=slots.split(",") if slots else (),
+        name=name,
+        rewards=rewards,
+        minimise=minimise.split(",") if minimise else (),
+        source=source,
+    )
+    _save(benchmark, out)
+
+
+def _save(benchmark: Benchmark, out: Path) -> None:
+    benchmark.save(out)
+    print_benchmark(benchmark)
+    print(f"written: {out}")

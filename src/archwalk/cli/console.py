@@ -1,0 +1,243 @@
+"""What people see on a terminal: progress, evaluations, benchmarks.
+
+In: rows, evaluations, benchmarks. Out: text; results on standard output, progress on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from archwalk.studies.plan import Job, StudyPlan
+    from archwalk.studies.worker import Event
+    from archwalk.tasks.ledger import Look
+    from archwalk.tasks.table import Benchmark
+
+
+class Reporter:
+    """Progress of a run: a live bar on a terminal, plain lines elsewhere, both on standard error."""
+
+    def __init__(self, total: int) -> None:
+        console = Console(stderr=True)
+        self._total, self._score = total, ""
+        self._progress = (
+            Progress(
+                TextColumn("[bold]training"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f} %  {task.fields[text]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._task = self._progress.add_task("", total=total, text="") if self._progress else None
+
+    def __enter__(self) -> Reporter:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def __call__(self, row: dict[str, float | int], seconds: float) -> None:
+        """Show a row of metrics."""
+        steps = int(row["trained_steps"])
+        if "greedy_validation_score" in row:
+            self._score = f"score {row['greedy_validation_score']:.3f}"
+        rate = steps / max(seconds, 1e-9)
+        text = f"{rate:,.0f} steps/s  {row['evaluations']:,} evaluations  {self._score}"
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, completed=steps, text=text)
+        elif "greedy_validation_score" in row:
+            line = f"{steps:>11,} of {self._total:,} trained steps  {seconds:7.1f} s  {text}"
+            print(line, file=sys.stderr, flush=True)
+
+
+class StudyReporter:
+    """Progress of a study: one live view on a terminal, a line an agent elsewhere, both on standard error.
+
+    Args:
+        plan: of the study.
+        done: agents that were done before.
+    """
+
+    def __init__(self, plan: StudyPlan, done: int) -> None:
+        console = Console(stderr=True)
+        self._plan, self._agents, self._before, self._done = plan, len(plan.jobs()), done, done
+        self._began = time.monotonic()
+        self._steps: dict[Job, int] = {}  # trained in this sitting, by agent
+        self._first: dict[Job, int] = {}  # steps an agent had when it was first heard of
+        self._score: dict[Job, float] = {}
+        text = "{task.percentage:>3.0f} %  {task.fields[text]}"
+        self._whole = Progress(
+            TextColumn("[bold]study"), BarColumn(), TextColumn(text), TimeElapsedColumn(), console=console
+        )
+        self._agent = Progress(
+            TextColumn("{task.description}"), BarColumn(20), TextColumn(text), console=console
+        )
+        total = self._agents * plan.steps_a_job
+        self._total = self._whole.add_task("", total=total, completed=done * plan.steps_a_job, text="")
+        self._lines: dict[Job, TaskID] = {}
+        terminal = console.is_terminal
+        self._live = Live(Group(self._whole, self._agent), console=console) if terminal else None
+
+    def __enter__(self) -> StudyReporter:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show what a worker says."""
+        job = event.job
+        if event.kind == "row":
+            self._first.setdefault(job, event.trained_steps)
+            self._steps[job] = event.trained_steps - self._first[job]
+            if event.score is not None:
+                self._score[job] = event.score
+            if job not in self._lines:
+                self._lines[job] = self._agent.add_task(str(job), total=self._plan.steps_a_job, text="")
+            score = f"score {self._score[job]:.3f}" if job in self._score else ""
+            text = f"{event.evaluations:,} evaluations  {score}"
+            self._agent.update(self._lines[job], completed=event.trained_steps, text=text)
+        elif event.kind == "done":
+            self._done += 1
+            if job in self._lines:
+                self._agent.remove_task(self._lines.pop(job))
+            if self._live is None:
+                print(f"{job}: done. {self._so_far()}", file=sys.stderr, flush=True)
+        under_way = sum(
+            int(self._agent.tasks[self._agent.task_ids.index(i)].completed) for i in self._lines.values()
+        )
+        completed = self._done * self._plan.steps_a_job + under_way
+        self._whole.update(self._total, completed=completed, text=self._so_far())
+
+    def _so_far(self) -> str:
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = sum(self._steps.values()) / seconds
+        text = f"{self._done} of {self._agents} agents  {rate:,.0f} steps/s"
+        if rate and self._done > self._before:
+            left = (self._agents - self._done) * self._plan.steps_a_job / rate
+            text += f"  about {_duration(left)} left"
+        return text
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+def print_forecast(plan: StudyPlan, forecast: dict[str, Any], jobs: int) -> None:
+    """What a study would do, an agent a line, and how long it would take."""
+    for job in plan.jobs():
+        what = (
+            "from scratch"
+            if job.scratch
+            else f"{plan.settings.training.fine_tune_steps:,} of them fine-tuning"
+        )
+        print(f"  {job!s:48} {plan.steps_a_job:>12,} trained steps, {what}")
+    print(
+        f"{forecast['agents']} agents, {forecast['done']} done; {len(plan.all_results())} results; "
+        f"{forecast['steps']:,} trained steps left, about {_duration(3600 * forecast['hours'])} with "
+        f"{jobs} worker{'s' if jobs > 1 else ''} at {forecast['steps_a_second']:,.0f} steps/s each, measured "
+        "just now; nothing was written"
+    )
+
+
+def print_json(result: Any) -> None:
+    """One JSON value on standard output."""
+    print(json.dumps(result, indent=2))
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """An evaluation as a short table."""
+    r, metric = result, result["metric"]
+    low, high = r["starts_ci95"]
+    lines = [
+        ("agent", f"{r['regime']}, {r['source_task']} → {r['task']}, seed {r['seed']}, {r['benchmark']}"),
+        ("validation score", f"{r['validation_score']:.3f}   (0 a random architecture, 1 the best)"),
+        (f"{r['split']} {metric}", f"{r['mean']:.4g} ± {r['std']:.2g}   [{low:.4g}, {high:.4g}] over starts"),
+        ("oracle", f"{r['oracle']:.4g}, regret {r['regret_mean']:.3g}"),
+        ("rank by validation", f"{r['rank_mean']:.1f}, better than {r['rank_percentile_mean']:.1f} %"),
+        ("walks", f"{r['starts']:,} starts, {r['walk_length_mean']:.1f} steps each"),
+        (
+            "cost",
+            f"{r['evaluations']:,} evaluations, {r['trained_steps']:,} trained steps, "
+            f"{r['sampled_steps']:,} sampled steps, {r['seconds']:,.0f} s",
+        ),
+    ]
+    if r["evaluation_hours"] is not None:
+        lines.append(("", f"{r['evaluation_hours']:,.0f} simulated hours of training networks"))
+    for label, text in lines:
+        print(f"{label:>20}  {text}")
+
+
+def print_step(text: str) -> None:
+    """What is done next, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_look(look: Look, count: int, budget: int) -> None:
+    """One look of a search, on standard error."""
+    said = "  ".join(f"{k} {v:.6g}" for k, v in look.metrics.items()) or f"{look.status}: {look.message}"
+    print_step(f"{count:>5} of {budget}  {look.architecture}  {said}")
+
+
+def print_search(result: dict[str, Any]) -> None:
+    """What a search found, and what it cost."""
+    if result["architecture"] is None:
+        print("best       none: every look failed")
+    else:
+        print(f"best       {result['architecture']}  {result['metric']} {result['value']:.6g}")
+    failed = ", ".join(f"{result[k]} {k}" for k in ("failed", "timeout", "invalid"))
+    print(f"looks      {result['evaluations']}, of these {failed}; {result['seconds']:,.1f} s of evaluation")
+    for look in result.get("front", ()):
+        values = "  ".join(f"{k} {v:.6g}" for k, v in look.items() if isinstance(v, float))
+        print(f"front      {look['architecture']}  {values}")
+
+
+def print_comparison(rows: list[dict[str, Any]]) -> None:
+    """Mean best rank by method and budget."""
+    budgets = sorted({row["budget"] for row in rows})
+    print(f"{'rank after':>12}" + "".join(f"{b:>16}" for b in budgets))
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = {
+            r["budget"]: f"{r['rank_mean']:.1f} ± {r['rank_std']:.1f}" for r in rows if r["method"] == method
+        }
+        print(f"{method:>12}" + "".join(f"{cells[b]:>16}" for b in budgets))
+
+
+def print_benchmark(benchmark: Benchmark) -> None:
+    """What a benchmark holds, a line a task, and what is missing."""
+    print(f"{benchmark.name}: {len(benchmark):,} architectures of {benchmark.space.name}, checksum intact")
+    if benchmark.source:
+        print(f"source: {benchmark.source}")
+    for task in benchmark.tasks:
+        column = benchmark.reward_column(task)
+        values, metric = benchmark.columns[column], benchmark.metrics[column.metric]
+        goal = "larger" if metric.direction == "max" else "smaller"
+        low, high = np.nanmin(values), np.nanmax(values)
+        print(
+            f"  {task:16} reward {'/'.join(column[1:]):18} {low:.4g} to {high:.4g} "
+            f"{metric.unit}, {goal} is better; {sum(c.task == task for c in benchmark.columns)} columns"
+        )
+    for column, count in benchmark.missing.items():
+        print(f"  missing: {count:,} values of {column}")
+    if not benchmark.missing:
+        print("  nothing missing")

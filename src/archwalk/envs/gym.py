@@ -1,0 +1,236 @@
+"""Gymnasium environments over the same dynamics: one walk, or a batch of them.
+
+In: a benchmark and a task. Out: ``WalkEnv`` and ``WalkVectorEnv``, registered as ``archwalk/Walk-v0`` when
+this module is imported; ``gymnasium.make("archwalk.envs.gym:archwalk/Walk-v0", benchmark=..., task=...)``
+imports it by itself. For other libraries; archwalk's own training loop uses ``dynamics`` directly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, SupportsInt
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torch import Tensor
+
+from archwalk.config import RewardSettings, WalkSettings
+from archwalk.envs.process import WalkProcess, Walks, make_process, offer, restart, start, take
+from archwalk.envs.reward import shaped_rewards
+from archwalk.errors import SettingsError
+from archwalk.spaces.base import PAD
+from archwalk.spaces.tokens import TokenKind, make_tokens
+from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.table import Benchmark
+
+
+class _Core:
+    """What both environments share: a process, how it is seen, and where walks stand."""
+
+    def __init__(
+        self,
+        benchmark: str | Path | Benchmark,
+        task: str,
+        tokens: TokenKind,
+        walk: WalkSettings | None,
+        reward: RewardSettings | None,
+        keep_truncates: bool,
+    ) -> None:
+        self.benchmark = benchmark if isinstance(benchmark, Benchmark) else load_benchmark(benchmark)
+        self.task, self.keep_truncates = task, keep_truncates
+        rewards = shaped_rewards(self.benchmark, task, reward or RewardSettings())
+        self.process: WalkProcess = make_process(self.benchmark, rewards, walk or WalkSettings())
+        self.tokens = make_tokens(self.benchmark.space, tokens, self.benchmark.rows)
+        self.generator = torch.Generator()
+        self.walks = Walks(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+        self.offered = torch.zeros(0, self.process.actions, dtype=torch.long)
+        self.action_space = gymnasium.spaces.Discrete(self.process.actions)
+        shape = (self.process.actions, self.tokens.features)
+        self.observation_space = gymnasium.spaces.Box(0.0, 1.0, shape, np.float32)
+
+    def start(self, walks: int, seed: int | None) -> None:
+        if seed is not None:
+            self.generator.manual_seed(seed)
+        elif not len(self.walks.architecture):
+            self.generator.seed()
+        self.walks = start(self.process, walks, self.generator)
+        self.offered = offer(self.process, self.walks.architecture, self.generator)
+
+    def step(self, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reward, terminated, truncated; the walks stand at, and are offered, what follows."""
+        taken = self.offered.gather(1, action[:, None]).squeeze(1)
+        if bool((taken == PAD).any()):
+            exists = int((self.offered != PAD).sum(1)[taken == PAD][0])
+            raise SettingsError(
+                f"an action below {exists}, as info['action_mask'] says",
+                f"{int(action[taken == PAD][0])}, which is masked",
+                "mask the actions: only those with action_mask 1 exist",
+            )
+        outcome = take(self.process, self.walks, self.offered, action)
+        self.offered = offer(self.process, outcome.architecture, self.generator)
+        if not self.keep_truncates:
+            return outcome.reward, outcome.terminated, outcome.truncated
+        none = torch.zeros_like(outcome.terminated)
+        return outcome.reward, none, outcome.terminated | outcome.truncated
+
+    def observe(self) -> NDArray[np.float32]:
+        rows = self.tokens.draw(self.offered, self.generator)
+        seen = self.tokens.rows[rows].float() * (self.offered != PAD)[..., None]
+        return seen.numpy()
+
+    def mask(self) -> NDArray[np.int8]:
+        return (self.offered != PAD).numpy().astype(np.int8)
+
+    def names(self) -> list[str]:
+        return [self.benchmark.architectures[i] for i in self.walks.architecture.tolist()]
+
+
+class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+    """One walk over a benchmark's architectures.
+
+    Observation: the tokens of what is offered, float32 [actions, features], the current architecture first,
+    zero rows where an action does not exist. Action 0 keeps the current architecture and ends the walk;
+    action k takes the k-th neighbour. Reward: the shaped validation metric of where the action leads.
+    ``info``: ``action_mask`` (int8 [actions], 1 where an action exists), ``architecture`` (its string) and
+    ``kept`` (the walk ended by its own choice).
+
+    Keeping is reported as ``terminated``, the step limit as ``truncated``. This process cuts no value off in
+    either case (partial-episode bootstrapping, Pardo et al. 2018), but most learners bootstrap only where a
+    walk is truncated, and then learn never to keep, or to keep at once where rewards are negative. With
+    ``keep_truncates`` both ends are reported as ``truncated``, which trains them right.
+
+    Args:
+        benchmark: name, file or object.
+        task: whose metric is the reward.
+        tokens: ``slots`` or ``graph``.
+        walk: limits; the published ones by default.
+        reward: shaping; the published one by default.
+        keep_truncates: see above.
+
+    Raises:
+        ArchwalkError: an unknown benchmark or task, or unusable rewards; ``step`` with a masked action.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
+
+    def __init__(
+        self,
+        benchmark: str | Path | Benchmark,
+        task: str,
+        *,
+        tokens: TokenKind = "slots",
+        walk: WalkSettings | None = None,
+        reward: RewardSettings | None = None,
+        keep_truncates: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        self._core = _Core(benchmark, task, tokens, walk, reward, keep_truncates)
+        self.observation_space = self._core.observation_space
+        self.action_space = self._core.action_space
+        self.render_mode = render_mode
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin at a uniform start, or at ``options={"architecture": string}``."""
+        super().reset(seed=seed)
+        self._core.start(1, seed)
+        if options and "architecture" in options:
+            at = self._core.benchmark.index(options["architecture"])
+            self._core.walks.architecture = torch.tensor([at])
+            self._core.offered = offer(self._core.process, torch.tensor([at]), self._core.generator)
+        return self._core.observe()[0], self._info(kept=False)
+
+    def step(self, action: SupportsInt) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """One step; raises ``SettingsError`` for a masked action."""
+        reward, terminated, truncated = self._core.step(torch.tensor([int(action)]))
+        info = self._info(kept=int(action) == 0)
+        return self._core.observe()[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+
+    def _info(self, kept: bool) -> dict[str, Any]:
+        return {"action_mask": self._core.mask()[0], "architecture": self._core.names()[0], "kept": kept}
+
+    def render(self) -> str:
+        """The current architecture's string."""
+        return self._core.names()[0]
+
+
+class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+    """Many walks as one batch of tensor operations; the single environment's observations, stacked.
+
+    Autoreset mode: next step. The step that ends a walk returns its last observation; the following call
+    ignores that walk's action, starts a new walk and returns reward 0.
+
+    ``info``: ``action_mask`` int8 [walks, actions], ``architecture`` object array of strings, ``kept`` bool.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(
+        self,
+        benchmark: str | Path | Benchmark,
+        task: str,
+        num_envs: int = 1,
+        *,
+        tokens: TokenKind = "slots",
+        walk: WalkSettings | None = None,
+        reward: RewardSettings | None = None,
+        keep_truncates: bool = False,
+    ) -> None:
+        self._core = _Core(benchmark, task, tokens, walk, reward, keep_truncates)
+        self.num_envs = num_envs
+        self.single_observation_space = self._core.observation_space
+        self.single_action_space = self._core.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._ended = torch.zeros(num_envs, dtype=torch.bool)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin all walks at uniform starts; ``seed`` seeds the whole batch."""
+        self._core.start(self.num_envs, seed)
+        self._ended = torch.zeros(self.num_envs, dtype=torch.bool)
+        return self._core.observe(), self._info(self._ended)
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """One step of every walk; raises ``SettingsError`` for a masked action."""
+        core, resetting = self._core, self._ended
+        action = torch.where(resetting, 0, torch.as_tensor(np.asarray(actions), dtype=torch.long))
+        reward, terminated, truncated = core.step(action)
+        kept = (action == 0) & ~resetting
+        reward, terminated, truncated = reward * ~resetting, terminated & ~resetting, truncated & ~resetting
+        restart(core.process, core.walks, resetting, core.generator)
+        core.offered[resetting] = offer(core.process, core.walks.architecture[resetting], core.generator)
+        self._ended = terminated | truncated
+        observation = core.observe()
+        return observation, reward.numpy(), terminated.numpy(), truncated.numpy(), self._info(kept)
+
+    def _info(self, kept: Tensor) -> dict[str, Any]:
+        names = np.array(self._core.names(), dtype=object)
+        return {"action_mask": self._core.mask(), "architecture": names, "kept": kept.numpy().copy()}
+
+
+def make_env(benchmark: str | Path | Benchmark, task: str, **options: Any) -> WalkEnv:
+    """A single environment; options as in ``WalkEnv``."""
+    return WalkEnv(benchmark, task, **options)
+
+
+def make_vec_env(
+    benchmark: str | Path | Benchmark, task: str, num_envs: int, **options: Any
+) -> WalkVectorEnv:
+    """A batched environment; options as in ``WalkVectorEnv``."""
+    return WalkVectorEnv(benchmark, task, num_envs, **options)
+
+
+gymnasium.register(
+    "archwalk/Walk-v0",
+    entry_point="archwalk.envs.gym:WalkEnv",
+    vector_entry_point="archwalk.envs.gym:WalkVectorEnv",
+)

@@ -1,0 +1,59 @@
+"""The process in which a user's Python function evaluates one architecture.
+
+In: ``module:function`` and an architecture (or none: only check that the function is there). Out: the metrics
+as JSON on the last line of standard output; whatever the function prints goes to standard error. Ends itself
+when its standard input closes, so that no evaluation outlives a search that was killed.
+
+    python -m archwalk.execution.worker module:function [ARCHITECTURE]
+    python -m archwalk.execution.worker -- COMMAND    a command instead, which ends in the same way
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):  # b"" when the parent closes the pipe or dies; sys.stdin's lock would hinder exit
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def _step_back() -> None:
+    """Go on in a child. Who kills a process with its children, but not theirs, gets the parent; the child
+    then sees the pipe close, and ends the whole group."""
+    child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
+
+
+def main() -> None:
+    """Evaluate; exit status 2 if the function cannot be had."""
+    name, *architecture = sys.argv[1:]
+    _step_back()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if name == "--":
+        sys.exit(subprocess.run(architecture, stdin=subprocess.DEVNULL).returncode)
+    with contextlib.redirect_stdout(sys.stderr):
+        module, _, function = name.partition(":")
+        try:
+            evaluate = getattr(importlib.import_module(module), function)
+            if not callable(evaluate):
+                raise TypeError(f"{name} is not callable")
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(2)
+        metrics = dict(evaluate(architecture[0])) if architecture else {}
+    print(json.dumps({str(k): float(v) for k, v in metrics.items()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Which architectures exist, and who neighbours whom.
+
+In: a space's name, its slots, or a declaration. Out: ``SearchSpace`` (codes, strings, neighbours, canonical
+keys, operation-on-node graphs) and tokens. Next: ``archwalk.networks`` builds what they stand for;
+``archwalk.tasks`` attaches measurements.
+"""
+
+from archwalk.spaces.base import Graph, SearchSpace
+from archwalk.spaces.cells import CellSpace
+from archwalk.spaces.product import SlotSpace
+from archwalk.spaces.registry import SPACE_NAMES, find_space, make_space
+from archwalk.spaces.skeletons import MacroSpace
+from archwalk.spaces.tokens import TokenTable, make_tokens
+
+__all__ = [
+    "SPACE_NAMES",
+    "CellSpace",
+    "Graph",
+    "MacroSpace",
+    "SearchSpace",
+    "SlotSpace",
+    "TokenTable",
+    "find_space",
+    "make_space",
+    "make_tokens",
+]

@@ -1,0 +1,1 @@
+"""The training loop with its walks and its replay in processes on a Ray cluster."""

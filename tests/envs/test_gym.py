@@ -1,0 +1,147 @@
+"""The environments, held to Gymnasium's checker, to each other, and to a real client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+import archwalk
+from archwalk.config import WalkSettings
+from archwalk.envs.gym import WalkEnv, WalkVectorEnv
+from archwalk.errors import ArchwalkError
+from archwalk.tasks import Benchmark
+from tests.conftest import tiny_benchmark
+
+
+@pytest.mark.parametrize("tokens", ["slots", "graph"])
+def test_gymnasium_check_env_has_no_complaint(synthetic: Benchmark, tokens: str) -> None:
+    env = gymnasium.make("archwalk/Walk-v0", benchmark=synthetic, task="alpha", tokens=tokens)
+    check_env(env.unwrapped)  # warnings are errors
+
+
+def test_gymnasium_finds_both_by_module_and_name() -> None:
+    code = (
+        "import gymnasium\n"
+        "name = 'archwalk.envs.gym:archwalk/Walk-v0'\n"
+        "gymnasium.make(name, benchmark='synthetic', task='beta').reset(seed=0)\n"
+        "many = gymnasium.make_vec(name, num_envs=3, vectorization_mode='vector_entry_point',"
+        " benchmark='synthetic', task='beta')\n"
+        "assert many.reset(seed=0)[0].shape == (3, 19, 24)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_walk_by_hand() -> None:
+    benchmark = tiny_benchmark()
+    env = archwalk.make_env(benchmark, "main", walk=WalkSettings(step_limit=3), keep_truncates=True)
+    observation, info = env.reset(seed=1, options={"architecture": "x,p,1,u"})
+    assert observation.shape == (8, 11)
+    assert info["architecture"] == "x,p,1,u" == env.render()
+    assert observation[0].tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0]
+    assert info["action_mask"].tolist() == [1] * 8
+    _, reward, terminated, truncated, info = env.step(1)
+    assert info["architecture"] == benchmark.architectures[benchmark.neighbours[0][0]]
+    assert reward == pytest.approx(benchmark.reward("main")[benchmark.index(info["architecture"])])
+    assert not terminated
+    assert not truncated
+    *_, terminated, truncated, info = env.step(0)
+    assert (terminated, truncated, info["kept"]) == (False, True, True)
+
+
+def test_keeping_terminates_and_the_limit_truncates() -> None:
+    env = archwalk.make_env(tiny_benchmark(), "main", walk=WalkSettings(step_limit=2))
+    env.reset(seed=0)
+    assert env.step(1)[2:4] == (False, False)
+    assert env.step(1)[2:4] == (False, True)
+    env.reset(seed=0)
+    assert env.step(0)[2:4] == (True, False)
+
+
+def test_a_masked_action_is_refused() -> None:
+    env = archwalk.make_env(tiny_benchmark(keep=12), "main")
+    for seed in range(20):
+        _, info = env.reset(seed=seed)
+        gone = np.flatnonzero(info["action_mask"] == 0)
+        if len(gone):
+            with pytest.raises(ArchwalkError, match="action_mask"):
+                env.step(int(gone[0]))
+            return
+    pytest.fail("no start with a masked action")
+
+
+def test_vector_environment_is_many_single_ones() -> None:
+    benchmark, limit = tiny_benchmark(), WalkSettings(step_limit=4)
+    many = WalkVectorEnv(benchmark, "main", 6, walk=limit)
+    assert many.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    singles = [WalkEnv(benchmark, "main", walk=limit) for _ in range(6)]
+    observation, info = many.reset(seed=3)
+    for i, env in enumerate(singles):
+        seen, _ = env.reset(options={"architecture": info["architecture"][i]})
+        assert np.array_equal(seen, observation[i])
+    g = np.random.default_rng(0)
+    ended, restarts = np.zeros(6, dtype=bool), 0
+    for _ in range(40):
+        actions = g.integers(0, 8, 6)
+        observation, reward, terminated, truncated, info = many.step(actions)
+        for i, env in enumerate(singles):
+            if ended[i]:  # this call began a new walk
+                restarts += 1
+                assert reward[i] == 0
+                assert not terminated[i]
+                assert not truncated[i]
+                assert not info["kept"][i]
+                seen, _ = env.reset(options={"architecture": info["architecture"][i]})
+            else:
+                seen, r, d, t, single = env.step(int(actions[i]))
+                assert reward[i] == pytest.approx(r)
+                assert (terminated[i], truncated[i], info["kept"][i]) == (d, t, single["kept"])
+                assert info["architecture"][i] == single["architecture"]
+            assert np.array_equal(seen, observation[i])
+        ended = terminated | truncated
+    assert restarts > 10
+
+
+def test_seeds_decide(synthetic: Benchmark) -> None:
+    env = archwalk.make_env(synthetic, "alpha")
+    first = [env.reset(seed=s)[1]["architecture"] for s in (0, 1, 0)]
+    assert first[0] == first[2] != first[1]
+    assert env.reset()[1]["architecture"] != first[0]  # goes on in the stream
+
+
+def test_stable_baselines_dqn_trains_on_it() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the client's own imports are not ours to mend
+        from stable_baselines3 import DQN
+
+        env = gymnasium.make("archwalk/Walk-v0", benchmark=tiny_benchmark(), task="main", keep_truncates=True)
+        model = DQN(
+            "MlpPolicy",
+            env,
+            learning_rate=1e-3,
+            gamma=0.9,
+            learning_starts=200,
+            exploration_fraction=0.5,
+            target_update_interval=200,
+            policy_kwargs={"net_arch": [64]},
+            seed=0,
+            device="cpu",
+        )
+        model.learn(4_000)
+        rewards = []
+        for seed in range(40):
+            observation, _ = env.reset(seed=seed)
+            for _ in range(10):
+                action, _ = model.predict(observation, deterministic=True)
+                observation, reward, terminated, truncated, _ = env.step(action)
+                if terminated or truncated:
+                    break
+            rewards.append(reward)
+    mean = tiny_benchmark().reward("main").mean()
+    assert np.mean(rewards) > mean + 0.1  # it learned to move to better ones
