@@ -79,7 +79,7 @@ def search(budget: int, method: str, epochs: int, seed: int) -> dict[str, dict[s
     "skip" has where a cell changes the shape.
     """
     space = make_space(SPACE)
-    neighbours, groups = space.neighbours(), space.canonical_groups()
+    neighbours, groups = space.neighbour_table(), space.canonical_groups()
     g = np.random.default_rng(seed)
     seen: dict[str, dict[str, float]] = {}
     known: dict[int, float] = {}  # group of equal functions → top1

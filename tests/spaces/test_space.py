@@ -87,7 +87,7 @@ def brute_force_slot_neighbours(codes: np.ndarray, i: int) -> set[int]:
 @pytest.mark.parametrize("name", ["transnas-micro", "nasbench201"])
 def test_cell_neighbours_are_all_single_changes(name: str) -> None:
     space = make_space(name)
-    table = space.neighbours()
+    table = space.neighbour_table()
     assert table.min() >= 0
     for i in range(0, len(space), 37):
         row = table[i].tolist()
@@ -97,7 +97,7 @@ def test_cell_neighbours_are_all_single_changes(name: str) -> None:
 
 def test_macro_neighbours_are_all_single_edits() -> None:
     space = make_space("transnas-macro")
-    table = space.neighbours()
+    table = space.neighbour_table()
     chains = [tuple(m for m in code if m >= 0) for code in space.codes.tolist()]
 
     def one_edit(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -115,7 +115,7 @@ def test_macro_neighbours_are_all_single_edits() -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_neighbours_are_mutual(name: str) -> None:
-    table = make_space(name).neighbours()
+    table = make_space(name).neighbour_table()
     pairs = {(i, j) for i, row in enumerate(table.tolist()) for j in row if j >= 0}
     assert all((j, i) in pairs for i, j in pairs)
 
@@ -123,7 +123,7 @@ def test_neighbours_are_mutual(name: str) -> None:
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.data())
 def test_slot_space_and_its_restriction(sizes: list[int], data: st.DataObject) -> None:
     space = make_space("slots", {f"s{i}": [f"c{k}" for k in range(n)] for i, n in enumerate(sizes)})
-    table = space.neighbours()
+    table = space.neighbour_table()
     assert all(space.index(text) == i for i, text in enumerate(space.architectures))
     for i in range(len(space)):
         assert set(table[i].tolist()) == brute_force_slot_neighbours(space.codes, i)

@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from archwalk.searching.gp.encoder import Encoding, train_encoder
-from archwalk.spaces.base import SearchSpace, restrict_neighbours
+from archwalk.spaces.base import ListedSpace, restrict_neighbours
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -99,7 +99,7 @@ class History:
 
 
 def make_problem(
-    space: SearchSpace,
+    space: ListedSpace,
     rows: Ints | None = None,
     *,
     measured_apart: bool,
@@ -135,7 +135,7 @@ def make_problem(
         architectures=tuple(space.architectures[i] for i in rows.tolist()),
         codes=codes,
         views=(canonical, live, codes),
-        neighbours=restrict_neighbours(space.neighbours(), rows).astype(np.int64),
+        neighbours=restrict_neighbours(space.neighbour_table(), rows).astype(np.int64),
         keys=keys,
         sources=columns,
         proposal=proposal,

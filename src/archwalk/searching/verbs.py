@@ -24,7 +24,7 @@ from archwalk.searching.loop import search as run_search
 from archwalk.searching.pareto import pareto_front
 from archwalk.searching.problem import Floats, Problem, make_problem
 from archwalk.searching.registry import check_method
-from archwalk.spaces.registry import SPACE_NAMES, make_space
+from archwalk.spaces.registry import SPACE_NAMES, make_listed
 from archwalk.tasks.evaluators import make_evaluator
 from archwalk.tasks.ledger import Evaluations, Evaluator, Look
 from archwalk.tasks.metrics import Metric, metric_for
@@ -134,7 +134,7 @@ def _problem(runs: Sequence[RunDir], space: str | None) -> tuple[Problem, Metric
         table: Benchmark | None = runs[0].benchmark()
     else:
         table = None if space in SPACE_NAMES and space != "slots" else load_benchmark(space)
-    where = table.space if table else make_space(str(space))
+    where = table.space if table else make_listed(str(space))
     rows = table.rows if table else np.arange(len(where))
     agents: list[Agent] = []
     columns: list[Floats] = []

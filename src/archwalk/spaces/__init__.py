@@ -5,10 +5,10 @@ keys, operation-on-node graphs) and tokens. Next: ``archwalk.networks`` builds w
 ``archwalk.tasks`` attaches measurements.
 """
 
-from archwalk.spaces.base import Graph, SearchSpace
+from archwalk.spaces.base import Graph, ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import CellSpace
 from archwalk.spaces.product import SlotSpace
-from archwalk.spaces.registry import SPACE_NAMES, find_space, make_space
+from archwalk.spaces.registry import SPACE_NAMES, find_space, make_listed, make_space
 from archwalk.spaces.skeletons import MacroSpace
 from archwalk.spaces.tokens import TokenTable, make_tokens
 
@@ -16,11 +16,14 @@ __all__ = [
     "SPACE_NAMES",
     "CellSpace",
     "Graph",
+    "ListedSpace",
     "MacroSpace",
     "SearchSpace",
     "SlotSpace",
     "TokenTable",
     "find_space",
+    "listed",
+    "make_listed",
     "make_space",
     "make_tokens",
 ]

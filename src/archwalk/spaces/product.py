@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwalk.errors import ArchitectureError
-from archwalk.spaces.base import Code, Graph, SearchSpace
+from archwalk.spaces.base import Code, Codes, Graph, ListedSpace
 
 MAX_SIZE = 5_000_000
 
 
-class SlotSpace(SearchSpace):
+class SlotSpace(ListedSpace):
     """The product of named slots, in lexicographic order of the choices as given.
 
     An architecture is written ``choice,choice,...`` in slot order. Two different tuples are taken to
@@ -85,7 +85,7 @@ class SlotSpace(SearchSpace):
         """Write ``choice,choice,...``."""
         return ",".join(c[v] for v, c in zip(code, self.slots.values(), strict=True))
 
-    def neighbours(self) -> NDArray[np.int32]:
+    def neighbour_table(self) -> NDArray[np.int32]:
         """All tuples that differ in exactly one slot: slot by slot, choices in order."""
         here = np.arange(len(self.codes), dtype=np.int32)
         table = np.empty((len(here), sum(self.slot_sizes) - len(self.slot_sizes)), dtype=np.int32)
@@ -97,6 +97,10 @@ class SlotSpace(SearchSpace):
                 table[:, column] = here + (k + (k >= value) - value) * stride
                 column += 1
         return table
+
+    def positions(self, codes: Codes) -> NDArray[np.int64]:
+        """Index of each architecture, [n]."""
+        return np.ravel_multi_index(tuple(codes.T.astype(np.int64)), self.slot_sizes).astype(np.int64)
 
     def canonical(self, code: Sequence[int]) -> Hashable:
         """The tuple itself."""

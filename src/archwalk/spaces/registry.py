@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 
 from archwalk.errors import ArchitectureError, SettingsError, unknown
-from archwalk.spaces.base import SearchSpace
+from archwalk.spaces.base import ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import MICRO_OPERATIONS, NB201_OPERATIONS, CellSpace
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.skeletons import MacroSpace
@@ -49,6 +49,11 @@ def make_space(name: str, slots: Mapping[str, Sequence[str]] | None = None) -> S
             "give --slots op0,op1,... together with --space slots",
         )
     return SlotSpace(slots) if slots is not None else _named(name)
+
+
+def make_listed(name: str, slots: Mapping[str, Sequence[str]] | None = None) -> ListedSpace:
+    """``make_space``, of a space that can be listed. Raises ``ArchitectureError`` for one that cannot."""
+    return listed(make_space(name, slots))
 
 
 def find_space(architecture: str) -> SearchSpace:

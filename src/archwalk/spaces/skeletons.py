@@ -14,7 +14,7 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import NDArray
 
-from archwalk.spaces.base import PAD, Code, Graph, SearchSpace
+from archwalk.spaces.base import PAD, Code, Graph, ListedSpace
 
 DEPTHS = (4, 5, 6)
 # Module types (Duan et al. 2021, section 3.1): plain, doubled channels, halved resolution, both.
@@ -23,7 +23,7 @@ DOUBLING, HALVING = (1, 3), (2, 3)
 MAX_DOUBLINGS, MAX_HALVINGS = 3, 4
 
 
-class MacroSpace(SearchSpace):
+class MacroSpace(ListedSpace):
     """Chains of 4 to 6 modules with one to three channel doublings and one to four halvings.
 
     Codes hold module types 0-3 (written 1-4), -1 after the last one; the order is that of the strings.
@@ -66,7 +66,7 @@ class MacroSpace(SearchSpace):
         """Write ``64-xxxx-basic``."""
         return f"64-{''.join(str(m + 1) for m in code if m >= 0)}-basic"
 
-    def neighbours(self) -> NDArray[np.int32]:
+    def neighbour_table(self) -> NDArray[np.int32]:
         """Skeletons one change, insertion or deletion away, each once, in order of their index."""
         index = {chain: i for i, chain in enumerate(self._chains)}
         rows = []

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from archwalk.spaces.base import Graph, SearchSpace
+from archwalk.spaces.base import Graph, ListedSpace, SearchSpace
 
 TokenKind = Literal["graph", "slots"]
 
@@ -72,7 +72,7 @@ class TokenTable:
         return TokenTable(rows, first, count, self.kind)
 
 
-def make_tokens(space: SearchSpace, kind: TokenKind, rows: np.ndarray | None = None) -> TokenTable:
+def make_tokens(space: ListedSpace, kind: TokenKind, rows: np.ndarray | None = None) -> TokenTable:
     """The tokens of a space.
 
     Args:

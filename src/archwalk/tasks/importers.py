@@ -17,8 +17,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from archwalk.errors import BenchmarkError, unknown
-from archwalk.spaces.base import SearchSpace
-from archwalk.spaces.registry import make_space
+from archwalk.spaces.base import ListedSpace
+from archwalk.spaces.registry import make_listed
 from archwalk.tasks.metrics import METRICS, Metric, metric_for
 from archwalk.tasks.table import Benchmark, Column, epoch_order, make_benchmark
 
@@ -111,7 +111,7 @@ def import_transnas_bench(
             f"{type(error).__name__}: {error} in {file}",
             "use the official file transnas-bench_v10141024.pth",
         ) from error
-    the_space = make_space(space)
+    the_space = make_listed(space)
     archs = sorted(measured)
     columns = {c: np.array([by.get(a, np.nan) for a in archs]) for c, by in table.items()}
     metrics = {m: metric_for(m) for m in sorted({c.metric for c in columns})}
@@ -179,14 +179,14 @@ def choose_rewards(
 
 def _read_tidy(
     frame: pl.DataFrame, space: str, slots: Sequence[str]
-) -> tuple[SearchSpace, NDArray[np.int64], dict[Column, NDArray[np.float64]]]:
+) -> tuple[ListedSpace, NDArray[np.int64], dict[Column, NDArray[np.float64]]]:
     if slots:
         raise BenchmarkError(
             "--slots with a wide table, one column a slot",
             f"a tidy table with the columns {', '.join(TIDY)}",
             "leave --slots out, or give the table in the wide form",
         )
-    the_space = make_space(space)
+    the_space = make_listed(space)
     try:
         tidy = frame.select(
             *(pl.col(c).cast(pl.String).fill_null("none") for c in TIDY[:5]), pl.col("value").cast(pl.Float64)
@@ -214,7 +214,7 @@ def _read_tidy(
 
 def _read_wide(
     frame: pl.DataFrame, space: str, slots: Sequence[str]
-) -> tuple[SearchSpace, NDArray[np.int64], dict[Column, NDArray[np.float64]]]:
+) -> tuple[ListedSpace, NDArray[np.int64], dict[Column, NDArray[np.float64]]]:
     keys = list(slots) or ["arch"]
     for key in keys:
         if key not in frame.columns:
@@ -227,10 +227,10 @@ def _read_wide(
             )
     if slots:
         choices = {key: sorted(frame[key].unique().to_list()) for key in keys}
-        the_space = make_space(space, {key: [str(c) for c in values] for key, values in choices.items()})
+        the_space = make_listed(space, {key: [str(c) for c in values] for key, values in choices.items()})
         texts = [",".join(row) for row in zip(*parts.values(), strict=True)]
     else:
-        the_space = make_space(space)
+        the_space = make_listed(space)
         texts = parts["arch"].to_list()
     columns: dict[Column, NDArray[np.float64]] = {}
     for name in frame.columns:

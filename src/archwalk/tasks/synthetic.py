@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from archwalk.spaces.base import SearchSpace
-from archwalk.spaces.registry import make_space
+from archwalk.spaces.base import ListedSpace
+from archwalk.spaces.registry import make_listed
 from archwalk.tasks.metrics import METRICS
 from archwalk.tasks.table import Benchmark, Column, make_benchmark
 
@@ -25,14 +25,14 @@ TASKS = {
 }
 
 
-def make_synthetic(space: SearchSpace | None = None) -> Benchmark:
+def make_synthetic(space: ListedSpace | None = None) -> Benchmark:
     """Four formula tasks over a space, by default 4,096 cells; the same numbers on every machine.
 
     Quality of an architecture on a task: main effects of its slots plus effects of all slot pairs, drawn
     once from a fixed seed, mixed with those that all tasks share; validation and test each add noise of a
     tenth of the spread. Architectures with one canonical key share all values.
     """
-    space = space or make_space("synthetic-cells")
+    space = space or make_listed("synthetic-cells")
     generator = np.random.default_rng(SEED)
     groups = space.canonical_groups()
     _, first = np.unique(groups, return_index=True)

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from archwalk.errors import ArchwalkError, BenchmarkError, unknown
 from archwalk.files import write_atomically
-from archwalk.spaces.base import SearchSpace, restrict_neighbours
-from archwalk.spaces.registry import make_space
+from archwalk.spaces.base import ListedSpace, restrict_neighbours
+from archwalk.spaces.registry import make_listed
 from archwalk.tasks.metrics import Metric
 
 FORMAT = 1
@@ -66,7 +66,7 @@ class Benchmark:
     """
 
     name: str
-    space: SearchSpace
+    space: ListedSpace
     rows: NDArray[np.int64]
     columns: Mapping[Column, NDArray[np.float64]]
     metrics: Mapping[str, Metric]
@@ -89,7 +89,7 @@ class Benchmark:
     @cached_property
     def neighbours(self) -> NDArray[np.int32]:
         """Indices into ``architectures`` one edit away, [architectures, K], -1 where there are fewer."""
-        table = self.space.neighbours()
+        table = self.space.neighbour_table()
         return table if len(self.rows) == len(self.space) else restrict_neighbours(table, self.rows)
 
     @cached_property
@@ -240,7 +240,7 @@ def epoch_order(epoch: str) -> tuple[int, float, str]:
 
 def make_benchmark(
     name: str,
-    space: SearchSpace,
+    space: ListedSpace,
     rows: NDArray[np.int64],
     columns: Mapping[Column, NDArray[np.float64]],
     metrics: Mapping[str, Metric],
@@ -326,7 +326,7 @@ def open_benchmark(path: str | Path) -> Benchmark:
             f"a benchmark file of format {FORMAT}", f"format {version!r}", "update archwalk or import again"
         )
     try:
-        space = make_space(**header["space"])
+        space = make_listed(**header["space"])
         benchmark = make_benchmark(
             name=str(header["name"]),
             space=space,
@@ -348,7 +348,7 @@ def open_benchmark(path: str | Path) -> Benchmark:
     return benchmark
 
 
-def _read_rows(space: SearchSpace, strings: pl.Series) -> NDArray[np.int64]:
+def _read_rows(space: ListedSpace, strings: pl.Series) -> NDArray[np.int64]:
     """Architecture strings to indices; a complete table in the space's order costs one comparison."""
     texts = strings.to_list()
     if len(texts) == len(space) and tuple(texts) == space.architectures:

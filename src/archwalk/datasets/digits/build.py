@@ -33,7 +33,7 @@ from archwalk.datasets.digits.tasks import TASKS, task_named
 from archwalk.datasets.digits.training import Settings, train_cells
 from archwalk.errors import RunError, SettingsError
 from archwalk.files import write_atomically
-from archwalk.spaces.registry import make_space
+from archwalk.spaces.registry import make_listed
 from archwalk.tasks.table import Benchmark
 
 SEEDS_FILE = "seeds.parquet"
@@ -98,7 +98,7 @@ def build(
 def do(job: Job, work_dir: Path, settings: Settings, device: str) -> None:
     """Do one job and write its result."""
     task = TASKS[job.task]
-    codes = make_space("digits-micro").codes[list(job.cells)].tolist()
+    codes = make_listed("digits-micro").codes[list(job.cells)].tolist()
     measured = train_cells(codes, task, job.seed, settings, torch.device(device))
     flops = np.array([count(code, task)[1] for code in codes], dtype=float)
     # The chunk ran as one program; a cell's part of the time is its part of the arithmetic.

@@ -23,7 +23,7 @@ from torch import Tensor
 from archwalk.datasets.digits.scenes import SIZE
 from archwalk.datasets.digits.tasks import Task
 from archwalk.spaces.cells import EDGES, CellSpace
-from archwalk.spaces.registry import make_space
+from archwalk.spaces.registry import make_listed
 
 CHANNELS, SIDE = 16, 4  # of every activation in the cell
 PATCH = SIZE // SIDE
@@ -64,7 +64,7 @@ class CellNetworks:
     """
 
     def __init__(self, codes: Sequence[Sequence[int]], task: Task, seed: int, device: torch.device) -> None:
-        space = make_space("digits-micro")
+        space = make_listed("digits-micro")
         assert isinstance(space, CellSpace)
         self.task, self.cells, self.device = task, len(codes), device
         live = [space.live_edges(code) for code in codes]
@@ -183,7 +183,7 @@ def count(code: Sequence[int], task: Task) -> tuple[int, int]:
 
     Edges on no path from input to output are not there, so they count nothing.
     """
-    space = make_space("digits-micro")
+    space = make_listed("digits-micro")
     assert isinstance(space, CellSpace)
     live = space.live_edges(code)
     kernels = sum(CHANNELS**2 * {CONV1: 1, CONV3: 9}.get(code[edge], 0) for edge in live)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from archwalk.errors import RunError
 from archwalk.files import write_atomically
-from archwalk.spaces.registry import make_space
+from archwalk.spaces.registry import make_listed
 
 CHUNK = 26  # 1,011 groups in 39 chunks
 SEED_CHUNKS = 4  # chunks measured with every seed: 104 groups
@@ -46,7 +46,7 @@ class Job:
 
 def representatives() -> NDArray[np.int64]:
     """The first cell of each group that computes one function, [groups]; group numbers are positions."""
-    groups = make_space("digits-micro").canonical_groups()
+    groups = make_listed("digits-micro").canonical_groups()
     return np.unique(groups, return_index=True)[1].astype(np.int64)
 
 

@@ -20,7 +20,7 @@ from archwalk.datasets.digits.scenes import SPLITS
 from archwalk.datasets.digits.tasks import TASKS
 from archwalk.errors import RunError
 from archwalk.files import write_atomically
-from archwalk.spaces.registry import make_space
+from archwalk.spaces.registry import make_listed
 from archwalk.tasks.metrics import METRICS
 from archwalk.tasks.table import Benchmark, Column, make_benchmark
 
@@ -47,7 +47,7 @@ def assemble(results: Mapping[Job, Result], epoch_names: Sequence[str]) -> Bench
     Raises:
         RunError: a group was measured on one task and not on another.
     """
-    space = make_space("digits-micro")
+    space = make_listed("digits-micro")
     groups, firsts = space.canonical_groups(), representatives()
     columns: dict[Column, NDArray[np.float64]] = {}
     of_task: dict[str, list[tuple[Job, Result]]] = {}
@@ -99,7 +99,7 @@ def save_seeds(path: Path, results: Mapping[Job, Result]) -> None:
 
     Columns: ``arch``, ``task``, ``seed``, ``train``, ``valid``, ``test``, in the task's metric.
     """
-    architectures = make_space("digits-micro").architectures
+    architectures = make_listed("digits-micro").architectures
     repeated = {job.chunk for job in results if job.seed > 0}
     rows = [
         (architectures[cell], job.task, job.seed, *_rounded(result.scores[-1, :, k]))
