@@ -1,7 +1,7 @@
 """``Predicted``: tasks of a space that nobody lists, whose values come from a formula or a fitted model.
 
 In: a space. Out: the reward's metric of any architecture, at once. A table (``table.Benchmark``) knows the
-architectures that were measured; this knows what to say of any. Next: ``registry`` opens both by name or file;
+architectures that were measured; this can say something of any. Next: ``registry`` opens both by name or file;
 ``archwalk.envs`` makes either a decision process.
 """
 
