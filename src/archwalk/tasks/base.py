@@ -1,8 +1,8 @@
 """``Predicted``: tasks of a space that nobody lists, whose values come from a formula or a fitted model.
 
 In: a space. Out: the reward's metric of any architecture, at once. A table (``table.Benchmark``) knows the
-architectures that were measured; this can say something of any. Next: ``registry`` opens both by name or file;
-``archwalk.envs`` makes either a decision process.
+architectures that were measured; this can say something of any. Next: ``registry`` opens both by name or
+file; ``archwalk.envs`` makes either a decision process.
 """
 
 from __future__ import annotations
