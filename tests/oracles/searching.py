@@ -8,17 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import multivariate_normal, norm
 
-from archwalk.agents.base import Agent
+from archwalk.agents.values import QFunction
 
 
-def q_by_destination(agent: Agent, here: int) -> dict[int, float]:
+def q_by_destination(agent: QFunction, here: int) -> dict[int, float]:
     """Q of every action at one architecture, by where it leads; its existing actions alone, no padding."""
     real = [x for x in agent.process.choices[here].tolist() if x >= 0]
-    rows = agent.tokens.rows[agent.tokens.first[real]].float()
+    tokens = agent.process.tokens
+    rows = tokens.rows[tokens.first[real]].float()
     return dict(zip(real, agent.network(rows[None], None)[0].tolist(), strict=True))
 
 
-def opinion(agent: Agent) -> list[float]:
+def opinion(agent: QFunction) -> list[float]:
     """Mean Q of arriving at each architecture from its neighbours; the mean of all where it has none."""
     arrivals: list[list[float]] = [[] for _ in range(len(agent.process))]
     for here in range(len(agent.process)):
@@ -30,7 +31,7 @@ def opinion(agent: Agent) -> list[float]:
     return [sum(known) / len(known) if math.isnan(m) else m for m in means]
 
 
-def ends(agent: Agent, starts: Sequence[int]) -> list[int]:
+def ends(agent: QFunction, starts: Sequence[int]) -> list[int]:
     """Where greedy walks from these starts end, walk by walk."""
     greedy = {}
     for here in range(len(agent.process)):

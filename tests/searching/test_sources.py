@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 import archwalk
-from archwalk.agents.base import Agent
+from archwalk.agents.values import QFunction, make_values
+from archwalk.envs.build import greedy_process
 from archwalk.searching.adapt import make_sources, mean_of_sources
 from archwalk.searching.gp.surrogate import MOST, NOISES, Kernel, improvement, warped
 from archwalk.searching.problem import Problem, make_history, make_problem
@@ -20,8 +21,8 @@ from archwalk.spaces import make_space
 from archwalk.tasks import Benchmark, Column
 from archwalk.tasks.metrics import METRICS
 from archwalk.tasks.table import make_benchmark, open_benchmark
-from archwalk.training.loop import make_agent
 from archwalk.training.rundir import RunDir
+from archwalk.training.runner import load_values
 from tests.conftest import small_settings, tiny_benchmark
 from tests.oracles import searching as slow
 
@@ -57,13 +58,11 @@ def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return RunDir(archwalk.train(table, "one", folder, preset=SETTINGS).path)
 
 
-def agent_of(run: RunDir) -> Agent:
-    agent = make_agent(run.benchmark(), run.plan().settings, 0)
-    agent.network.load_state_dict(run.weights())
-    return agent
+def agent_of(run: RunDir) -> QFunction:
+    return load_values(run, run.benchmark())
 
 
-def most_ended(*agents: Agent) -> int:
+def most_ended(*agents: QFunction) -> int:
     """The architecture on which most walks from all starts end; the tests need it to be one alone."""
     votes = Counter(end for a in agents for end in slow.ends(a, range(len(a.process))))
     (best, most), *others = votes.most_common()
@@ -88,7 +87,8 @@ def spied(method: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Problem, o
 @pytest.mark.parametrize("keep", [None, 9])
 def test_opinions_are_mean_values_of_arriving_and_most_walks_make_the_suggestion(keep: int | None) -> None:
     benchmark = tiny_benchmark(keep)
-    agents = [make_agent(benchmark, small_settings(), seed) for seed in (1, 2)]
+    settings = small_settings()
+    agents = [make_values(greedy_process(benchmark, settings), settings, seed) for seed in (1, 2)]
     lonely = (agents[0].process.choices[:, 1:] < 0).all(1)
     assert bool(lonely.any()) == (keep == 9)
     known = make_sources(agents, [benchmark.reward("main")])
@@ -148,7 +148,7 @@ def test_a_comparison_learns_the_mean_of_its_sources_and_gives_what_they_say(
     zero, _ = archwalk.compare(table, "one", out, **options)  # type: ignore[arg-type]
     learned = RunDir(out / "agent" / "run")
     mean = slow.mean_of_standardised([benchmark.reward(name) for name in names])
-    np.testing.assert_allclose(learned.benchmark().reward(learned.plan().task), mean, atol=1e-9)
+    np.testing.assert_allclose(learned.benchmark().reward(learned.spec().task), mean, atol=1e-9)
     agent, reward = agent_of(learned), benchmark.reward("one")
     best = most_ended(agent)
     assert pl.read_csv(out / "runs" / "agent-0.csv")["architecture"][0] == benchmark.architectures[best]

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from archwalk.agents.values import make_values
+from archwalk.envs.build import greedy_process
 from archwalk.seeding import make_generator
 from archwalk.spaces import make_space
 from archwalk.tasks import Benchmark, Column
 from archwalk.tasks.metrics import METRICS
 from archwalk.tasks.table import make_benchmark
 from archwalk.training.evaluation import evaluate_agent, greedy_walks
-from archwalk.training.loop import make_agent
 from tests.conftest import small_settings
 
 
@@ -33,7 +34,8 @@ def benchmark_of(metric: str) -> Benchmark:
 @pytest.mark.parametrize("metric", ["acc", "loss"])
 def test_every_number_by_hand(metric: str, split: str) -> None:
     benchmark, n = benchmark_of(metric), 36
-    agent = make_agent(benchmark, small_settings(walk={"step_limit": 2}), seed=3)
+    settings = small_settings(walk={"step_limit": 2})
+    agent = make_values(greedy_process(benchmark, settings), settings, 3)
     path = greedy_walks(agent, torch.arange(n), make_generator(0, "t")).T.tolist()
     result = evaluate_agent(agent, benchmark, "main", split=split, generator=make_generator(0, "t"))
     final = [walk[-1] for walk in path]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from archwalk.agents.base import Agent
+from archwalk.agents.dqn.agent import DQNAgent
 from archwalk.agents.dqn.planner import Planner
-from archwalk.training.loop import Trainer, make_agent
+from archwalk.agents.values import QFunction
+from archwalk.training.loop import Loop
 from tests.conftest import small_settings, tiny_benchmark
 from tests.oracles.searching import q_by_destination
 
@@ -15,7 +16,7 @@ FLOOR = 1e-6
 WALKED = {"exploration": {"actors": 2, "walks_per_actor": 4}, "training": {"trained_steps": 64}}
 
 
-def trainer_of(alpha: float = 0.6, keep: int | None = None, **learner: object) -> Trainer:
+def loop_of(alpha: float = 0.6, keep: int | None = None, **learner: object) -> Loop:
     given = {"batch_size": 8, "learning_rate": 1e-2, **learner}
     settings = small_settings(
         **WALKED,
@@ -23,21 +24,27 @@ def trainer_of(alpha: float = 0.6, keep: int | None = None, **learner: object) -
         replay={"capacity": 500, "warmup": 40, "alpha": alpha},
         walk={"step_limit": 4},
     )
-    return Trainer(tiny_benchmark(keep), "main", settings, seed=0)
+    return Loop(tiny_benchmark(keep), "main", settings, seed=0)
 
 
-def values(agent: Agent) -> list[dict[int, float]]:
+def agent_of(alpha: float = 0.6, keep: int | None = None, **learner: object) -> DQNAgent:
+    agent = loop_of(alpha, keep, **learner).agent
+    assert isinstance(agent, DQNAgent)
+    return agent
+
+
+def values(agent: QFunction) -> list[dict[int, float]]:
     """Q by where the action leads, of every architecture."""
     with torch.no_grad():
         return [q_by_destination(agent, here) for here in range(len(agent.process))]
 
 
-def taken(agent: Agent, s: int, a: int) -> int:
+def taken(agent: QFunction, s: int, a: int) -> int:
     return int(agent.process.choices[s, a])
 
 
 def errors_of(
-    state: dict, agent: Agent, q: list[dict], target: list[dict], chooser: list[dict]
+    state: dict, agent: QFunction, q: list[dict], target: list[dict], chooser: list[dict]
 ) -> list[float]:
     """|r + discount · Q_target(s, argmax Q_chooser(s)) - Q(s, a)| of every transition held, one by one."""
     out = []
@@ -52,61 +59,58 @@ def errors_of(
 @pytest.mark.parametrize("alpha", [0.6, 1.0])
 @pytest.mark.parametrize(("n_step", "keep"), [(1, None), (3, 30)])
 def test_first_priorities_are_the_actors_own_errors(n_step: int, keep: int | None, alpha: float) -> None:
-    trainer = trainer_of(alpha, keep, n_step=n_step)
-    frozen = values(trainer.agent)
+    agent = agent_of(alpha, keep, n_step=n_step)
+    frozen = values(agent.values)
     with torch.no_grad():  # the actors act by a copy: what the learner has learned since is not theirs
-        for p in trainer.agent.network.parameters():
+        for p in agent.values.network.parameters():
             p.mul_(1.5)
     for _ in range(12):
-        trainer.act()
-    state = trainer.replay.state_dict()
-    error = torch.tensor(errors_of(state, trainer.agent, frozen, frozen, frozen), dtype=torch.float64)
+        agent.act()
+    state = agent.replay.state_dict()
+    error = torch.tensor(errors_of(state, agent.values, frozen, frozen, frozen), dtype=torch.float64)
     assert len(error) > 60
     assert error.std() > 0.01
     torch.testing.assert_close(state["mass"], (error + FLOOR) ** alpha, rtol=1e-3, atol=1e-4)
     expected = (error + FLOOR) ** alpha
-    torch.testing.assert_close(
-        trainer.replay.probabilities(), expected / expected.sum(), rtol=1e-3, atol=1e-6
-    )
+    torch.testing.assert_close(agent.replay.probabilities(), expected / expected.sum(), rtol=1e-3, atol=1e-6)
 
 
 def test_new_parameters_reach_the_first_priorities() -> None:
     """One-step transitions: the action was valued before the copy, where it led after it."""
-    trainer = trainer_of(n_step=1)
-    trainer.act()
-    begun, old = len(trainer.replay), values(trainer.agent)
+    agent = agent_of(n_step=1)
+    agent.act()
+    begun, old = len(agent.replay), values(agent.values)
     with torch.no_grad():
-        for p in trainer.agent.network.parameters():
+        for p in agent.values.network.parameters():
             p.mul_(1.5)
-    new = values(trainer.agent)
-    trainer.publish(None)
-    trainer.act()
-    state = {k: v[begun:] for k, v in trainer.replay.state_dict().items() if v.ndim}
-    error = torch.tensor(errors_of(state, trainer.agent, old, new, new), dtype=torch.float64)
+    new = values(agent.values)
+    agent.publish(None)
+    agent.act()
+    state = {k: v[begun:] for k, v in agent.replay.state_dict().items() if v.ndim}
+    error = torch.tensor(errors_of(state, agent.values, old, new, new), dtype=torch.float64)
     torch.testing.assert_close(state["mass"], (error + FLOOR) ** 0.6, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("mode", ["double", "single", "planning"])
 def test_every_update_gives_its_batch_new_priorities(mode: str) -> None:
     n_step = 1 if mode == "planning" else 3
-    trainer = trainer_of(n_step=n_step, double=mode == "double", planning=mode == "planning")
-    while len(trainer.replay) < 60:
-        trainer.act()
-    target = make_agent(trainer.benchmark, trainer.settings, 0)
-    target.network.load_state_dict(trainer.agent.network.state_dict())
-    frozen = values(target)  # what the target network is from the start
+    agent = agent_of(n_step=n_step, double=mode == "double", planning=mode == "planning")
+    while len(agent.replay) < 60:
+        for walked in agent.act():
+            agent.process.mark(walked.architecture)
+    frozen = values(agent.values)  # what the target network is from the start
+    choices = agent.values.process.choices
     for update in range(3):
-        before = trainer.replay.state_dict()["mass"].clone()
+        before = agent.replay.state_dict()["mass"].clone()
         ahead = torch.Generator()
-        ahead.set_state(trainer.generators["replay"].get_state())
-        slots = trainer.replay.sample(8, ahead).slots
-        online = values(trainer.agent)
-        list(trainer.learn())
-        state = trainer.replay.state_dict()
+        ahead.set_state(agent.generators["replay"].get_state())
+        slots = agent.replay.sample(8, ahead).slots
+        online = values(agent.values)
+        agent.update()
+        state = agent.replay.state_dict()
         if mode == "planning":
-            assert isinstance(trainer.target, Planner)
-            choices = trainer.agent.process.choices
-            known = trainer.target.targets(choices)
+            assert isinstance(agent.target, Planner)
+            known = agent.target.targets(choices)
             error = [
                 max(
                     abs(float(known[s, k]) - online[s][x])
@@ -117,7 +121,7 @@ def test_every_update_gives_its_batch_new_priorities(mode: str) -> None:
             ]
         else:
             chooser = online if mode == "double" else frozen
-            error = errors_of(state, trainer.agent, online, frozen, chooser)
+            error = errors_of(state, agent.values, online, frozen, chooser)
         expected = (torch.tensor(error, dtype=torch.float64) + FLOOR) ** 0.6
         torch.testing.assert_close(state["mass"][slots], expected[slots], rtol=2e-3, atol=1e-3)
         if update:  # at the first one the network is still what the actors' priorities are of
@@ -129,24 +133,23 @@ def test_every_update_gives_its_batch_new_priorities(mode: str) -> None:
 
 def test_a_whole_run_draws_by_what_it_learned() -> None:
     """Of what is held at the end, what was drawn has another priority than at first, and nothing else."""
-    trainer = trainer_of(n_step=1)
+    loop = loop_of(n_step=1)
+    replay = loop.agent.replay
     first: list[torch.Tensor] = []
-    add, drawn = trainer.replay.add, set()
+    add, sample, drawn = replay.add, replay.sample, set()
 
     def adding(transitions, error):  # type: ignore[no-untyped-def]
         first.append(error)
         add(transitions, error)
-
-    sample = trainer.replay.sample
 
     def sampling(batch: int, generator: torch.Generator):  # type: ignore[no-untyped-def]
         found = sample(batch, generator)
         drawn.update(found.slots.tolist())
         return found
 
-    trainer.replay.add, trainer.replay.sample = adding, sampling  # type: ignore[method-assign]
-    list(trainer.run())
-    mass, given = trainer.replay.state_dict()["mass"], torch.cat(first)
+    replay.add, replay.sample = adding, sampling
+    list(loop.run())
+    mass, given = replay.state_dict()["mass"], torch.cat(first)
     assert len(given) == len(mass)  # nothing has been written over
     changed = (mass - (given.double() + FLOOR) ** 0.6).abs() > 1e-9
     moved = set(changed.nonzero().squeeze(1).tolist())
