@@ -1,0 +1,134 @@
+"""What a comparison reports, look by look; and the distributions from which simple methods draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from scipy.stats import norm
+
+import archwalk
+from archwalk.searching.problem import Problem, make_history, make_problem
+from archwalk.searching.registry import METHODS
+from archwalk.tasks import Benchmark
+from archwalk.tasks.metrics import METRICS
+from archwalk.tasks.table import make_benchmark
+from tests.conftest import tiny_benchmark
+
+
+def with_losses() -> Benchmark:
+    """The tiny benchmark with a loss in place of the accuracy, with ties: smaller is better."""
+    tiny = tiny_benchmark()
+    (column,) = (c for c in tiny.columns if c.split == "valid")
+    loss = column._replace(metric="loss")
+    values = {loss: np.round(tiny.columns[column] / 20)}
+    return make_benchmark("l", tiny.space, tiny.rows, values, {"loss": METRICS["loss"]}, {"main": loss})
+
+
+@pytest.mark.parametrize("made", [tiny_benchmark, with_losses])
+def test_a_comparison_by_hand(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    benchmark: Benchmark = made()
+    table, budgets, seeds = benchmark.save(tmp_path / "t.parquet"), (0, 1, 7, 12), 3
+    out = tmp_path / "out"
+    rows = archwalk.compare(table, "main", out, methods=("random",), budgets=budgets, seeds=seeds)
+    stored = benchmark.columns[benchmark.reward_column("main")].tolist()
+    by_name = dict(zip(benchmark.architectures, stored, strict=True))
+    losses = made is with_losses
+    best_of, top = (min, min(stored)) if losses else (max, max(stored))
+
+    def rank(value: float) -> int:
+        return 1 + sum(v < value if losses else v > value for v in stored)
+
+    curves = pl.read_csv(out / "curves.csv")
+    found = {}
+    for seed in range(seeds):
+        run = curves.filter(pl.col.seed == seed)
+        best = [best_of(by_name[a] for a in run["architecture"][: k + 1]) for k in range(12)]
+        assert run["evaluations"].to_list() == list(range(1, 13))
+        assert run["best_rank"].to_list() == [rank(b) for b in best]
+        assert run["regret"].to_list() == pytest.approx([abs(top - b) for b in best])
+        found[seed] = best
+    for row, budget in zip(rows, budgets, strict=True):
+        last = [found[seed][max(budget, 1) - 1] for seed in range(seeds)]
+        assert row["budget"] == row["evaluations"] == budget
+        assert row["rank_mean"] == pytest.approx(np.mean([rank(b) for b in last]))
+        assert row["rank_std"] == pytest.approx(np.std([rank(b) for b in last], ddof=1))
+        assert row["regret_mean"] == pytest.approx(np.mean([abs(top - b) for b in last]))
+
+
+def problem_of(benchmark: Benchmark) -> Problem:
+    return make_problem(benchmark.space, benchmark.rows, measured_apart=True)
+
+
+def test_the_worst_of_the_population_have_no_children(synthetic: Benchmark) -> None:
+    """A tournament of five has a winner that is better than four others."""
+    problem = problem_of(synthetic)
+    indices = np.random.default_rng(0).permutation(len(problem))[:20].tolist()
+    history = make_history(problem, indices, [float(i) for i in range(20)])
+    children = {METHODS["evolution"](problem, history, seed) for seed in range(150)}
+    around = [set(problem.neighbours[i].tolist()) for i in indices]
+    others = set().union(*around[4:])
+    assert children <= others
+    assert len(set().union(*around[:4]) - others) > 20
+    assert children & (around[-1] - set().union(*around[:-1]))
+
+
+def slow_policy(problem: Problem, looks: list[int], rewards: list[float]) -> np.ndarray:
+    """REINFORCE by automatic differentiation and the framework's Adam; probabilities, [N]."""
+    codes = torch.from_numpy(problem.codes)
+    sizes = (codes.amax(0) + 1).tolist()
+    logits = [torch.zeros(size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    optimiser = torch.optim.Adam(logits, lr=0.2)
+
+    def log_policy() -> torch.Tensor:
+        return torch.stack([x.log_softmax(0)[codes[:, i]] for i, x in enumerate(logits)]).sum(0)
+
+    average = rewards[0]
+    for look, reward in zip(looks, rewards, strict=True):
+        average = 0.9 * average + 0.1 * reward
+        optimiser.zero_grad()
+        (-(reward - average) * log_policy()[look]).backward()
+        optimiser.step()
+    return log_policy().exp().detach().numpy()
+
+
+def test_reinforce_draws_from_the_policy_that_it_learned(tiny: Benchmark) -> None:
+    problem = problem_of(tiny)
+    looks = np.random.default_rng(3).permutation(54)[:14].tolist()
+    rewards = [5.0 + float(problem.codes[i, 0] == 0) + 0.3 * float(problem.codes[i, 2]) for i in looks]
+    policy = slow_policy(problem, looks, rewards)
+    policy[looks] = 0
+    policy /= policy.sum()
+    history = make_history(problem, looks, rewards)
+    draws = 1_200
+    drawn = [METHODS["reinforce"](problem, history, seed) for seed in range(draws)]
+    counts = np.bincount(drawn, minlength=54)
+    for slot in range(4):
+        for choice in range(int(problem.codes[:, slot].max()) + 1):
+            where = problem.codes[:, slot] == choice
+            share = policy[where].sum()
+            assert abs(counts[where].sum() / draws - share) < 4.5 * np.sqrt(share * (1 - share) / draws)
+    assert np.abs(policy - 1 / 40).max() > 0.03
+
+
+def test_the_forest_looks_where_its_trees_expect_to_improve(tiny: Benchmark) -> None:
+    from sklearn.ensemble import RandomForestRegressor
+
+    problem, reward = problem_of(tiny), tiny.reward("main")
+    features = problem.one_hot[1]
+    for seed, n in ((0, 6), (1, 12), (2, 25)):
+        looks = np.random.default_rng(seed).permutation(54)[:n].tolist()
+        model = RandomForestRegressor(50, max_features=0.5, random_state=seed)
+        model.fit(features[looks], reward[looks])
+        trees, value = [tree.predict(features) for tree in model.estimators_], {}
+        for x in set(range(54)) - set(looks):
+            says = [float(tree[x]) for tree in trees]
+            mean, spread = np.mean(says), max(float(np.std(says)), 1e-9)
+            z = (mean - reward[looks].max()) / spread
+            value[x] = spread * (z * norm.cdf(z) + norm.pdf(z))
+        history = make_history(problem, looks, reward[looks].tolist())
+        chosen = METHODS["forest"](problem, history, seed)
+        assert value[chosen] == pytest.approx(max(value.values()), abs=1e-10)
