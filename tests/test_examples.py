@@ -21,6 +21,12 @@ def test_own_table(tmp_path: Path) -> None:
     assert "75.0 %  4,64,attention,layer,gelu,mean" in output.splitlines()[-1]
 
 
+def test_own_space() -> None:
+    lines = run("own_space.py", 20).splitlines()
+    assert lines[0].startswith("own-space: 6.5e+15 architectures")
+    assert "best of 20 at random: top1 " in lines[-1]
+
+
 def test_digits_search(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     out = tmp_path / "found.py"

@@ -26,6 +26,7 @@ from archwalk.cli.console import (
     print_search,
     print_step,
 )
+from archwalk.cli.spaces import spaces_app
 from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
 from archwalk.errors import SettingsError
 
@@ -47,6 +48,7 @@ def run_command(arguments: Sequence[str]) -> None:
     data.command(importing, name="import", help="Turn measurements into a benchmark file.")
     app = tyro.extras.SubcommandApp()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
+    app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
@@ -507,7 +509,7 @@ def import_table(
 
     Args:
         file: The table.
-        space: transnas-micro, transnas-macro, nasbench201, or slots.
+        space: A name (see 'archwalk spaces list'), a file that declares one, or slots.
         out: Benchmark file to write.
         slots: Columns that make an architecture, as op0,op1,... (space slots).
         name: Of the benchmark; the file's stem by default.
