@@ -7,6 +7,7 @@ keys, operation-on-node graphs) and tokens. Next: ``archwalk.networks`` builds w
 
 from archwalk.spaces.base import Graph, ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import CellSpace
+from archwalk.spaces.darts import DartsSpace
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.registry import SPACE_NAMES, find_space, make_listed, make_space
 from archwalk.spaces.skeletons import MacroSpace
@@ -15,6 +16,7 @@ from archwalk.spaces.tokens import TokenTable, make_tokens
 __all__ = [
     "SPACE_NAMES",
     "CellSpace",
+    "DartsSpace",
     "Graph",
     "ListedSpace",
     "MacroSpace",

@@ -9,6 +9,7 @@ from functools import cache
 from archwalk.errors import ArchitectureError, SettingsError, unknown
 from archwalk.spaces.base import ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import MICRO_OPERATIONS, NB201_OPERATIONS, CellSpace
+from archwalk.spaces.darts import DartsSpace
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.skeletons import MacroSpace
 
@@ -20,6 +21,7 @@ _NAMED: dict[str, Callable[[], SearchSpace]] = {
     "digits-micro": lambda: CellSpace("digits-micro", MICRO_OPERATIONS, "transnas", "digits16"),
     # The same cells in a skeleton of this project's own; no measurement of it is anybody else's.
     "synthetic-cells": lambda: CellSpace("synthetic-cells", MICRO_OPERATIONS, "transnas", "synthetic"),
+    "darts": DartsSpace,
 }
 SPACE_NAMES = (*_NAMED, "slots")
 
