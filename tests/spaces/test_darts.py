@@ -219,7 +219,7 @@ def test_keys_against_trying_all_weights(reduction: bool) -> None:
     g = np.random.default_rng(3)
     seen: dict[object, dict[object, tuple[int, ...]]] = {}
     agree = {True: 0, False: 0}
-    for _ in range(2_500):
+    for _ in range(1_500):
         # Few kinds of operations and few with weights, so that equal functions are not rare.
         code = cell(
             *(

@@ -8,6 +8,7 @@ keys, operation-on-node graphs) and tokens. Next: ``archwalk.networks`` builds w
 from archwalk.spaces.base import Graph, ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import CellSpace
 from archwalk.spaces.darts import DartsSpace
+from archwalk.spaces.graphs import NasBench101Space
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.registry import SPACE_NAMES, find_space, make_listed, make_space
 from archwalk.spaces.skeletons import MacroSpace
@@ -20,6 +21,7 @@ __all__ = [
     "Graph",
     "ListedSpace",
     "MacroSpace",
+    "NasBench101Space",
     "SearchSpace",
     "SlotSpace",
     "TokenTable",

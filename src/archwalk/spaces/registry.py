@@ -10,6 +10,7 @@ from archwalk.errors import ArchitectureError, SettingsError, unknown
 from archwalk.spaces.base import ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import MICRO_OPERATIONS, NB201_OPERATIONS, CellSpace
 from archwalk.spaces.darts import DartsSpace
+from archwalk.spaces.graphs import NasBench101Space
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.skeletons import MacroSpace
 
@@ -22,6 +23,7 @@ _NAMED: dict[str, Callable[[], SearchSpace]] = {
     # The same cells in a skeleton of this project's own; no measurement of it is anybody else's.
     "synthetic-cells": lambda: CellSpace("synthetic-cells", MICRO_OPERATIONS, "transnas", "synthetic"),
     "darts": DartsSpace,
+    "nasbench101": NasBench101Space,
 }
 SPACE_NAMES = (*_NAMED, "slots")
 
