@@ -99,7 +99,7 @@ def test_onnx_gives_the_same_scores(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", exc_type=ImportError)
     from onnx.reference import ReferenceEvaluator
 
-    for i in (2, 5, 8, 9):
+    for i in (2, 5, 7, 9):
         text, options = CASES[i]
         network = shaken(build_network(None, text, **options), seed=i).train()
         file = export_onnx(network, tmp_path / f"{i}.onnx", (1, 8, 8))
