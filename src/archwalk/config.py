@@ -256,12 +256,14 @@ class SkeletonSettings(_Group):
     classes: int | None = Field(10, ge=1)
     """Scores that the network gives; none leaves the classifier out."""
     channels: int | None = Field(None, ge=2, multiple_of=2)
-    """Channels behind the stem, an even number (TransNAS-Bench-101: 64, NAS-Bench-201: 16)."""
+    """Channels behind the stem, an even number (TransNAS-Bench-101: 64, NAS-Bench-201: 16,
+    NAS-Bench-101: 128); of DARTS the channels of a node in the first cells (36)."""
     modules: str | None = Field(None, pattern="^[1-4]+$")
     """One digit a module of cells: 1 plain, 2 doubles the channels, 3 halves the resolution, 4 does both
-    (TransNAS-Bench-101: 41414, NAS-Bench-201: 144)."""
+    (TransNAS-Bench-101: 41414, NAS-Bench-201 and 101: 144)."""
     cells: int | None = Field(None, ge=1)
-    """Cells or residual blocks a module (TransNAS-Bench-101: 2, NAS-Bench-201: 5)."""
+    """Cells or residual blocks a module (TransNAS-Bench-101: 2, NAS-Bench-201: 5, NAS-Bench-101: 3); of DARTS
+    all cells (20)."""
     stem_stride: Literal[1, 4] | None = None
     """What the stem divides the resolution by (TransNAS-Bench-101: 4, NAS-Bench-201: 1)."""
     live_only: bool = False

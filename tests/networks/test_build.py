@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from archwalk.errors import ArchitectureError, SettingsError
 from archwalk.networks import build_network
 from archwalk.networks.build import Cell
+from archwalk.networks.nasbench101 import Module101
 from archwalk.spaces import CellSpace, find_space, make_space
+from archwalk.spaces.graphs import NasBench101Space, write_cell
 from tests.oracles import networks as by_hand
+from tests.spaces.test_darts import DARTS_V2
+from tests.spaces.test_graphs import FIRST
 
 SMALL = {"inputs": 1, "channels": 4, "modules": "124", "cells": 1, "stem_stride": 1}
 NB201 = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|"
@@ -74,6 +78,78 @@ def test_published_costs(text: str, classes: int, parameters: int, operations: i
             layer.register_forward_hook(add)
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, classes)
     assert spent == operations
+
+
+# Liu et al. 2019: the parameters that the authors' code prints for DARTS_V2 with 20 cells of 36 channels and
+# without auxiliary head; Ying et al. 2019: those of the official table's first cell.
+PUBLISHED_PARAMETERS = [(DARTS_V2, 3_349_342), (write_cell(FIRST), 8_555_530)]
+
+
+@pytest.mark.parametrize(("text", "parameters"), PUBLISHED_PARAMETERS)
+def test_published_parameters(text: str, parameters: int) -> None:
+    assert count(build_network(None, text)) == parameters
+
+
+def test_shapes_of_darts_cells() -> None:
+    network = build_network("darts", DARTS_V2, channels=4, cells=8).eval()
+    x, seen = torch.zeros(2, 3, 32, 32), {}
+    for name, layer in network.named_children():
+        x = layer(x)
+        seen[name] = [tuple(part.shape[1:]) for part in (x if isinstance(x, tuple) else (x,))]
+    assert seen["stem"] == [(12, 32, 32)]
+    assert seen["cell2"] == [(16, 32, 32), (16, 32, 32)]
+    assert seen["cell3"] == [(16, 32, 32), (32, 16, 16)]  # a third and two thirds of the cells reduce
+    assert seen["cell5"] == [(32, 16, 16), (32, 16, 16)]
+    assert seen["cell6"] == [(32, 16, 16), (64, 8, 8)]
+    assert seen["cell8"] == [(64, 8, 8), (64, 8, 8)]
+    assert seen["end"] == [(64, 8, 8)]
+    assert seen["head"] == [(10,)]
+
+
+OPEN = {
+    "darts": {"channels": 4, "cells": 3, "inputs": 1},
+    "nasbench101": {"channels": 8, "cells": 1, "inputs": 1},
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_networks_of_open_spaces(name: str) -> None:
+    space = make_space(name)
+    for code in space.sample(12, np.random.default_rng(0)).tolist():
+        text = space.format(code)
+        network = build_network(space, text, **OPEN[name])
+        images = torch.randn(16, 1, 16, 16, generator=generator())
+        nn.functional.cross_entropy(network(images), torch.arange(16) % 10).backward()
+        gradients = [p.grad for p in network.parameters()]
+        assert all(g is not None and g.isfinite().all() for g in gradients)
+        network.eval()
+        for height, width in ((7, 9), (1, 1), (2, 5)):
+            assert network(torch.zeros(3, 1, height, width)).shape == (3, 10)
+        parameters = count(network) - (10 * network[-1][-1].in_features + 10)
+        oracle = by_hand.darts if name == "darts" else by_hand.nasbench101
+        assert parameters == oracle(text, **OPEN[name])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_module_of_nasbench101_vertex_by_vertex(seed: int) -> None:
+    space = make_space("nasbench101")
+    assert isinstance(space, NasBench101Space)
+    cell = space.read(space.format(space.sample(8, np.random.default_rng(seed))[-1].tolist()))
+    module = shaken(Module101(cell, 6, 7), seed)
+    x = torch.randn(2, 6, 5, 5, generator=generator())
+    part, last = dict(module.named_children()), len(cell.matrix) - 1
+    values = {0: x}
+    for v in range(1, last):
+        width = module.channels[v]
+        total = torch.zeros(2, width, 5, 5)
+        for a in range(v):
+            if cell.matrix[a][v]:
+                total += part[f"project_{v}"](x) if a == 0 else values[a][:, :width]
+        values[v] = part[f"vertex_{v}"](total)
+    wanted = torch.cat([values[v] for v in range(1, last) if cell.matrix[v][last]], 1)
+    if cell.matrix[0][last]:
+        wanted = wanted + part[f"project_{last}"](x)
+    torch.testing.assert_close(module(x), wanted)
 
 
 def test_parameters_of_full_size_by_hand() -> None:
@@ -251,6 +327,11 @@ def test_bad_input() -> None:
         build_network(make_space("slots", {"a": ["x"]}), "x")
     with pytest.raises(SettingsError, match="searched for"):
         build_network(None, "64-1234-basic", modules="11")
+    with pytest.raises(SettingsError, match="number of cells"):
+        build_network(None, DARTS_V2, modules="144")
+    for text in (DARTS_V2, write_cell(FIRST)):
+        with pytest.raises(SettingsError, match="stem of stride 1"):
+            build_network(None, text, stem_stride=4)
     bad = [
         {"channels": 3},
         {"channels": 0},

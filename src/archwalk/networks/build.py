@@ -6,32 +6,37 @@ and from it a ``torch.nn.Module``. Next: ``export`` writes the same plan as sour
 Published skeletons, which the options shrink: TransNAS-Bench-101 (Duan et al. 2021), 64 channels after a stem
 of stride 4, then modules of two cells or two residual blocks, the first of which changes the shape;
 NAS-Bench-201 (Dong and Yang 2020), 16 channels, three stages of five cells with a residual block in front of
-the second and of the third, which alone changes the shape.
+the second and of the third, which alone changes the shape; DARTS (Liu et al. 2019, section 3.2.2, and the
+authors' code), 20 cells of 36 channels after a stem of three times as many, without auxiliary head and path
+dropout; NAS-Bench-101 (Ying et al. 2019), 128 channels, three stacks of three modules, pools between them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial, reduce
-from operator import add
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from archwalk.config import SkeletonSettings, parse_skeleton
 from archwalk.errors import SettingsError
 from archwalk.networks import layers
+from archwalk.networks.cells import Cell, cell_source
+from archwalk.networks.darts import DartsCell, cell_sources
+from archwalk.networks.nasbench101 import Module101, module_source
 from archwalk.seeding import make_generator
 from archwalk.spaces.base import Code, SearchSpace
 from archwalk.spaces.cells import EDGES, NB201_OPERATIONS, CellSpace
+from archwalk.spaces.darts import DartsSpace
+from archwalk.spaces.graphs import Cell as Graph101
+from archwalk.spaces.graphs import NasBench101Space
 from archwalk.spaces.registry import find_space, make_space
 from archwalk.spaces.skeletons import DOUBLING, HALVING, MacroSpace
 
-# One maker an operation, in the order of the operations' names in ``cells``; the first, "none", has none.
-OPERATIONS = (None, layers.skip, layers.conv1x1, layers.conv3x3, layers.avg_pool3x3)
 _STEMS: dict[int, Callable[[int, int], nn.Module]] = {1: layers.plain_stem, 4: layers.reducing_stem}
 
 
@@ -49,46 +54,21 @@ _TRANSNAS = _Published(channels=64, modules="41414", cells=2, stem_stride=4, bet
 _NASBENCH201 = _Published(channels=16, modules="144", cells=5, stem_stride=1, between=True)
 
 
-class Cell(nn.Module):
-    """Four nodes; each sums its incoming edges: [n, inputs, h, w] → [n, outputs, ⌈h/stride⌉, ⌈w/stride⌉].
-
-    Args:
-        code: the operation on each edge, in the order of ``EDGES``; edge a→b is the submodule ``edge_ab``.
-        inputs: channels of the input; the edges that leave it change channels and resolution.
-        outputs: channels of every other node.
-        stride: 1 or 2.
-    """
-
-    def __init__(self, code: Code, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.outputs, self.stride = outputs, stride
-        for (start, end), operation in zip(EDGES, code, strict=True):
-            make = OPERATIONS[operation]
-            if make is not None:
-                shape = (inputs, outputs, stride) if start == 0 else (outputs, outputs, 1)
-                self.add_module(f"edge_{start}{end}", make(*shape))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The last node."""
-        nodes = [x]
-        edges = dict(self.named_children())
-        for node in (1, 2, 3):
-            terms = [
-                edges[name](nodes[start])
-                for start, end in EDGES
-                if end == node and (name := f"edge_{start}{end}") in edges
-            ]
-            nodes.append(reduce(add, terms) if terms else layers.zeros(x, self.outputs, self.stride))
-        return nodes[3]
-
-
 @dataclass(frozen=True)
 class Part:
-    """One layer of a network's outermost chain: its name, what makes it, and the maker's arguments."""
+    """One layer of a network's outermost chain.
+
+    Attributes:
+        name: of the layer.
+        make: what makes it.
+        arguments: of the maker.
+        written: what source code calls the maker; its own name by default.
+    """
 
     name: str
     make: Callable[..., nn.Module]
-    arguments: tuple[int, ...]
+    arguments: tuple[int, ...] = ()
+    written: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,16 +78,16 @@ class Plan:
     Attributes:
         space: name of the architecture's space.
         architecture: its string.
-        code: of the cell, None where the modules are residual blocks.
         inputs: channels of the images.
         parts: the layers, in order.
+        sources: classes by the name in ``Part.written``, as text.
     """
 
     space: str
     architecture: str
-    code: Code | None
     inputs: int
     parts: tuple[Part, ...]
+    sources: Mapping[str, str]
 
 
 def build_network(
@@ -150,6 +130,13 @@ def plan_network(space: SearchSpace | str | None, architecture: str, skeleton: S
         space = find_space(architecture) if space is None else make_space(space)
     code = space.parse(architecture)
     cell: Code | None
+    if isinstance(space, DartsSpace):
+        parts = tuple(_darts_parts(code, skeleton))
+        return Plan(space.name, space.format(code), skeleton.inputs, parts, cell_sources(code))
+    if isinstance(space, NasBench101Space):
+        graph = space.read(architecture)  # as it is written, since the order of vertices decides channels
+        parts = tuple(_nasbench101_parts(graph, skeleton))
+        return Plan(space.name, architecture, skeleton.inputs, parts, {"Module": module_source(graph)})
     if isinstance(space, MacroSpace):
         if skeleton.modules is not None:
             raise SettingsError(
@@ -168,7 +155,9 @@ def plan_network(space: SearchSpace | str | None, architecture: str, skeleton: S
             f"{space.name!r}, whose slots can mean anything",
             "build these networks yourself from the choices of each slot",
         )
-    return Plan(space.name, architecture, cell, skeleton.inputs, tuple(_parts(cell, published, skeleton)))
+    parts = tuple(_parts(cell, published, skeleton))
+    sources = {} if cell is None else {"Cell": cell_source(cell)}
+    return Plan(space.name, architecture, skeleton.inputs, parts, sources)
 
 
 def _parts(cell: Code | None, published: _Published, skeleton: SkeletonSettings) -> Iterator[Part]:
@@ -188,11 +177,57 @@ def _parts(cell: Code | None, published: _Published, skeleton: SkeletonSettings)
             if cell is None:
                 yield Part(f"module{m}_block{c}", layers.ResidualBlock, (*shape, False))
             else:
-                yield Part(f"module{m}_cell{c}", partial(Cell, cell), shape)
+                yield Part(f"module{m}_cell{c}", partial(Cell, cell), shape, "Cell")
             shape = unchanged
         channels = outputs
     if published.between:
         yield Part("closing", layers.closing, (channels,))
+    if skeleton.classes is not None:
+        yield Part("head", layers.classifier, (channels, skeleton.classes))
+
+
+def _darts_parts(code: Code, skeleton: SkeletonSettings) -> Iterator[Part]:
+    if skeleton.modules is not None or skeleton.stem_stride not in (None, 1):
+        raise SettingsError(
+            "no modules and a stem of stride 1 around DARTS cells",
+            f"modules {skeleton.modules}, stem_stride {skeleton.stem_stride}",
+            "give the number of cells (cells); those at a third and two thirds of them reduce",
+        )
+    channels, cells = skeleton.channels or 36, skeleton.cells or 20
+    half = len(code) // 2
+    yield Part("stem", layers.plain_stem, (skeleton.inputs, 3 * channels))
+    yield Part("start", layers.Twice)
+    before, last, reduced = 3 * channels, 3 * channels, False
+    for i in range(cells):
+        reduces = i in (cells // 3, 2 * cells // 3)
+        channels *= 2 if reduces else 1
+        make = partial(DartsCell, code[half:] if reduces else code[:half], reduces)
+        name = "ReductionCell" if reduces else "NormalCell"
+        yield Part(f"cell{i + 1}", make, (before, last, channels, reduced), name)
+        before, last, reduced = last, 4 * channels, reduces
+    yield Part("end", layers.Last)
+    if skeleton.classes is not None:
+        yield Part("head", layers.classifier, (last, skeleton.classes))
+
+
+def _nasbench101_parts(graph: Graph101, skeleton: SkeletonSettings) -> Iterator[Part]:
+    if skeleton.stem_stride not in (None, 1):
+        raise SettingsError(
+            "a stem of stride 1 around the cells of NAS-Bench-101",
+            f"stem_stride {skeleton.stem_stride}",
+            "leave it out; modules that halve the resolution are 3 and 4",
+        )
+    channels = skeleton.channels or 128
+    yield Part("stem", layers.norm_conv3x3, (skeleton.inputs, channels, 1))
+    for s, digit in enumerate(skeleton.modules or "144", 1):
+        module = int(digit) - 1
+        if module in HALVING:
+            yield Part(f"pool{s}", layers.halving_pool)
+        outputs = 2 * channels if module in DOUBLING else channels
+        for m in range(1, (skeleton.cells or 3) + 1):
+            make = partial(Module101, graph)
+            yield Part(f"stack{s}_module{m}", make, (channels, outputs), "Module")
+            channels = outputs
     if skeleton.classes is not None:
         yield Part("head", layers.classifier, (channels, skeleton.classes))
 

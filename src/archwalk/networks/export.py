@@ -24,9 +24,8 @@ from archwalk.config import parse_skeleton
 from archwalk.errors import SettingsError
 from archwalk.files import write_atomically
 from archwalk.networks import layers
-from archwalk.networks.build import OPERATIONS, Plan, plan_network
-from archwalk.spaces.base import Code, SearchSpace
-from archwalk.spaces.cells import EDGES
+from archwalk.networks.build import Plan, plan_network
+from archwalk.spaces.base import SearchSpace
 
 
 def network_code(space: SearchSpace | str | None, architecture: str, **skeleton: Any) -> str:
@@ -44,7 +43,8 @@ def network_code(space: SearchSpace | str | None, architecture: str, **skeleton:
         ArchitectureError, SettingsError: as ``build_network``.
     """
     plan = plan_network(space, architecture, parse_skeleton(skeleton))
-    definitions = [] if plan.code is None else [_cell_source(plan.code)]
+    used = {p.written for p in plan.parts}
+    definitions = [source for name, source in plan.sources.items() if name in used]
     definitions.append(_network_source(plan))
     # A definition uses earlier ones only, so one pass from the last to the first finds all that are needed.
     for name, definition in reversed(vars(layers).items()):
@@ -58,49 +58,10 @@ def network_code(space: SearchSpace | str | None, architecture: str, **skeleton:
     return f"{title}\n\n{imports}\n\n\n{body}\n"
 
 
-def _cell_source(code: Code) -> str:
-    """A class ``Cell`` with this cell's edges and sums written out."""
-    made, summed = [], []
-    for node in (1, 2, 3):
-        terms = []
-        for (start, end), operation in zip(EDGES, code, strict=True):
-            make = OPERATIONS[operation]
-            if end == node and make is not None:
-                shape = "inputs, outputs, stride" if start == 0 else "outputs, outputs, 1"
-                made.append(f"        self.edge_{start}{end} = {make.__name__}({shape})")
-                terms.append(f"self.edge_{start}{end}(x{start})")
-        summed.append(" + ".join(terms) or "zeros(x0, self.outputs, self.stride)")
-    # A node that sums nothing and that nothing reads would be a line without use.
-    lines = [
-        f"        x{node} = {text}"
-        for node, text in enumerate(summed[:2], 1)
-        if "edge" in text or any(f"(x{node})" in later for later in summed)
-    ]
-    if any("zeros" in line for line in [*lines, summed[2]]):
-        made.insert(0, "        self.outputs, self.stride = outputs, stride")
-    return "\n".join(
-        [
-            "class Cell(nn.Module):",
-            '    """Four nodes, each the sum of its incoming edges."""',
-            "",
-            "    def __init__(self, inputs: int, outputs: int, stride: int) -> None:",
-            "        super().__init__()",
-            *made,
-            "",
-            "    def forward(self, x0: Tensor) -> Tensor:",
-            '        """The last node."""',
-            *lines,
-            f"        x3: Tensor = {summed[2]}",
-            "        return x3",
-        ]
-    )
-
-
 def _network_source(plan: Plan) -> str:
     """A class ``Network``: the parts of the plan, one a line."""
     made = [
-        # A cell's maker is a partial application, which has no name.
-        f"        self.{p.name} = {getattr(p.make, '__name__', 'Cell')}({', '.join(map(repr, p.arguments))})"
+        f"        self.{p.name} = {p.written or p.make.__name__}({', '.join(map(repr, p.arguments))})"
         for p in plan.parts
     ]
     last = plan.parts[-1]

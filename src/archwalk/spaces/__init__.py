@@ -9,6 +9,8 @@ from archwalk.spaces.base import Graph, ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import CellSpace
 from archwalk.spaces.declaration import Declaration, Slot, load_declaration, read_declaration
 from archwalk.spaces.declared import DeclaredSpace
+from archwalk.spaces.darts import DartsSpace
+from archwalk.spaces.graphs import NasBench101Space
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.registry import (
     SPACE_NAMES,
@@ -27,9 +29,11 @@ __all__ = [
     "CellSpace",
     "Declaration",
     "DeclaredSpace",
+    "DartsSpace",
     "Graph",
     "ListedSpace",
     "MacroSpace",
+    "NasBench101Space",
     "SearchSpace",
     "Slot",
     "SlotSpace",

@@ -22,6 +22,8 @@ from archwalk.spaces.cells import MICRO_OPERATIONS, NB201_OPERATIONS, CellSpace
 from archwalk.spaces.configspace import is_config_space, read_config_space
 from archwalk.spaces.declaration import load_declaration, read_declaration
 from archwalk.spaces.declared import DeclaredSpace
+from archwalk.spaces.darts import DartsSpace
+from archwalk.spaces.graphs import NasBench101Space
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.skeletons import MacroSpace
 
@@ -70,6 +72,8 @@ _NAMED: dict[str, _Entry] = {
     "gpt-s": _declared("gpt-s"),
     "gnn": _declared("gnn"),
     "nasbench-macro": _declared("nasbench-macro"),
+    "darts": _Entry(DartsSpace, "DARTS (Liu et al. 2019), the space of NAS-Bench-301 (Zela et al. 2022)"),
+    "nasbench101": _Entry(NasBench101Space, "NAS-Bench-101 (Ying et al. 2019), classes of graphs"),
 }
 SPACE_NAMES = (*_NAMED, "slots")
 _added: dict[str, _Entry] = {}
