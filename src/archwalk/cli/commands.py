@@ -25,11 +25,13 @@ from archwalk.cli.console import (
     print_look,
     print_search,
     print_step,
+    print_surrogate,
 )
 from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
 from archwalk.errors import SettingsError
 
 if TYPE_CHECKING:
+    from archwalk.tasks.surrogates.task import SurrogateTask
     from archwalk.tasks.table import Benchmark
 
 DESCRIPTION = "Train agents that search for neural architectures, and move them from task to task."
@@ -41,6 +43,7 @@ def run_command(arguments: Sequence[str]) -> None:
     importing = tyro.extras.SubcommandApp()
     importing.command(name="transnas-bench")(import_transnas_bench)
     importing.command(name="table")(import_table)
+    importing.command(name="nasbench301")(import_nasbench301)
     data = tyro.extras.SubcommandApp()
     data.command(name="list")(data_list)
     data.command(name="check")(data_check)
@@ -472,9 +475,11 @@ def data_check(benchmark: tyro.conf.Positional[str]) -> None:
     Args:
         benchmark: Name or file.
     """
-    from archwalk.tasks.registry import load_benchmark
+    from archwalk.tasks.registry import load_tasks
+    from archwalk.tasks.surrogates.task import SurrogateTask
 
-    print_benchmark(load_benchmark(benchmark))
+    found = load_tasks(benchmark)
+    print_surrogate(found) if isinstance(found, SurrogateTask) else print_benchmark(found)
 
 
 def import_transnas_bench(
@@ -535,7 +540,25 @@ def import_table(
     _save(benchmark, out)
 
 
-def _save(benchmark: Benchmark, out: Path) -> None:
+def import_nasbench301(
+    file: tyro.conf.Positional[Path], out: Path, epoch: int = 98, name: str | None = None
+) -> None:
+    """Read the published surrogate of NAS-Bench-301 (plain weights) as a task over the space darts.
+
+    Args:
+        file: surrogate_weights.npz.
+        out: Task file to write, ending in .task.
+        epoch: After how many epochs of training, 1 to 98.
+        name: Of the task file; nasbench301 by default.
+    """
+    from archwalk.tasks.surrogates.nasbench301 import import_nasbench301
+
+    _save(import_nasbench301(file, epoch=epoch, name=name or "nasbench301"), out)
+
+
+def _save(benchmark: Benchmark | SurrogateTask, out: Path) -> None:
+    from archwalk.tasks.surrogates.task import SurrogateTask
+
     benchmark.save(out)
-    print_benchmark(benchmark)
+    print_surrogate(benchmark) if isinstance(benchmark, SurrogateTask) else print_benchmark(benchmark)
     print(f"written: {out}")

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 from archwalk.errors import BenchmarkError, unknown
+from archwalk.tasks.surrogates.file import SUFFIX
+from archwalk.tasks.surrogates.task import SurrogateTask, open_task
 from archwalk.tasks.synthetic import make_synthetic
 from archwalk.tasks.table import Benchmark, open_benchmark
 
@@ -30,8 +33,20 @@ def _built_in(name: str) -> Benchmark:
     return _BUILT_IN[name]()
 
 
-def load_benchmark(name_or_path: str | Path) -> Benchmark:
+def load_benchmark(name_or_path: str | Path) -> Any:
     """A benchmark by name (see ``archwalk data list``) or from a file in the package's format.
+
+    A ``Benchmark``; or, from a file that ends in ``.task``, a ``SurrogateTask``, which is ``Predicted`` and
+    no table. ``load_tasks`` is the same with both in its annotation, ``load_table`` refuses all but a table.
+
+    Raises:
+        BenchmarkError: neither a known name nor a readable, intact file.
+    """
+    return load_tasks(name_or_path)
+
+
+def load_tasks(name_or_path: str | Path) -> Benchmark | SurrogateTask:
+    """A table, by name or file, or a surrogate task from a file that ends in ``.task``.
 
     Raises:
         BenchmarkError: neither a known name nor a readable, intact file.
@@ -40,6 +55,24 @@ def load_benchmark(name_or_path: str | Path) -> Benchmark:
     if text in _BUILT_IN:
         return _built_in(text)
     path = Path(text)
+    if path.suffix == SUFFIX:
+        return open_task(path)
     if path.suffix == "" and not path.exists():
         raise BenchmarkError(*unknown("benchmark file, or a name", text, benchmark_names()))
     return open_benchmark(path)
+
+
+def load_table(name_or_path: str | Path) -> Benchmark:
+    """A table, by name or file.
+
+    Raises:
+        BenchmarkError: also for a surrogate task.
+    """
+    found = load_tasks(name_or_path)
+    if isinstance(found, SurrogateTask):
+        raise BenchmarkError(
+            "a table of measured architectures, which can be gone through as a whole",
+            f"the surrogate task {found.name!r} over the space {found.space.name!r}",
+            "use a benchmark file that 'archwalk data import table' wrote",
+        )
+    return found
