@@ -49,6 +49,7 @@ def run_command(arguments: Sequence[str]) -> None:
     data.command(name="list")(data_list)
     data.command(name="check")(data_check)
     data.command(importing, name="import", help="Turn measurements into a benchmark file.")
+    data.command(name="fit-surrogate")(fit_surrogate)
     app = tyro.extras.SubcommandApp()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
     app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
@@ -556,6 +557,65 @@ def import_nasbench301(
     from archwalk.tasks.surrogates.nasbench301 import import_nasbench301
 
     _save(import_nasbench301(file, epoch=epoch, name=name or "nasbench301"), out)
+
+
+def fit_surrogate(
+    sample: tyro.conf.Positional[Path],
+    space: str,
+    task: str,
+    out: Path,
+    metric: str | None = None,
+    metrics: str | None = None,
+    minimise: str | None = None,
+    maximise: str | None = None,
+    models: str = "trees,networks",
+    folds: int = 5,
+    seed: int = 0,
+    name: str | None = None,
+    source: str = "",
+) -> None:
+    """Fit models to a sample of measured architectures: a task over a space that nobody lists.
+
+    Args:
+        sample: CSV or Parquet, one row an architecture; docs/surrogates.md shows the form.
+        space: Name of a space, or a .toml or .json file that declares one.
+        task: Name of the task.
+        out: Task file to write, ending in .task.
+        metric: The reward; needed where the sample has no single obvious metric.
+        metrics: Further metrics to predict, such as limits and costs, as a,b,c.
+        minimise: Metrics that are better when smaller, as a,b.
+        maximise: Metrics that are better when larger although their names speak of a cost, as a,b.
+        models: Families of models that compete in cross-validation: trees, networks.
+        folds: Of the cross-validation.
+        seed: Of the folds and the fits.
+        name: Of the task file; the sample's stem by default.
+        source: Where the numbers come from, and how to cite them.
+    """
+    from archwalk.tasks.surrogates import fit
+    from archwalk.tasks.surrogates.task import check_path
+
+    check_path(out)
+    wanted = ([metric] if metric else []) + [m for m in _listed(metrics) if m != metric]
+    tasks = fit.fit_surrogate(
+        sample,
+        space,
+        task,
+        metrics=wanted,
+        minimise=_listed(minimise),
+        maximise=_listed(maximise),
+        families=_listed(models),
+        folds=folds,
+        seed=seed,
+        name=name,
+        source=source,
+        say=print_step,
+    )
+    _save(tasks, out)
+
+
+def _listed(names: str | None) -> list[str]:
+    """Names written as a,b,c."""
+    return names.split(",") if names else []
 
 
 def _save(benchmark: Benchmark | SurrogateTask, out: Path) -> None:

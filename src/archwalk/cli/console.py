@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archwalk.studies.plan import Job, StudyPlan
     from archwalk.studies.worker import Event
     from archwalk.tasks.ledger import Look
-    from archwalk.tasks.surrogates.task import Output, SurrogateTask
+    from archwalk.tasks.surrogates.task import SurrogateTask
     from archwalk.tasks.table import Benchmark
 
 
@@ -258,19 +258,8 @@ def print_surrogate(tasks: SurrogateTask) -> None:
         address = "/".join(output.column[1:])
         unit = output.metric.unit or "no unit"
         print(f"  {output.column.task:16} {use} {address:18} {unit}, {goal} is better")
-        if output.statistics:
-            print(f"    {fit_summary(output)}")
+        if output.summary:
+            print(f"    {output.summary}")
     print(f"  extrapolates where: {tasks.reach or 'not known'}")
     for note in tasks.notes:
         print(f"  note: {note}")
-
-
-def fit_summary(output: Output) -> str:
-    """How well a metric was fitted, in cross-validation, in one line."""
-    s = output.statistics
-    scores = ", ".join(
-        f"{'*' if family == s['chosen'] else ''}{family} tau {v['tau']:.3f} ± {v['tau_sd']:.3f} "
-        f"RMSE {v['rmse']:.4g} ± {v['rmse_sd']:.2g}"
-        for family, v in s["families"].items()
-    )
-    return f"{s['samples']:,} architectures, {s['low']:.4g} to {s['high']:.4g}; {s['folds']} folds: {scores}"

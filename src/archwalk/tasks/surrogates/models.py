@@ -64,4 +64,12 @@ def make_model(space: SearchSpace, kind: str, settings: Mapping[str, Any], array
         from archwalk.tasks.surrogates.nasbench301 import NasBench301
 
         return NasBench301(space, arrays, **settings)
-    raise BenchmarkError(*unknown("kind of surrogate", kind, ("nasbench301",)))
+    if kind == "networks":
+        from archwalk.tasks.surrogates.networks import make_networks
+
+        return make_networks(space, arrays, **settings)
+    if kind == "trees":
+        from archwalk.tasks.surrogates.trees import make_trees
+
+        return make_trees(space, arrays, **settings)
+    raise BenchmarkError(*unknown("kind of surrogate", kind, ("nasbench301", "networks", "trees")))

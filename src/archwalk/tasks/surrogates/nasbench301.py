@@ -60,8 +60,8 @@ _WIDE, _DEEP, _DEEPER = slice(0, 2), slice(2, 514), slice(514, 770)
 _DEEP_LAYERS = ("deep.1.1", "deep.2.0")
 _DEEPER_LAYERS = ("deeper.1.1", "deeper.2.1", "deeper.3.1", "deeper.4.0")
 _EPOCH_SCALE = 0.01923077
-# Rows computed at once, always as many: so the products are the same kernels on the same shapes, and a cell's
-# value has the same bits in whatever batch it comes.
+# Rows computed at once, always as many: the same kernels on the same shapes give an architecture the same
+# bits in whatever batch it comes.
 _BLOCK = 128
 
 

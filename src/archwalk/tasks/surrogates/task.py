@@ -64,6 +64,22 @@ class Output:
     output: int = 0
     statistics: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def summary(self) -> str:
+        """How well it was fitted, in one line; the family chosen has a star. Empty for an imported model."""
+        s = self.statistics
+        if not s:
+            return ""
+        scores = ", ".join(
+            f"{'*' if family == s['chosen'] else ''}{family} {v['tau']:.3f} ± {v['tau_sd']:.3f} "
+            f"(RMSE {v['rmse']:.4g} ± {v['rmse_sd']:.2g})"
+            for family, v in s["families"].items()
+        )
+        return (
+            f"{s['samples']:,} architectures, {s['low']:.4g} to {s['high']:.4g}; "
+            f"Kendall's tau in {s['folds']} folds: {scores}"
+        )
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SurrogateTask:
