@@ -25,12 +25,14 @@ from archwalk.cli.console import (
     print_look,
     print_search,
     print_step,
+    print_surrogate,
 )
 from archwalk.cli.spaces import spaces_app
 from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
 from archwalk.errors import SettingsError
 
 if TYPE_CHECKING:
+    from archwalk.tasks.surrogates.task import SurrogateTask
     from archwalk.tasks.table import Benchmark
 
 DESCRIPTION = "Train agents that search for neural architectures, and move them from task to task."
@@ -42,10 +44,12 @@ def run_command(arguments: Sequence[str]) -> None:
     importing = tyro.extras.SubcommandApp()
     importing.command(name="transnas-bench")(import_transnas_bench)
     importing.command(name="table")(import_table)
+    importing.command(name="nasbench301")(import_nasbench301)
     data = tyro.extras.SubcommandApp()
     data.command(name="list")(data_list)
     data.command(name="check")(data_check)
     data.command(importing, name="import", help="Turn measurements into a benchmark file.")
+    data.command(name="fit-surrogate")(fit_surrogate)
     app = tyro.extras.SubcommandApp()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
     app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
@@ -474,9 +478,11 @@ def data_check(benchmark: tyro.conf.Positional[str]) -> None:
     Args:
         benchmark: Name or file.
     """
-    from archwalk.tasks.registry import load_table
+    from archwalk.tasks.registry import load_benchmark, load_table
+    from archwalk.tasks.surrogates.task import SurrogateTask
 
-    print_benchmark(load_table(benchmark))
+    found = load_benchmark(benchmark)
+    print_surrogate(found) if isinstance(found, SurrogateTask) else print_benchmark(load_table(found))
 
 
 def import_transnas_bench(
@@ -537,7 +543,84 @@ def import_table(
     _save(benchmark, out)
 
 
-def _save(benchmark: Benchmark, out: Path) -> None:
+def import_nasbench301(
+    file: tyro.conf.Positional[Path], out: Path, epoch: int = 98, name: str | None = None
+) -> None:
+    """Read the published surrogate of NAS-Bench-301 (plain weights) as a task over the space darts.
+
+    Args:
+        file: surrogate_weights.npz.
+        out: Task file to write, ending in .task.
+        epoch: After how many epochs of training, 1 to 98.
+        name: Of the task file; nasbench301 by default.
+    """
+    from archwalk.tasks.surrogates.nasbench301 import import_nasbench301
+
+    _save(import_nasbench301(file, epoch=epoch, name=name or "nasbench301"), out)
+
+
+def fit_surrogate(
+    sample: tyro.conf.Positional[Path],
+    space: str,
+    task: str,
+    out: Path,
+    metric: str | None = None,
+    metrics: str | None = None,
+    minimise: str | None = None,
+    maximise: str | None = None,
+    models: str = "trees,networks",
+    folds: int = 5,
+    seed: int = 0,
+    name: str | None = None,
+    source: str = "",
+) -> None:
+    """Fit models to a sample of measured architectures: a task over a space that nobody lists.
+
+    Args:
+        sample: CSV or Parquet, one row an architecture; docs/surrogates.md shows the form.
+        space: Name of a space, or a .toml or .json file that declares one.
+        task: Name of the task.
+        out: Task file to write, ending in .task.
+        metric: The reward; needed where the sample has no single obvious metric.
+        metrics: Further metrics to predict, such as limits and costs, as a,b,c.
+        minimise: Metrics that are better when smaller, as a,b.
+        maximise: Metrics that are better when larger although their names speak of a cost, as a,b.
+        models: Families of models that compete in cross-validation: trees, networks.
+        folds: Of the cross-validation.
+        seed: Of the folds and the fits.
+        name: Of the task file; the sample's stem by default.
+        source: Where the numbers come from, and how to cite them.
+    """
+    from archwalk.tasks.surrogates import fit
+    from archwalk.tasks.surrogates.task import check_path
+
+    check_path(out)
+    wanted = ([metric] if metric else []) + [m for m in _listed(metrics) if m != metric]
+    tasks = fit.fit_surrogate(
+        sample,
+        space,
+        task,
+        metrics=wanted,
+        minimise=_listed(minimise),
+        maximise=_listed(maximise),
+        families=_listed(models),
+        folds=folds,
+        seed=seed,
+        name=name,
+        source=source,
+        say=print_step,
+    )
+    _save(tasks, out)
+
+
+def _listed(names: str | None) -> list[str]:
+    """Names written as a,b,c."""
+    return names.split(",") if names else []
+
+
+def _save(benchmark: Benchmark | SurrogateTask, out: Path) -> None:
+    from archwalk.tasks.surrogates.task import SurrogateTask
+
     benchmark.save(out)
-    print_benchmark(benchmark)
+    print_surrogate(benchmark) if isinstance(benchmark, SurrogateTask) else print_benchmark(benchmark)
     print(f"written: {out}")

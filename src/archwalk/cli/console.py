@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archwalk.studies.plan import Job, StudyPlan
     from archwalk.studies.worker import Event
     from archwalk.tasks.ledger import Look
+    from archwalk.tasks.surrogates.task import SurrogateTask
     from archwalk.tasks.table import Benchmark
 
 
@@ -241,3 +242,24 @@ def print_benchmark(benchmark: Benchmark) -> None:
         print(f"  missing: {count:,} values of {column}")
     if not benchmark.missing:
         print("  nothing missing")
+
+
+def print_surrogate(tasks: SurrogateTask) -> None:
+    """What surrogate tasks predict, a line a metric, and how well it was fitted."""
+    size = "an unknown number" if tasks.space.size is None else f"{tasks.space.size:.3g}"
+    print(f"{tasks.name}: predicted, {size} of {tasks.space.name}, checksum intact")
+    if tasks.source:
+        print(f"source: {tasks.source}")
+    for output in sorted(
+        tasks.outputs, key=lambda o: (o.column.task, o.metric != tasks.rewards[o.column.task])
+    ):
+        use = "reward" if output.metric == tasks.rewards[output.column.task] else "metric"
+        goal = "larger" if output.metric.direction == "max" else "smaller"
+        address = "/".join(output.column[1:])
+        unit = output.metric.unit or "no unit"
+        print(f"  {output.column.task:16} {use} {address:18} {unit}, {goal} is better")
+        if output.summary:
+            print(f"    {output.summary}")
+    print(f"  extrapolates where: {tasks.reach or 'not known'}")
+    for note in tasks.notes:
+        print(f"  note: {note}")

@@ -62,7 +62,7 @@ def import_table(
         BenchmarkError, ArchitectureError, SettingsError: what is wrong with the table, and where.
     """
     path = Path(file)
-    frame = _read_frame(path)
+    frame = read_frame(path)
     if set(TIDY) <= set(frame.columns):
         the_space, rows, columns = _read_tidy(frame, space, slots)
     else:
@@ -245,7 +245,7 @@ def _read_wide(
     for name in frame.columns:
         if name in keys:
             continue
-        column = _wide_address(name)
+        column = wide_address(name)
         if column in columns:
             raise BenchmarkError(f"one column for {column}", f"a second one, {name!r}", "rename it")
         if not frame[name].dtype.is_numeric():
@@ -258,7 +258,7 @@ def _read_wide(
     return the_space, the_space.indices(texts), columns
 
 
-def _wide_address(name: str) -> Column:
+def wide_address(name: str) -> Column:
     """``task/metric[/split[/epoch]]``, or ``[split_]metric`` of the task ``main``."""
     if "/" in name:
         parts = name.split("/")
@@ -278,7 +278,8 @@ def _wide_address(name: str) -> Column:
     return Column("main", name, "valid", "final")
 
 
-def _read_frame(path: Path) -> pl.DataFrame:
+def read_frame(path: Path) -> pl.DataFrame:
+    """A CSV or Parquet file. Raises ``BenchmarkError`` if it is neither, or not readable."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from archwalk.errors import BenchmarkError, unknown
 from archwalk.tasks.base import Predicted
+from archwalk.tasks.surrogates.file import SUFFIX
+from archwalk.tasks.surrogates.task import open_task
 from archwalk.tasks.synthetic import make_synthetic
 from archwalk.tasks.table import Benchmark, open_benchmark
 
@@ -46,7 +48,7 @@ def load_benchmark(given: str | Path | AnyBenchmark) -> AnyBenchmark:
     path = Path(text)
     if path.suffix == "" and not path.exists():
         raise BenchmarkError(*unknown("benchmark file, or a name", text, benchmark_names()))
-    return open_benchmark(path)
+    return open_task(path) if path.suffix == SUFFIX else open_benchmark(path)
 
 
 def load_table(given: str | Path | AnyBenchmark) -> Benchmark:

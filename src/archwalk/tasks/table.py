@@ -267,7 +267,7 @@ def make_benchmark(
     for column, values in columns.items():
         _expect("/" not in "".join(column), "names without a slash", str(column), "rename it")
         array = np.array(values, dtype=np.float64)[order]
-        _check_range(column, array, metrics[column.metric])
+        check_range(column, array, metrics[column.metric])
         array.flags.writeable = False
         frozen[column] = array
     for task, column in rewards.items():
@@ -278,7 +278,8 @@ def make_benchmark(
     return Benchmark(name, space, rows, frozen, dict(metrics), dict(rewards), source, notes)
 
 
-def _check_range(column: Column, values: NDArray[np.float64], metric: Metric) -> None:
+def check_range(column: Column, values: NDArray[np.float64], metric: Metric) -> None:
+    """Raises ``BenchmarkError`` for an infinite value or one out of the metric's range; NaN is none."""
     with np.errstate(invalid="ignore"):
         outside = np.isinf(values) | (values < metric.low) | (values > metric.high)
     if outside.any():
