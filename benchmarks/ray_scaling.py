@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from archwalk.training.apex.loop import RayLoop
 
 import archwalk
 from archwalk.config import RaySettings, load_preset
 from archwalk.execution.cluster import connected, load_ray
 from archwalk.tasks import load_benchmark
-from archwalk.training.apex.loop import RayLoop
 from archwalk.training.apex.roles import to_arrays
 from archwalk.training.loop import Trainer
 

@@ -7,9 +7,9 @@ keys, operation-on-node graphs) and tokens. Next: ``archwalk.networks`` builds w
 
 from archwalk.spaces.base import Graph, ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import CellSpace
+from archwalk.spaces.darts import DartsSpace
 from archwalk.spaces.declaration import Declaration, Slot, load_declaration, read_declaration
 from archwalk.spaces.declared import DeclaredSpace
-from archwalk.spaces.darts import DartsSpace
 from archwalk.spaces.graphs import NasBench101Space
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.registry import (
@@ -27,9 +27,9 @@ from archwalk.spaces.tokens import TokenTable, make_tokens
 __all__ = [
     "SPACE_NAMES",
     "CellSpace",
+    "DartsSpace",
     "Declaration",
     "DeclaredSpace",
-    "DartsSpace",
     "Graph",
     "ListedSpace",
     "MacroSpace",

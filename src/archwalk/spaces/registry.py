@@ -20,9 +20,9 @@ from archwalk.errors import ArchitectureError, SettingsError, unknown
 from archwalk.spaces.base import ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import MICRO_OPERATIONS, NB201_OPERATIONS, CellSpace
 from archwalk.spaces.configspace import is_config_space, read_config_space
+from archwalk.spaces.darts import DartsSpace
 from archwalk.spaces.declaration import load_declaration, read_declaration
 from archwalk.spaces.declared import DeclaredSpace
-from archwalk.spaces.darts import DartsSpace
 from archwalk.spaces.graphs import NasBench101Space
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.skeletons import MacroSpace
