@@ -27,6 +27,7 @@ from archwalk.cli.console import (
     print_search,
     print_step,
 )
+from archwalk.cli.spaces import spaces_app
 from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
 from archwalk.errors import SettingsError
 
@@ -48,6 +49,7 @@ def run_command(arguments: Sequence[str]) -> None:
     data.command(importing, name="import", help="Turn measurements into a benchmark file.")
     app = tyro.extras.SubcommandApp()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
+    app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
