@@ -21,7 +21,7 @@ from archwalk.searching.listed import list_problem
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Floats, Ints, Problem
 from archwalk.spaces.base import ListedSpace, SearchSpace, listed
-from archwalk.spaces.registry import SPACE_NAMES, make_space
+from archwalk.spaces.registry import open_space, space_names
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.evaluators import PredictedEvaluator, make_evaluator
 from archwalk.tasks.ledger import Evaluator, Identity
@@ -135,28 +135,16 @@ def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, Tasks | No
         space = agents[0].benchmark()
     elif isinstance(space, str | Path):
         space = open_named(space)
-    elif isinstance(space, Mapping):
-        space = open_space(space)
-    if isinstance(space, SearchSpace):
-        return space, None
     if isinstance(space, Benchmark | Predicted):
         return space.space, space
-    raise SearchError(
-        "a space, a benchmark or a task, as an object, a name or a file", repr(space), "see docs/search.md"
-    )
+    return open_space(space), None
 
 
 def open_named(name: str | Path) -> SearchSpace | Tasks:
     """A space by name or declaration file, or else a table or task by name or file."""
-    text = str(name)
-    if (text in SPACE_NAMES and text != "slots") or Path(text).suffix in (".toml", ".json"):
-        return open_space(text)
-    return load_benchmark(text)
-
-
-def open_space(given: Any) -> SearchSpace:
-    """A space of whatever a user gives."""
-    return make_space(str(given))
+    if str(name) in space_names() or Path(name).suffix in (".toml", ".json"):
+        return open_space(name)
+    return load_benchmark(name)
 
 
 def _predicted(

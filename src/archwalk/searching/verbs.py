@@ -27,7 +27,6 @@ from archwalk.tasks.evaluators import CommandEvaluator
 from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
 from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import load_benchmark
-from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
 
 CACHE, RESULT = "evaluations.sqlite", "result.json"
@@ -199,6 +198,4 @@ def compare(
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     plan = comparing.Comparison(target, tuple(sources), tuple(methods), tuple(budgets), seeds)
     table = load_benchmark(benchmark) if isinstance(benchmark, str | Path) else benchmark
-    if not isinstance(table, Benchmark):
-        raise SearchError("a table", repr(table), "search on the task with 'archwalk search'")
     return comparing.compare(table, plan, Path(out), settings, say)
