@@ -178,7 +178,7 @@ def transfer(
     from archwalk import api
     from archwalk.training.rundir import RunDir
 
-    training = RunDir(source).plan().settings.training
+    training = RunDir(source).spec().settings.training
     total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
     with Reporter(total) as reporter:
         api.transfer(
@@ -488,10 +488,10 @@ def digits_card(out: Path = Path("docs/images")) -> None:
 
 def data_list() -> None:
     """The benchmarks that are known by name."""
-    from archwalk.tasks.registry import benchmark_names, load_benchmark
+    from archwalk.tasks.registry import benchmark_names, load_table
 
     for name in benchmark_names():
-        benchmark = load_benchmark(name)
+        benchmark = load_table(name)
         print(f"{name:12} {len(benchmark):>7,} of {benchmark.space.name:16} {', '.join(benchmark.tasks)}")
         print(f"{'':12} {benchmark.source}")
 
@@ -502,9 +502,9 @@ def data_check(benchmark: tyro.conf.Positional[str]) -> None:
     Args:
         benchmark: Name or file.
     """
-    from archwalk.tasks.registry import load_benchmark
+    from archwalk.tasks.registry import load_table
 
-    print_benchmark(load_benchmark(benchmark))
+    print_benchmark(load_table(benchmark))
 
 
 def import_transnas_bench(
@@ -537,7 +537,7 @@ def import_table(
 
     Args:
         file: The table.
-        space: transnas-micro, transnas-macro, nasbench201, or slots.
+        space: A name (see 'archwalk spaces list'), a file that declares one, or slots.
         out: Benchmark file to write.
         slots: Columns that make an architecture, as op0,op1,... (space slots).
         name: Of the benchmark; the file's stem by default.

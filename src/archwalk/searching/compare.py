@@ -33,7 +33,7 @@ from archwalk.config import Settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
-from archwalk.searching.inputs import Tasks, predicted_metric
+from archwalk.searching.inputs import predicted_metric
 from archwalk.searching.judge import OpenJudge, TableJudge, make_judge
 from archwalk.searching.loop import check_fit, rewards_of, search
 from archwalk.searching.open import make_problem
@@ -41,6 +41,7 @@ from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Problem
 from archwalk.searching.registry import find_method
 from archwalk.tasks.ledger import Evaluation, Ledger
+from archwalk.tasks.registry import AnyBenchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
@@ -79,7 +80,7 @@ class Comparison:
         """As JSON, methods by name."""
         return asdict(replace(self, methods=())) | {"methods": list(self.chosen)}
 
-    def check(self, benchmark: Tasks) -> None:
+    def check(self, benchmark: AnyBenchmark) -> None:
         """Raises ``ArchwalkError`` for anything that cannot be compared, before any work."""
         if isinstance(benchmark, Benchmark):
             for task in (self.target, *self.sources):
@@ -103,7 +104,7 @@ class Comparison:
 
 
 def compare(
-    benchmark: Tasks,
+    benchmark: AnyBenchmark,
     plan: Comparison,
     out: Path,
     settings: Settings,
@@ -162,7 +163,7 @@ def compare(
     return summary
 
 
-def _blind(benchmark: Tasks) -> Problem:
+def _blind(benchmark: AnyBenchmark) -> Problem:
     """The problem without what sources know."""
     rows = benchmark.rows if isinstance(benchmark, Benchmark) else None
     return make_problem(benchmark.space, rows, measured_apart=True)
@@ -254,7 +255,7 @@ def _moments(named: Mapping[str, NDArray[np.float64] | None]) -> dict[str, Any]:
     return found
 
 
-def _claim(out: Path, benchmark: Tasks, plan: Comparison, settings: Settings) -> None:
+def _claim(out: Path, benchmark: AnyBenchmark, plan: Comparison, settings: Settings) -> None:
     """Methods, budgets and seeds may grow; the rest decides what the runs in the folder mean."""
     identity: dict[str, Any] = {
         "checksum": benchmark.checksum,
