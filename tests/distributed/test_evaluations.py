@@ -13,10 +13,9 @@ import pytest
 
 import archwalk
 from archwalk.config import RaySettings
-from archwalk.errors import SearchError
-from archwalk.searching.remote import RayEvaluator, make_work
+from archwalk.errors import RunError, SearchError
+from archwalk.searching.remote import RayEvaluator
 from archwalk.searching.verbs import CACHE
-from archwalk.tasks.evaluators import make_evaluator
 from archwalk.tasks.ledger import EvaluationFailed
 from tests.distributed.conftest import Nodes
 
@@ -56,7 +55,7 @@ def search(both: RaySettings, evaluator: str | None, **options: object) -> dict:
 
 
 def test_looks_are_made_at_once_on_both_nodes_and_counted_once(both: RaySettings) -> None:
-    evaluator = RayEvaluator(make_work("mine:good", make_evaluator("mine:good", None, 60, 0)), both)
+    evaluator = RayEvaluator("mine:good", None, 60, 0, both)
     assert evaluator.size == 8  # half a CPU each
     result = search(both, "mine:good", budget=12)
     assert result["evaluations"] == result["ok"] == 12
@@ -67,14 +66,12 @@ def test_looks_are_made_at_once_on_both_nodes_and_counted_once(both: RaySettings
 
 
 def test_commands_and_nodes(both: RaySettings) -> None:
-    command = make_evaluator(None, """sh -c 'echo "{\\"top1\\": 4}"' {}""", None, 0)
-    evaluator = RayEvaluator(make_work(None, command), both)
+    evaluator = RayEvaluator(None, """sh -c 'echo "{\\"top1\\": 4}"' {}""", None, 0, both)
     for _ in range(6):
         assert evaluator("x") == {"top1": 4.0}
     assert 1 <= len(evaluator.nodes) <= 2
-    failing = make_evaluator(None, "sh -c 'echo oh >&2; exit 3'", None, 1)
     with pytest.raises(EvaluationFailed, match="exit status 3: oh"):
-        RayEvaluator(make_work(None, failing), both)("x")
+        RayEvaluator(None, "sh -c 'echo oh >&2; exit 3'", None, 1, both)("x")
 
 
 def test_what_raises_hangs_or_answers_nonsense(both: RaySettings) -> None:
@@ -103,6 +100,15 @@ def test_a_look_whose_process_dies_is_made_again(
     assert result["ok"] == result["evaluations"] == 1
 
 
+def test_a_node_that_cannot_do_it_ends_the_search(both: RaySettings, tmp_path: Path) -> None:
+    """Each try kills the worker process of its task."""
+    lines = MODULE.replace('os.environ["MARK"]', '"/no/such/mark"').replace('open(mark, "w").close()', "pass")
+    (tmp_path / "mine.py").write_text(lines)
+    with pytest.raises(RunError, match="time 2: its end, with status -9"):
+        search(both.model_copy(update={"losses": 1}), "mine:once", budget=1)
+    assert archwalk.tasks.ledger.read_looks(Path("out") / CACHE) == []
+
+
 def test_an_interrupted_search_leaves_no_process_and_no_claim(both: RaySettings) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been switched off
     stop = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
@@ -123,10 +129,11 @@ def test_an_interrupted_search_leaves_no_process_and_no_claim(both: RaySettings)
 def test_a_function_that_is_not_there_on_the_node_ends_the_search(
     both: RaySettings, tmp_path: Path, nodes: Nodes
 ) -> None:
-    command = make_evaluator("mine:good", None, None, 0)
     (tmp_path / "mine.py").unlink()
     with pytest.raises(SearchError, match="imported on the node"):
-        RayEvaluator(make_work("mine:good", command), both)("x")
+        RayEvaluator("mine:good", None, None, 0, both)("x")
+    with pytest.raises(SearchError, match="program exists on the node"):
+        RayEvaluator(None, "no-such-program", None, 0, both)("x")
 
 
 def sleepers() -> list[str]:

@@ -1,8 +1,8 @@
-"""The process in which a user's Python function evaluates one architecture.
+"""The process in which a user's function or command evaluates one architecture.
 
 In: ``module:function`` and an architecture (or none: only check that the function is there). Out: the metrics
 as JSON on the last line of standard output; whatever the function prints goes to standard error. Ends itself
-when its standard input closes, so that no evaluation outlives a search that was killed.
+and its process group when its standard input closes, so that no evaluation outlives a search that was killed.
 
     python -m archwalk.execution.worker module:function [ARCHITECTURE]
     python -m archwalk.execution.worker -- COMMAND    a command instead, which ends in the same way
@@ -31,8 +31,12 @@ def _step_back() -> None:
     then sees the pipe close, and ends the whole group."""
     child = os.fork()
     if child:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        os._exit(code if code >= 0 else 128 - code)
+        os._exit(_status(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+
+
+def _status(code: int) -> int:
+    """As a shell would say it: 128 and the signal's number for who was killed."""
+    return code if code >= 0 else 128 - code
 
 
 def main() -> None:
@@ -41,7 +45,7 @@ def main() -> None:
     _step_back()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if name == "--":
-        sys.exit(subprocess.run(architecture, stdin=subprocess.DEVNULL).returncode)
+        sys.exit(_status(subprocess.run(architecture, stdin=subprocess.DEVNULL).returncode))
     with contextlib.redirect_stdout(sys.stderr):
         module, _, function = name.partition(":")
         try:

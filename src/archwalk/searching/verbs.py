@@ -112,10 +112,10 @@ def search(
 
     if where is not None:
         from archwalk.execution.cluster import connected
-        from archwalk.searching.remote import RayEvaluator, at_once, make_work
+        from archwalk.searching.remote import RayEvaluator, at_once
 
         with connected(where):
-            elsewhere = RayEvaluator(make_work(evaluator, evaluate), where)
+            elsewhere = RayEvaluator(evaluator, command, time_limit, retries, where)
             with opened(elsewhere) as evaluations:  # the file is there before many ask for it at once
                 at_once(lambda: spend(elsewhere), elsewhere)
                 looks = evaluations.looks()
