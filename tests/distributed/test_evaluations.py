@@ -14,8 +14,9 @@ import pytest
 import archwalk
 from archwalk.config import RaySettings
 from archwalk.errors import RunError, SearchError
-from archwalk.searching.remote import RayEvaluator
+from archwalk.searching.remote import RayEvaluator, make_work
 from archwalk.searching.verbs import CACHE
+from archwalk.tasks.evaluators import make_evaluator
 from archwalk.tasks.ledger import EvaluationFailed
 from tests.distributed.conftest import Nodes
 
@@ -55,7 +56,7 @@ def search(both: RaySettings, evaluator: str | None, **options: object) -> dict:
 
 
 def test_looks_are_made_at_once_on_both_nodes_and_counted_once(both: RaySettings) -> None:
-    evaluator = RayEvaluator("mine:good", None, 60, 0, both)
+    evaluator = RayEvaluator(make_work("mine:good", make_evaluator("mine:good", None, 60, 0)), both)
     assert evaluator.size == 8  # half a CPU each
     result = search(both, "mine:good", budget=12)
     assert result["evaluations"] == result["ok"] == 12
@@ -66,12 +67,14 @@ def test_looks_are_made_at_once_on_both_nodes_and_counted_once(both: RaySettings
 
 
 def test_commands_and_nodes(both: RaySettings) -> None:
-    evaluator = RayEvaluator(None, """sh -c 'echo "{\\"top1\\": 4}"' {}""", None, 0, both)
+    command = make_evaluator(None, """sh -c 'echo "{\\"top1\\": 4}"' {}""", None, 0)
+    evaluator = RayEvaluator(make_work(None, command), both)
     for _ in range(6):
         assert evaluator("x") == {"top1": 4.0}
     assert 1 <= len(evaluator.nodes) <= 2
+    failing = make_evaluator(None, "sh -c 'echo oh >&2; exit 3'", None, 1)
     with pytest.raises(EvaluationFailed, match="exit status 3: oh"):
-        RayEvaluator(None, "sh -c 'echo oh >&2; exit 3'", None, 1, both)("x")
+        RayEvaluator(make_work(None, failing), both)("x")
 
 
 def test_what_raises_hangs_or_answers_nonsense(both: RaySettings) -> None:
@@ -129,11 +132,10 @@ def test_an_interrupted_search_leaves_no_process_and_no_claim(both: RaySettings)
 def test_a_function_that_is_not_there_on_the_node_ends_the_search(
     both: RaySettings, tmp_path: Path, nodes: Nodes
 ) -> None:
+    command = make_evaluator("mine:good", None, None, 0)
     (tmp_path / "mine.py").unlink()
     with pytest.raises(SearchError, match="imported on the node"):
-        RayEvaluator("mine:good", None, None, 0, both)("x")
-    with pytest.raises(SearchError, match="program exists on the node"):
-        RayEvaluator(None, "no-such-program", None, 0, both)("x")
+        RayEvaluator(make_work("mine:good", command), both)("x")
 
 
 def sleepers() -> list[str]:

@@ -19,14 +19,18 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from archwalk.config import Settings
+from archwalk.config import Settings, parse_settings
 from archwalk.errors import SearchError
+from archwalk.execution.executor import Say, Work, run
+from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
 from archwalk.searching.loop import search
@@ -34,6 +38,7 @@ from archwalk.searching.problem import Problem, make_problem
 from archwalk.searching.registry import KNOWS_SOURCES, check_method
 from archwalk.tasks.evaluators import TableEvaluator
 from archwalk.tasks.ledger import Evaluations
+from archwalk.tasks.registry import load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
@@ -81,6 +86,7 @@ def compare(
     out: Path,
     settings: Settings,
     say: Callable[[str], None] = lambda text: None,
+    jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """Run what is missing, then sum up.
 
@@ -90,6 +96,7 @@ def compare(
         out: the folder.
         settings: of the pretrained agent.
         say: told what is done next.
+        jobs: searches at once; more than one are in that many worker processes, one thread each.
 
     Returns:
         One object a method and budget: ``method, budget, rank_mean, rank_std, rank_ci95, regret_mean,
@@ -99,21 +106,25 @@ def compare(
         ArchwalkError: bad plan, or a folder of another comparison.
     """
     plan.check(benchmark)
+    workers: Processes[tuple[str, int]] = Processes(out, jobs)
     _claim(out, benchmark, plan, settings)
     blind = make_problem(benchmark.space, benchmark.rows, measured_apart=True)
     informed = blind
     if plan.sources and KNOWS_SOURCES & set(plan.methods):
-        informed = _informed(benchmark, plan, out, settings, say)
-    curves = []
-    for method in plan.methods:
-        for seed in range(plan.seeds):
-            file = out / "runs" / f"{method}-{seed}.csv"
-            rows = pl.read_csv(file) if file.exists() else None
-            if rows is None or len(rows) < min(max(plan.budgets), len(benchmark)):
-                say(f"{method}, seed {seed}")
-                rows = _run(benchmark, informed if method in KNOWS_SOURCES else blind, plan, method, seed)
-                _write(rows, file)
-            curves.append(rows)
+        say(f"an agent for the mean of {', '.join(plan.sources)}")
+        informed = _informed(benchmark, plan, out, settings)
+        zero_shot = json.dumps(_zero_shot(benchmark, plan, int(informed.proposal or 0)), indent=2)
+        write_atomically(out / "zero-shot.json", zero_shot.encode())
+    searches = [(method, seed) for method in plan.methods for seed in range(plan.seeds)]
+    missing = [one for one in searches if not _complete(_file(out, *one), benchmark, plan)]
+    if jobs > 1:
+        _share(workers, benchmark, missing, say)
+    else:
+        for method, seed in missing:
+            say(f"{method}, seed {seed}")
+            problem = informed if method in KNOWS_SOURCES else blind
+            _write(_run(benchmark, problem, plan, method, seed), _file(out, method, seed))
+    curves = [pl.read_csv(_file(out, *one)) for one in searches]
     table = pl.concat(curves)
     _write(table, out / CURVES)
     summary = [summarise(table, method, budget) for method in plan.methods for budget in plan.budgets]
@@ -122,16 +133,61 @@ def compare(
     return summary
 
 
-def _informed(
-    benchmark: Benchmark, plan: Comparison, out: Path, settings: Settings, say: Callable[[str], None]
-) -> Problem:
+def _share(
+    workers: Processes[tuple[str, int]],
+    benchmark: Benchmark,
+    searches: list[tuple[str, int]],
+    say: Callable[[str], None],
+) -> None:
+    """Have worker processes run some searches."""
+    with TemporaryDirectory() as folder, workers:
+        table = str(benchmark.save(Path(folder) / "table.parquet"))
+        works = {one: Work(f"{__name__}:search_once", (table, *one)) for one in searches}
+        for event in run(workers, works):
+            if event.kind == "said":
+                say(event.value)
+
+
+def search_once(root: Path, say: Say, table: str, method: str, seed: int) -> None:
+    """One search of a comparison, written to its file; a function of the folder, the method and the seed.
+
+    Args:
+        root: the folder, claimed, with the pretrained agent if there are sources.
+        say: told what is done.
+        table: file of the benchmark.
+        method: name.
+        seed: of the search.
+    """
+    say(f"{method}, seed {seed}", ())
+    benchmark, plan, problem = _opened(root, table, method in KNOWS_SOURCES)
+    _write(_run(benchmark, problem, plan, method, seed), _file(root, method, seed))
+
+
+@cache
+def _opened(root: Path, table: str, informed: bool) -> tuple[Benchmark, Comparison, Problem]:
+    """A comparison as its folder says, once a process."""
+    benchmark, made = load_benchmark(table), json.loads((root / MADE).read_text())
+    lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in made["plan"].items()}
+    plan = Comparison(**lists)
+    if informed and plan.sources:
+        settings = parse_settings(made["settings"], str(root / MADE))
+        return benchmark, plan, _informed(benchmark, plan, root, settings)
+    return benchmark, plan, make_problem(benchmark.space, benchmark.rows, measured_apart=True)
+
+
+def _file(out: Path, method: str, seed: int) -> Path:
+    return out / "runs" / f"{method}-{seed}.csv"
+
+
+def _complete(file: Path, benchmark: Benchmark, plan: Comparison) -> bool:
+    return file.exists() and len(pl.read_csv(file)) >= min(max(plan.budgets), len(benchmark))
+
+
+def _informed(benchmark: Benchmark, plan: Comparison, out: Path, settings: Settings) -> Problem:
     """The problem with what the sources know."""
-    say(f"an agent for the mean of {', '.join(plan.sources)}")
     agent = pretrain(benchmark, plan.sources, out / "agent", settings)
     measured = [benchmark.reward(task) for task in plan.sources]
     known = make_sources([agent], measured)
-    zero_shot = json.dumps(_zero_shot(benchmark, plan, known.proposal), indent=2)
-    write_atomically(out / "zero-shot.json", zero_shot.encode())
     return make_problem(
         benchmark.space,
         benchmark.rows,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from archwalk.config import RaySettings
+from archwalk.errors import SearchError
 from archwalk.execution.executor import Say, Work
 from archwalk.execution.ray import RayTasks
-from archwalk.tasks.evaluators import CommandEvaluator, make_evaluator
+from archwalk.tasks.evaluators import CommandEvaluator, check_function
 from archwalk.tasks.ledger import EvaluationFailed, Metrics
 
 MOST = 256  # looks under way at once, where the resources would allow more
@@ -31,26 +33,30 @@ class Stopped(Exception):
     """An evaluation that was ended because the search was."""
 
 
+def make_work(function: str | None, command: CommandEvaluator) -> list[Any]:
+    """What a node needs to know to evaluate, of an evaluator that has been checked here.
+
+    Returns:
+        The arguments of ``evaluate`` before the architecture.
+    """
+    words = [] if function else list(command.command)
+    path = os.environ.get("PYTHONPATH", "")
+    return [function, words, command.time_limit, command.retries, str(Path.cwd()), path]
+
+
 class RayEvaluator:
-    """Evaluates on the cluster; the arguments are those of ``make_evaluator``, which has accepted them here.
+    """Evaluates on the cluster.
 
     Args:
+        work: what; of ``make_work``.
         settings: with which resources.
 
     Raises:
         ClusterError: no node has the resources.
     """
 
-    def __init__(
-        self,
-        function: str | None,
-        command: str | None,
-        time_limit: float | None,
-        retries: int,
-        settings: RaySettings,
-    ) -> None:
-        path = os.environ.get("PYTHONPATH", "")
-        self._what = (function, command, time_limit, retries), str(Path.cwd()), path
+    def __init__(self, work: list[Any], settings: RaySettings) -> None:
+        self._work = work
         self._tasks: RayTasks[str] = RayTasks(Path(), settings, "evaluation")
         self.size = min(self._tasks.size, MOST)
         self._asked: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
@@ -88,7 +94,7 @@ class RayEvaluator:
         while not self._asked.empty():
             architecture, answer = self._asked.get()
             self._answers[architecture] = answer
-            self._tasks.submit(architecture, Work(f"{__name__}:evaluate", (*self._what, architecture)))
+            self._tasks.submit(architecture, Work(f"{__name__}:evaluate", (*self._work, architecture)))
         for event in self._tasks.events(_TURN):
             if event.kind == "done":
                 self.nodes.add(event.node)
@@ -119,11 +125,24 @@ def at_once(work: Callable[[], object], evaluator: RayEvaluator) -> None:
                 raise error
 
 
-def evaluate(root: Path, say: Say, what: list[Any], folder: str, path: str, architecture: str) -> Any:
+def evaluate(
+    root: Path,
+    say: Say,
+    function: str | None,
+    command: list[str],
+    time_limit: float | None,
+    retries: int,
+    folder: str,
+    path: str,
+    architecture: str,
+) -> tuple[Metrics, tuple[str, str] | None]:
     """One look, on whatever node the cluster chooses.
 
     Args:
-        what: the arguments of ``make_evaluator``.
+        function: ``module:function``; None for a command.
+        command: program and arguments.
+        time_limit: seconds a try; None: no limit.
+        retries: after a crash or time-out.
         folder: where the search was started; the work is done there, where the node has it.
         path: ``PYTHONPATH`` there.
         architecture: what to evaluate.
@@ -138,15 +157,19 @@ def evaluate(root: Path, say: Say, what: list[Any], folder: str, path: str, arch
         os.chdir(folder)
     if path:
         os.environ["PYTHONPATH"] = path
+    words = _checked(function, tuple(command))
     try:
-        return _made(*what)(architecture), None
+        return CommandEvaluator(words, time_limit, retries)(architecture), None
     except EvaluationFailed as error:
         return {}, (error.status, str(error))
 
 
 @cache
-def _made(
-    function: str | None, command: str | None, time_limit: float | None, retries: int
-) -> CommandEvaluator:
-    here = f" on the node {os.uname().nodename}"
-    return make_evaluator(function, command, time_limit, retries, here)
+def _checked(function: str | None, command: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an evaluation; once a process, it is seen whether the function or program is there."""
+    here = f"on the node {os.uname().nodename}"
+    if function is not None:
+        return check_function(function, here)
+    if shutil.which(command[0]) is None:
+        raise SearchError(f"a command whose program exists {here}", repr(command[0]), "install it there")
+    return command

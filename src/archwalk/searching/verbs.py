@@ -112,10 +112,10 @@ def search(
 
     if where is not None:
         from archwalk.execution.cluster import connected
-        from archwalk.searching.remote import RayEvaluator, at_once
+        from archwalk.searching.remote import RayEvaluator, at_once, make_work
 
         with connected(where):
-            elsewhere = RayEvaluator(evaluator, command, time_limit, retries, where)
+            elsewhere = RayEvaluator(make_work(evaluator, evaluate), where)
             with opened(elsewhere) as evaluations:  # the file is there before many ask for it at once
                 at_once(lambda: spend(elsewhere), elsewhere)
                 looks = evaluations.looks()
@@ -200,6 +200,7 @@ def compare(
     budgets: Sequence[int] = (0, 10, 25, 50, 100),
     seeds: int = 10,
     preset: str | Path | Settings = "quick",
+    jobs: int = 1,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
     """Every method on the same task of a table, with the same budgets and seeds. Called again, it goes on.
@@ -213,6 +214,7 @@ def compare(
         budgets: numbers of looks to report on; 0 is the first proposal.
         seeds: searches a method.
         preset: of the agent pretrained on the sources.
+        jobs: searches at once, each in a worker process with one thread if there are several.
         say: told what is done next.
 
     Returns:
@@ -223,4 +225,4 @@ def compare(
     """
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     plan = comparing.Comparison(target, tuple(sources), tuple(methods), tuple(budgets), seeds)
-    return comparing.compare(load_benchmark(benchmark), plan, Path(out), settings, say)
+    return comparing.compare(load_benchmark(benchmark), plan, Path(out), settings, say, jobs)

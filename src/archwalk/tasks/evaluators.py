@@ -2,7 +2,7 @@
 
 In: a benchmark's table, a Python function ``module:function``, or a command that prints JSON. Out: an
 ``Evaluator`` for ``budget.Evaluations``. Function and command run in a process group of their own, which is
-killed as a whole when the time limit is over.
+killed as a whole when the time limit is over, or when this process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from archwalk.tasks.ledger import EvaluationFailed, Metrics
 from archwalk.tasks.table import Benchmark
 
 _TAIL = 300  # characters of standard error kept with a failure
-_WORKER = (sys.executable, "-m", "archwalk.execution.worker")  # ends when this process does
+_WORKER = (sys.executable, "-m", "archwalk.execution.worker")  # ends when the process that started it does
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class CommandEvaluator:
         command = [part.replace("{}", architecture) for part in self.command]
         if command == list(self.command):
             command.append(architecture)
+        if self.command[:3] != _WORKER:
+            command = [*_WORKER, "--", *command]
         output = _output_of(command, self.time_limit)
         lines = [line for line in output.splitlines() if line.strip()]
         try:
@@ -124,11 +126,7 @@ def _kill_group(leader: int) -> None:
 
 
 def make_evaluator(
-    function: str | None,
-    command: str | None,
-    time_limit: float | None,
-    retries: int,
-    where: str = "",
+    function: str | None, command: str | None, time_limit: float | None, retries: int
 ) -> CommandEvaluator:
     """The evaluator that a user named, checked as far as can be without evaluating anything.
 
@@ -137,7 +135,6 @@ def make_evaluator(
         command: a command line as a shell would split it.
         time_limit: seconds an evaluation.
         retries: within one look.
-        where: this is, for messages; on the user's own machine it goes without saying.
 
     Raises:
         SearchError: neither or both given, a function that cannot be imported, a program that is not there,
@@ -152,19 +149,24 @@ def make_evaluator(
             f"{time_limit} and {retries}",
             "correct them",
         )
-    if function is not None:
-        return CommandEvaluator(_function_words(function, where or " from here"), time_limit, retries)
-    words = tuple(shlex.split(str(command)))
-    if not words or shutil.which(words[0]) is None:
-        remedy = "check its spelling and PATH"
-        raise SearchError(f"a command whose program exists{where}", repr(command), remedy)
-    if not any("{}" in word for word in words):
-        words = (*words, "{}")
-    return CommandEvaluator((*_WORKER, "--", *words), time_limit, retries)
+    if command is not None:
+        words = tuple(shlex.split(command))
+        if not words or shutil.which(words[0]) is None:
+            raise SearchError("a command whose program exists", repr(command), "check its spelling and PATH")
+        return CommandEvaluator(words, time_limit, retries)
+    return CommandEvaluator(check_function(str(function), "from here"), time_limit, retries)
 
 
-def _function_words(name: str, where: str) -> tuple[str, ...]:
-    """The words that evaluate with a function, once it has been imported in a process of its own."""
+def check_function(name: str, where: str) -> tuple[str, ...]:
+    """The words that evaluate with a function, once it has been imported in a process of its own.
+
+    Args:
+        name: ``module:function``.
+        where: for the message.
+
+    Raises:
+        SearchError: it cannot be imported.
+    """
     words = (*_WORKER, name)
     try:
         if not all(name.partition(":")):
@@ -172,7 +174,7 @@ def _function_words(name: str, where: str) -> tuple[str, ...]:
         _output_of(words, None)
     except EvaluationFailed as error:
         raise SearchError(
-            f"an evaluator module:function that can be imported{where}",
+            f"an evaluator module:function that can be imported {where}",
             f"{name!r}: {error}",
             "run from the folder of the module, or put that folder on PYTHONPATH",
         ) from error
