@@ -38,7 +38,7 @@ from archwalk.searching.problem import Problem, make_problem
 from archwalk.searching.registry import KNOWS_SOURCES, check_method
 from archwalk.tasks.evaluators import TableEvaluator
 from archwalk.tasks.ledger import Evaluations
-from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
@@ -166,7 +166,7 @@ def search_once(root: Path, say: Say, table: str, method: str, seed: int) -> Non
 @cache
 def _opened(root: Path, table: str, informed: bool) -> tuple[Benchmark, Comparison, Problem]:
     """A comparison as its folder says, once a process."""
-    benchmark, made = load_benchmark(table), json.loads((root / MADE).read_text())
+    benchmark, made = load_table(table), json.loads((root / MADE).read_text())
     lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in made["plan"].items()}
     plan = Comparison(**lists)
     if informed and plan.sources:

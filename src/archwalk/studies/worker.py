@@ -16,10 +16,10 @@ from archwalk import api
 from archwalk.execution.executor import Say, Work
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, Result
-from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.registry import load_table
 from archwalk.training.loop import Row
-from archwalk.training.making import OnRow, find_device, make_run
 from archwalk.training.rundir import CHECKPOINT, FREE
+from archwalk.training.runner import OnRow, find_device
 
 
 @dataclass(frozen=True)
@@ -93,24 +93,22 @@ def _on_row(study: StudyDir, job: Job, say: Say) -> OnRow:
 def _train(study: StudyDir, job: Job, device: str, on_row: OnRow) -> None:
     plan, folder, benchmark = study.plan(), study.run(job).path, study.benchmark()
     if job.scratch:
-        order, table = api.order_training(
+        runner = api.order_training(
             benchmark, job.target_task, folder, plan.settings, job.seed, on_row=on_row
         )
     else:
         source = study.run(job.source).path
-        order, table = api.order_transfer(
+        runner = api.order_transfer(
             source, job.target_task, "retrain", folder, benchmark=benchmark, on_row=on_row
         )
-    order = replace(
-        order, plan=replace(order.plan, benchmark=plan.benchmark)
-    )  # as if made where the study is
-    make_run(order, table, device=find_device(device))
+    spec = replace(runner.spec, benchmark=plan.benchmark)  # as if made where the study is
+    replace(runner, spec=spec).make(find_device(device))
 
 
 def _row(study: StudyDir, job: Job, result: Result) -> dict[str, Any]:
     """An evaluation; that of an agent used as it is costs nothing beyond what went into the agent."""
     folder, task, benchmark = study.run(job).path / result.subfolder, result.target_task, study.benchmark()
-    table = load_benchmark(benchmark)
+    table = load_table(benchmark)
     splits = {column.split for column in table.columns if column[:2] == table.reward_column(task)[:2]}
     split = "test" if "test" in splits else table.reward_column(task).split
     row = api.evaluate(folder, task=task, split=split, benchmark=benchmark)
