@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from archwalk.training.apex.loop import RayLoop
 
 import archwalk
 from archwalk.config import RaySettings, load_preset
 from archwalk.execution.cluster import connected, load_ray
 from archwalk.tasks import load_benchmark
-from archwalk.training.apex.loop import RayLoop
 from archwalk.training.apex.roles import to_arrays
 from archwalk.training.loop import Trainer
 
@@ -74,7 +74,7 @@ def rate_at(workers: int, duration: float, rounds: int) -> tuple[float, float]:
         result = archwalk.search(
             None, out, command=command, space="nasbench201", method="random", metric="top1",
             budget=workers * (1 + rounds), executor="ray", ray=RaySettings(tasks=workers),
-            on_look=lambda look, number: ends.append((time.monotonic(), time.process_time())),
+            on_evaluation=lambda evaluation, number: ends.append((time.monotonic(), time.process_time())),
         )  # fmt: skip
     assert result["ok"] == workers * (1 + rounds), result
     wall, own = (ends[-1][i] - ends[workers - 1][i] for i in (0, 1))

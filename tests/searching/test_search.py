@@ -54,13 +54,13 @@ def test_faults_are_counted_and_nothing_is_asked_twice(table: Path) -> None:
     assert len(asked) == len(set(asked)) == result["evaluations"] == 10
     assert (result["ok"], result["failed"], result["timeout"], result["invalid"]) == (7, 1, 1, 1)
     assert result["looks"][:6] == first["looks"]  # type: ignore[index]
-    assert result["value"] == 2  # looks 3 and 7, which would have given 3, failed
+    assert result["value"] == 2  # evaluations 3 and 7, which would have given 3, failed
     assert result["front"]
     assert json.loads((table.parent / "out" / "result.json").read_text()) == result
     assert search(table, 10, cost="params") == result
 
 
-def test_what_is_refused_before_the_first_look(table: Path) -> None:
+def test_what_is_refused_before_the_first_evaluation(table: Path) -> None:
     cases: list[tuple[dict[str, object], str]] = [
         ({"budget": 0}, "budget of at least 1"),
         ({"command": "no-such-program"}, "program exists"),
@@ -119,7 +119,7 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 def test_a_comparison_shared_by_processes_has_the_same_numbers(tmp_path: Path) -> None:
     """In the end, too, if a worker is killed on the way."""
     options: dict = {"sources": ("beta", "gamma"), "methods": ("random", "gp", "agent"), "seeds": 2}
-    options |= {"budgets": (0, 12), "preset": small_settings(training={"trained_steps": 1_024})}
+    options |= {"budgets": (0, 6), "preset": small_settings(training={"trained_steps": 1_024})}
     said: dict[str, list[str]] = {"one": [], "two": []}
     killed = []
 
@@ -134,7 +134,6 @@ def test_a_comparison_shared_by_processes_has_the_same_numbers(tmp_path: Path) -
     two = archwalk.compare("synthetic", "alpha", tmp_path / "two", say=say, jobs=2, **options)
     assert killed
     assert set(said["one"]) == set(said["two"])
-    assert len(said["two"]) == len(said["one"]) + 1  # one search was begun twice
 
     def numbers(rows: list[dict]) -> list[dict]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]

@@ -1,12 +1,13 @@
-"""``compare``: every method on the same task, with the same budgets and seeds, against a table.
+"""``compare``: every method on the same task, with the same budgets and seeds.
 
-In: a benchmark, a target, its sources. Out: a folder, resumable by method and seed:
+In: a table or a predicting task, a target, its sources. Out: a folder, resumable by method and seed:
 
     compare.json          what is compared; a folder made for anything else is refused
     agent/                the agent pretrained on the sources, where a method wants it
-    zero-shot.json        rank of the proposal before any look, of the median, of each source's best
-    runs/METHOD-SEED.csv  the looks of one search, in order
-    curves.csv            best rank and regret after every look, for all of them
+    reference.json        of a predicting task: what random architectures and the best known are worth
+    zero-shot.json        rank of the proposal before any evaluation, of the median, of each source's best
+    runs/METHOD-SEED.csv  the evaluations of one search, in order
+    curves.csv            best rank and regret after every evaluation, for all of them
     summary.csv           what ``compare`` returns
 
 Next: ``verbs``, and the report's curves.
@@ -16,16 +17,17 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cache
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from archwalk.config import Settings, parse_settings
 from archwalk.errors import SearchError
@@ -33,17 +35,20 @@ from archwalk.execution.executor import Say, Work, run
 from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
-from archwalk.searching.loop import search
-from archwalk.searching.problem import Problem, make_problem
-from archwalk.searching.registry import KNOWS_SOURCES, check_method
-from archwalk.tasks.evaluators import TableEvaluator
-from archwalk.tasks.ledger import Evaluations
-from archwalk.tasks.registry import load_table
+from archwalk.searching.inputs import Tasks, predicted_metric
+from archwalk.searching.judge import OpenJudge, TableJudge, make_judge
+from archwalk.searching.loop import check_fit, rewards_of, search
+from archwalk.searching.open import make_problem
+from archwalk.searching.optimizer import Method
+from archwalk.searching.problem import Problem
+from archwalk.searching.registry import find_method
+from archwalk.tasks.ledger import Evaluation, Ledger
+from archwalk.tasks.registry import load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
+TYPES = {"best_rank": pl.Int64}  # which are all missing in an open space
 MADE, CURVES, SUMMARY = "compare.json", "curves.csv", "summary.csv"
-CURVE = ("method", "seed", "evaluations", "architecture", "reward", "best_rank", "regret", "seconds")
 
 
 @dataclass(frozen=True)
@@ -53,24 +58,44 @@ class Comparison:
     Attributes:
         target: the task searched.
         sources: tasks known beforehand; may be empty.
-        methods: names in ``METHODS``.
-        budgets: numbers of looks to report, 0 is the proposal before any look.
+        methods: names or what ``registry.find_method`` takes.
+        budgets: numbers of evaluations to report, 0 is the suggestion before any.
         seeds: seeds 0 to seeds - 1.
     """
 
     target: str
     sources: tuple[str, ...]
-    methods: tuple[str, ...]
+    methods: tuple[Any, ...]
     budgets: tuple[int, ...]
     seeds: int
 
-    def check(self, benchmark: Benchmark) -> None:
+    @cached_property
+    def chosen(self) -> dict[str, Method]:
+        """The methods by the names in results. Raises ``SearchError`` for one that is not there."""
+        found = [find_method(method) for method in self.methods]
+        names = [g if isinstance(g, str) else m.name for g, m in zip(self.methods, found, strict=True)]
+        if len(set(names)) < len(names):
+            raise SearchError("each method once", ", ".join(names), "give functions different names")
+        return dict(zip(names, found, strict=True))
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, methods by name."""
+        return asdict(replace(self, methods=())) | {"methods": list(self.chosen)}
+
+    def check(self, benchmark: Tasks) -> None:
         """Raises ``ArchwalkError`` for anything that cannot be compared, before any work."""
-        benchmark.reward(self.target)
-        for task in self.sources:
-            benchmark.reward(task)
-        for method in self.methods:
-            check_method(method)
+        if isinstance(benchmark, Benchmark):
+            for task in (self.target, *self.sources):
+                benchmark.reward(task)
+        else:
+            predicted_metric(benchmark, self.target, None)
+            if self.sources:
+                raise SearchError(
+                    "no sources on a task whose space cannot be listed",
+                    ", ".join(self.sources),
+                    "leave --sources out",
+                )
+        _ = self.chosen
         if self.target in self.sources:
             raise SearchError("sources other than the target", self.target, "leave it out of --sources")
         if not self.methods or not self.budgets or min(self.budgets) < 0 or max(self.budgets) < 1:
@@ -81,106 +106,138 @@ class Comparison:
 
 
 def compare(
-    benchmark: Benchmark,
+    benchmark: Tasks,
     plan: Comparison,
     out: Path,
     settings: Settings,
     say: Callable[[str], None] = lambda text: None,
     jobs: int = 1,
+    place: str | Path | None = None,
 ) -> list[dict[str, Any]]:
     """Run what is missing, then sum up.
 
     Args:
-        benchmark: the table.
+        benchmark: the table or the predicting task.
         plan: what to compare.
         out: the folder.
         settings: of the pretrained agent.
         say: told what is done next.
         jobs: searches at once; more than one are in that many worker processes, one thread each.
+        place: name or file of the benchmark, by which worker processes open it.
 
     Returns:
         One object a method and budget: ``method, budget, rank_mean, rank_std, rank_ci95, regret_mean,
-        evaluations, seconds``; docs/search.md explains each.
+        evaluations, seconds``; on a predicting task the ranks are None, and ``score_mean, score_std,
+        score_ci95, reference`` come with them. docs/search.md explains each.
 
     Raises:
-        ArchwalkError: bad plan, or a folder of another comparison.
+        ArchwalkError: bad plan, a folder of another comparison, or objects that worker processes cannot open.
     """
     plan.check(benchmark)
     workers: Processes[tuple[str, int]] = Processes(out, jobs)
+    if jobs > 1 and (place is None or not all(isinstance(method, str) for method in plan.methods)):
+        remedy = "give names, files or 'module:function', or one job"
+        raise SearchError("a benchmark and methods that other processes can open", "objects", remedy)
+    informed = blind = _blind(benchmark)
+    for method in plan.chosen.values():
+        check_fit(method, blind)
     _claim(out, benchmark, plan, settings)
-    blind = make_problem(benchmark.space, benchmark.rows, measured_apart=True)
-    informed = blind
-    if plan.sources and KNOWS_SOURCES & set(plan.methods):
+    judge = make_judge(benchmark, plan.target, out)
+    if (
+        isinstance(benchmark, Benchmark)
+        and plan.sources
+        and any(m.knows_sources for m in plan.chosen.values())
+    ):
         say(f"an agent for the mean of {', '.join(plan.sources)}")
         informed = _informed(benchmark, plan, out, settings)
         zero_shot = json.dumps(_zero_shot(benchmark, plan, int(informed.proposal or 0)), indent=2)
         write_atomically(out / "zero-shot.json", zero_shot.encode())
-    searches = [(method, seed) for method in plan.methods for seed in range(plan.seeds)]
-    missing = [one for one in searches if not _complete(_file(out, *one), benchmark, plan)]
+    length = min(max(plan.budgets), judge.size or math.inf)
+    files = {(name, seed): _file(out, name, seed) for name in plan.chosen for seed in range(plan.seeds)}
+    missing = [one for one, file in files.items() if not file.exists() or len(_read(file)) < length]
     if jobs > 1:
-        _share(workers, benchmark, missing, say)
+        works = {one: Work(f"{__name__}:search_once", (str(place), *one)) for one in missing}
+        with workers:
+            for event in run(workers, works):
+                if event.kind == "said":
+                    say(event.value)
     else:
-        for method, seed in missing:
-            say(f"{method}, seed {seed}")
-            problem = informed if method in KNOWS_SOURCES else blind
-            _write(_run(benchmark, problem, plan, method, seed), _file(out, method, seed))
-    curves = [pl.read_csv(_file(out, *one)) for one in searches]
+        for name, seed in missing:
+            say(f"{name}, seed {seed}")
+            problem = informed if plan.chosen[name].knows_sources else blind
+            _search(benchmark, judge, problem, plan, out, name, seed)
+    curves = [_read(file) for file in files.values()]
     table = pl.concat(curves)
     _write(table, out / CURVES)
-    summary = [summarise(table, method, budget) for method in plan.methods for budget in plan.budgets]
-    flat = [{k: v for k, v in row.items() if k != "rank_ci95"} for row in summary]
+    summary = [summarise(table, method, budget) for method in plan.chosen for budget in plan.budgets]
+    if isinstance(judge, OpenJudge):
+        for row in summary:
+            row["reference"] = asdict(judge.reference)
+    left_out = ("rank_ci95", "score_ci95", "reference")
+    flat = [{k: v for k, v in row.items() if k not in left_out} for row in summary]
     _write(pl.DataFrame(flat), out / SUMMARY)
     return summary
 
 
-def _share(
-    workers: Processes[tuple[str, int]],
-    benchmark: Benchmark,
-    searches: list[tuple[str, int]],
-    say: Callable[[str], None],
-) -> None:
-    """Have worker processes run some searches."""
-    with TemporaryDirectory() as folder, workers:
-        table = str(benchmark.save(Path(folder) / "table.parquet"))
-        works = {one: Work(f"{__name__}:search_once", (table, *one)) for one in searches}
-        for event in run(workers, works):
-            if event.kind == "said":
-                say(event.value)
+def _blind(benchmark: Tasks) -> Problem:
+    """The problem without what sources know."""
+    rows = benchmark.rows if isinstance(benchmark, Benchmark) else None
+    return make_problem(benchmark.space, rows, measured_apart=True)
 
 
-def search_once(root: Path, say: Say, table: str, method: str, seed: int) -> None:
-    """One search of a comparison, written to its file; a function of the folder, the method and the seed.
+def search_once(root: Path, say: Say, place: str, name: str, seed: int) -> None:
+    """One search of a comparison, for an executor; a function of the folder, the method and the seed.
 
     Args:
         root: the folder, claimed, with the pretrained agent if there are sources.
         say: told what is done.
-        table: file of the benchmark.
-        method: name.
+        place: name or file of the benchmark.
+        name: of the method.
         seed: of the search.
     """
-    say(f"{method}, seed {seed}", ())
-    benchmark, plan, problem = _opened(root, table, method in KNOWS_SOURCES)
-    _write(_run(benchmark, problem, plan, method, seed), _file(root, method, seed))
+    say(f"{name}, seed {seed}", ())
+    benchmark, plan, judge = _opened(root, place)
+    problem = _problem(root, place, plan.chosen[name].knows_sources)
+    _search(benchmark, judge, problem, plan, root, name, seed)
 
 
 @cache
-def _opened(root: Path, table: str, informed: bool) -> tuple[Benchmark, Comparison, Problem]:
+def _opened(root: Path, place: str) -> tuple[Tasks, Comparison, TableJudge | OpenJudge]:
     """A comparison as its folder says, once a process."""
-    benchmark, made = load_table(table), json.loads((root / MADE).read_text())
-    lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in made["plan"].items()}
-    plan = Comparison(**lists)
-    if informed and plan.sources:
-        settings = parse_settings(made["settings"], str(root / MADE))
-        return benchmark, plan, _informed(benchmark, plan, root, settings)
-    return benchmark, plan, make_problem(benchmark.space, benchmark.rows, measured_apart=True)
+    benchmark, values = load_benchmark(place), json.loads((root / MADE).read_text())["plan"]
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    plan = Comparison(**fields)
+    return benchmark, plan, make_judge(benchmark, plan.target, root)
 
 
-def _file(out: Path, method: str, seed: int) -> Path:
-    return out / "runs" / f"{method}-{seed}.csv"
+@cache
+def _problem(root: Path, place: str, informed: bool) -> Problem:
+    benchmark, plan, _ = _opened(root, place)
+    if not (informed and plan.sources and isinstance(benchmark, Benchmark)):
+        return _blind(benchmark)
+    settings = json.loads((root / MADE).read_text())["settings"]
+    return _informed(benchmark, plan, root, parse_settings(settings, str(root / MADE)))
 
 
-def _complete(file: Path, benchmark: Benchmark, plan: Comparison) -> bool:
-    return file.exists() and len(pl.read_csv(file)) >= min(max(plan.budgets), len(benchmark))
+def _search(
+    benchmark: Tasks,
+    judge: TableJudge | OpenJudge,
+    problem: Problem,
+    plan: Comparison,
+    out: Path,
+    name: str,
+    seed: int,
+) -> None:
+    problem = problem if problem.listed else _blind(benchmark)  # which has met nothing
+    _write(_run(judge, problem, plan, name, seed), _file(out, name, seed))
+
+
+def _file(out: Path, name: str, seed: int) -> Path:
+    return out / "runs" / f"{name.replace(':', '.')}-{seed}.csv"
+
+
+def _read(file: Path) -> pl.DataFrame:
+    return pl.read_csv(file, schema_overrides=TYPES)
 
 
 def _informed(benchmark: Benchmark, plan: Comparison, out: Path, settings: Settings) -> Problem:
@@ -198,60 +255,73 @@ def _informed(benchmark: Benchmark, plan: Comparison, out: Path, settings: Setti
     )
 
 
-def _run(benchmark: Benchmark, problem: Problem, plan: Comparison, method: str, seed: int) -> pl.DataFrame:
+def _run(
+    judge: TableJudge | OpenJudge, problem: Problem, plan: Comparison, name: str, seed: int
+) -> pl.DataFrame:
     """One search as rows of the curves."""
     began, clock = time.perf_counter(), []
-    metric = benchmark.metrics[benchmark.reward_column(plan.target).metric]
-    evaluations = Evaluations(TableEvaluator(benchmark, plan.target), (metric.name,))
-    looks = search(
+
+    def stop_watch(evaluation: Evaluation, count: int) -> None:
+        clock.append(time.perf_counter() - began)
+
+    ledger = Ledger(judge.evaluator, (judge.metric.name,))
+    evaluations = search(
         problem,
-        evaluations,
-        method,
-        metric,
+        ledger,
+        plan.chosen[name],
+        judge.metric,
         budget=max(plan.budgets),
         seed=seed,
-        on_look=lambda look, count: clock.append(time.perf_counter() - began),
+        on_evaluation=stop_watch,
     )
-    evaluations.close()
-    at = [benchmark.index(look.architecture) for look in looks]
-    reward = benchmark.reward(plan.target)
-    best = np.maximum.accumulate(reward[at])
-    order = np.sort(-reward)
-    columns = (
-        [method] * len(at),
-        [seed] * len(at),
-        range(1, len(at) + 1),
-        [look.architecture for look in looks],
-        reward[at],
-        np.searchsorted(order, -best) + 1,
-        (reward.max() - best) / abs(metric.scale),
-        np.round(clock, 4),
-    )
-    return pl.DataFrame(dict(zip(CURVE, columns, strict=True)))
+    ledger.close()
+    reward = rewards_of(evaluations, judge.metric)
+    columns: dict[str, Any] = {
+        "method": [name] * len(reward),
+        "seed": [seed] * len(reward),
+        "evaluations": range(1, len(reward) + 1),
+        "architecture": [e.architecture for e in evaluations],
+        "reward": reward,
+        **judge.columns(np.maximum.accumulate(reward)),
+        "seconds": np.round(clock, 4),
+    }
+    return pl.DataFrame(columns, schema_overrides=TYPES)
 
 
 def summarise(curves: pl.DataFrame, method: str, budget: int) -> dict[str, Any]:
     """One method at one budget, over seeds.
 
-    A budget of 0 is what the method would look at first: it is ranked, but not counted as an evaluation. A
+    A budget of 0 is what the method would evaluate first: it is ranked, but not counted as an evaluation. A
     search that ran out of architectures keeps its last value.
     """
     rows = curves.filter((pl.col.method == method) & (pl.col.evaluations <= max(budget, 1)))
     last = rows.group_by("seed", maintain_order=True).last()
-    rank = last["best_rank"].to_numpy().astype(np.float64)
+    scored = {"score": last["score"].to_numpy()} if "score" in last.columns else {}
+    ranked = {"rank": None if scored else last["best_rank"].to_numpy().astype(np.float64)}
     return {
         "method": method,
         "budget": budget,
-        "rank_mean": float(rank.mean()),
-        "rank_std": float(rank.std(ddof=1)) if len(rank) > 1 else 0.0,
-        "rank_ci95": list(bootstrap_mean_ci95(rank, seed=0)),
+        **_moments(ranked | scored),
         "regret_mean": float(last["regret"].to_numpy().mean()),
         "evaluations": float(last["evaluations"].to_numpy().mean()) if budget else 0.0,
         "seconds": float(last["seconds"].to_numpy().mean()),
     }
 
 
-def _claim(out: Path, benchmark: Benchmark, plan: Comparison, settings: Settings) -> None:
+def _moments(named: Mapping[str, NDArray[np.float64] | None]) -> dict[str, Any]:
+    """Mean, standard deviation and interval of values over seeds; None where there are none."""
+    found: dict[str, Any] = {}
+    for name, values in named.items():
+        if values is None:
+            found |= {f"{name}_mean": None, f"{name}_std": None, f"{name}_ci95": None}
+            continue
+        found[f"{name}_mean"] = float(values.mean())
+        found[f"{name}_std"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        found[f"{name}_ci95"] = list(bootstrap_mean_ci95(values, seed=0))
+    return found
+
+
+def _claim(out: Path, benchmark: Tasks, plan: Comparison, settings: Settings) -> None:
     """Methods, budgets and seeds may grow; the rest decides what the runs in the folder mean."""
     identity: dict[str, Any] = {
         "checksum": benchmark.checksum,
@@ -270,7 +340,7 @@ def _claim(out: Path, benchmark: Benchmark, plan: Comparison, settings: Settings
         if changed:
             got = f"{out}, made with another {', '.join(changed)}"
             raise SearchError("a folder of this comparison", got, "choose another --out")
-    write_atomically(file, json.dumps(identity | {"plan": asdict(plan)}, indent=2).encode())
+    write_atomically(file, json.dumps(identity | {"plan": plan.plain()}, indent=2).encode())
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:
@@ -280,7 +350,7 @@ def _write(table: pl.DataFrame, file: Path) -> None:
 
 
 def _zero_shot(benchmark: Benchmark, plan: Comparison, proposal: int) -> dict[str, Any]:
-    """Rank of the proposal before any look, beside the median rank and that of each source's best cell."""
+    """Rank of the proposal, beside the median rank and that of each source's best cell."""
     rank = ranks(benchmark.reward(plan.target))
     best = {task: int(rank[benchmark.reward(task).argmax()]) for task in plan.sources}
     return {"proposal": int(rank[proposal]), "median": float(np.median(rank)), "best_of_source": best}

@@ -2,8 +2,9 @@
 
 In: a function or command, and a cluster that this process is connected to. Out: an ``Evaluator`` that many
 threads may call at once, each call a task. On its node a task runs the same ``CommandEvaluator`` as a search
-here would: the user's code has a process group of its own, which is killed when time is up. A look whose
-process or node dies is made again elsewhere; one that fails by itself is recorded as failed. Next: ``verbs``.
+here would: the user's code has a process group of its own, which is killed when time is up. An evaluation
+whose process or node dies is made again elsewhere; one that fails by itself is recorded as failed. Next:
+``verbs``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from archwalk.execution.ray import RayTasks
 from archwalk.tasks.evaluators import CommandEvaluator, check_function
 from archwalk.tasks.ledger import EvaluationFailed, Metrics
 
-MOST = 256  # looks under way at once, where the resources would allow more
+MOST = 256  # evaluations under way at once, where the resources would allow more
 _TURN = 0.1  # seconds that one thread listens for all, and that the others wait for it
 
 
@@ -65,7 +66,7 @@ class RayEvaluator:
         self.nodes: set[str] = set()  # that have evaluated
 
     def __call__(self, architecture: str) -> Metrics:
-        """One look.
+        """One evaluation.
 
         Raises:
             EvaluationFailed: as ``CommandEvaluator`` does.
@@ -108,7 +109,7 @@ class RayEvaluator:
 
 
 def at_once(work: Callable[[], object], evaluator: RayEvaluator) -> None:
-    """Run the same work in as many threads as there may be looks under way, and wait for all.
+    """Run the same work in as many threads as there may be evaluations under way, and wait for all.
 
     The first error of any ends the others, and is raised.
     """
@@ -136,7 +137,7 @@ def evaluate(
     path: str,
     architecture: str,
 ) -> tuple[Metrics, tuple[str, str] | None]:
-    """One look, on whatever node the cluster chooses.
+    """One evaluation, on whatever node the cluster chooses.
 
     Args:
         function: ``module:function``; None for a command.
