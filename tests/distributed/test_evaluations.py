@@ -109,7 +109,7 @@ def test_a_node_that_cannot_do_it_ends_the_search(both: RaySettings, tmp_path: P
     (tmp_path / "mine.py").write_text(lines)
     with pytest.raises(RunError, match="time 2: its end, with status -9"):
         search(both.model_copy(update={"losses": 1}), "mine:once", budget=1)
-    assert archwalk.tasks.ledger.read_looks(Path("out") / CACHE) == []
+    assert archwalk.tasks.ledger.read_evaluations(Path("out") / CACHE) == []
 
 
 def test_an_interrupted_search_leaves_no_process_and_no_claim(both: RaySettings) -> None:

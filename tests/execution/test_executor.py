@@ -17,6 +17,7 @@ from archwalk.errors import BenchmarkError, RunError, SettingsError
 from archwalk.execution.executor import LOSSES, Executor, Work, run
 from archwalk.execution.inline import Inline
 from archwalk.execution.processes import Processes
+from archwalk.execution.ray import changed_files
 from archwalk.files import hold
 
 HERE = "tests.execution.work"
@@ -137,6 +138,30 @@ def test_who_is_not_listened_to_waits(tmp_path: Path) -> None:
             said += [event.value[0] for event in events]
         said += [event.value[0] for event in events[:-1]]
     assert said == list(range(3_000))
+
+
+def test_files_that_travel_are_read_last_to_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that rows which a checkpoint counts on are there, though both are written anew meanwhile."""
+    names, sent, version = ("rows", "checkpoint"), {}, 0
+    (tmp_path / "rows").write_text("0")
+    (tmp_path / "checkpoint").write_text("0")
+    plain = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        nonlocal version
+        content = plain(path)
+        version += 1
+        for name in names:
+            (tmp_path / name).write_text(str(version))
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    found = changed_files(tmp_path, names, sent)
+    assert list(found) == ["rows", "checkpoint"]
+    assert int(found["checkpoint"]) <= int(found["rows"])
+    monkeypatch.undo()
+    (tmp_path / "rows").write_bytes(found["rows"])
+    assert changed_files(tmp_path, names, sent) == {"checkpoint": b"2"}
 
 
 def test_stopping_ends_what_is_under_way(tmp_path: Path) -> None:

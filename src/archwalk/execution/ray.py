@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, no_type_check
@@ -168,13 +168,7 @@ def _perform(
             write_atomically(where / name, content)
         sent = {name: hashlib.sha256(content).digest() for name, content in files.items()}
         for event in run(workers, {function: Work(function, arguments)}):
-            # The worker goes on meanwhile: what is read first may be older than the rest, never newer.
-            read = {name: (where / name).read_bytes() for name in reversed(event.files)}
-            new: Files = {}
-            for name in event.files:
-                digest = hashlib.sha256(read[name]).digest()
-                if sent.get(name) != digest:
-                    sent[name], new[name] = digest, read[name]
+            new = changed_files(where, event.files, sent)
             if event.kind != "lost":
                 yield event.kind, event.value, new, node
     except BaseException:
@@ -184,3 +178,19 @@ def _perform(
         _idle.append(workers)
     finally:
         shutil.rmtree(where, ignore_errors=True)
+
+
+def changed_files(where: Path, names: Sequence[str], sent: dict[str, bytes]) -> Files:
+    """Those of some files that are new, in the same order.
+
+    Args:
+        where: their folder.
+        names: below it.
+        sent: digests of what is known already; brought up to date.
+    """
+    # Their writer goes on meanwhile: what is read first may be older than the rest, never newer.
+    content = {name: (where / name).read_bytes() for name in reversed(names)}
+    digests = {name: hashlib.sha256(content[name]).digest() for name in names}
+    new = [name for name in names if sent.get(name) != digests[name]]
+    sent.update(digests)
+    return {name: content[name] for name in new}

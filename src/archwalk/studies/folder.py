@@ -117,7 +117,7 @@ class StudyDir:
     def files_to_begin(self, job: Job) -> list[str]:
         """What is needed to make an agent, or to go on with it, as names below the folder."""
         source = [] if job.scratch else self.files(job.source)
-        needed = [name for name in source if Path(name).name in (SETTINGS, COSTS, WEIGHTS) or ".json" in name]
+        needed = [name for name in source if name.endswith((SETTINGS, WEIGHTS, ".json"))]
         return [STUDY, *needed, *self.files(job)]
 
     def benchmark(self) -> str:
