@@ -26,7 +26,7 @@ def declaration() -> dict[str, object]:
 
 
 def slot_weights(space: SearchSpace) -> np.ndarray:
-    """What a choice is worth, absent first, [slots, choices]; one peak a slot, so that steps lead up to it."""
+    """What a choice is worth, absent first, [slots, choices]; one peak a slot, to which steps lead."""
     g = np.random.default_rng(0)
     weights = np.full((len(space.slot_sizes), 8), 0.3)
     for row, size in zip(weights, space.slot_sizes, strict=True):

@@ -540,7 +540,7 @@ def import_table(
 
     Args:
         file: The table.
-        space: transnas-micro, transnas-macro, nasbench201, or slots.
+        space: A name (see 'archwalk spaces list'), a file that declares one, or slots.
         out: Benchmark file to write.
         slots: Columns that make an architecture, as op0,op1,... (space slots).
         name: Of the benchmark; the file's stem by default.

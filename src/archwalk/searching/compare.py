@@ -35,7 +35,7 @@ from archwalk.execution.executor import Say, Work, run
 from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
-from archwalk.searching.inputs import Tasks, predicted_metric
+from archwalk.searching.inputs import predicted_metric
 from archwalk.searching.judge import OpenJudge, TableJudge, make_judge
 from archwalk.searching.loop import check_fit, rewards_of, search
 from archwalk.searching.open import make_problem
@@ -43,7 +43,7 @@ from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Problem
 from archwalk.searching.registry import find_method
 from archwalk.tasks.ledger import Evaluation, Ledger
-from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
@@ -82,7 +82,7 @@ class Comparison:
         """As JSON, methods by name."""
         return asdict(replace(self, methods=())) | {"methods": list(self.chosen)}
 
-    def check(self, benchmark: Tasks) -> None:
+    def check(self, benchmark: AnyBenchmark) -> None:
         """Raises ``ArchwalkError`` for anything that cannot be compared, before any work."""
         if isinstance(benchmark, Benchmark):
             for task in (self.target, *self.sources):
@@ -106,7 +106,7 @@ class Comparison:
 
 
 def compare(
-    benchmark: Tasks,
+    benchmark: AnyBenchmark,
     plan: Comparison,
     out: Path,
     settings: Settings,
@@ -179,7 +179,7 @@ def compare(
     return summary
 
 
-def _blind(benchmark: Tasks) -> Problem:
+def _blind(benchmark: AnyBenchmark) -> Problem:
     """The problem without what sources know."""
     rows = benchmark.rows if isinstance(benchmark, Benchmark) else None
     return make_problem(benchmark.space, rows, measured_apart=True)
@@ -202,7 +202,7 @@ def search_once(root: Path, say: Say, place: str, name: str, seed: int) -> None:
 
 
 @cache
-def _opened(root: Path, place: str) -> tuple[Tasks, Comparison, TableJudge | OpenJudge]:
+def _opened(root: Path, place: str) -> tuple[AnyBenchmark, Comparison, TableJudge | OpenJudge]:
     """A comparison as its folder says, once a process."""
     benchmark, values = load_benchmark(place), json.loads((root / MADE).read_text())["plan"]
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
@@ -220,7 +220,7 @@ def _problem(root: Path, place: str, informed: bool) -> Problem:
 
 
 def _search(
-    benchmark: Tasks,
+    benchmark: AnyBenchmark,
     judge: TableJudge | OpenJudge,
     problem: Problem,
     plan: Comparison,
@@ -321,7 +321,7 @@ def _moments(named: Mapping[str, NDArray[np.float64] | None]) -> dict[str, Any]:
     return found
 
 
-def _claim(out: Path, benchmark: Tasks, plan: Comparison, settings: Settings) -> None:
+def _claim(out: Path, benchmark: AnyBenchmark, plan: Comparison, settings: Settings) -> None:
     """Methods, budgets and seeds may grow; the rest decides what the runs in the folder mean."""
     identity: dict[str, Any] = {
         "checksum": benchmark.checksum,

@@ -26,13 +26,12 @@ from archwalk.tasks.base import Predicted
 from archwalk.tasks.evaluators import PredictedEvaluator, make_evaluator
 from archwalk.tasks.ledger import Evaluator, Identity
 from archwalk.tasks.metrics import Metric, metric_to_search
-from archwalk.tasks.registry import load_benchmark, load_table
+from archwalk.tasks.registry import AnyBenchmark, load_benchmark, load_table
 from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
 from archwalk.training.runner import load_values
 
-Tasks = Benchmark | Predicted
-Space = str | Path | SearchSpace | Mapping[str, Any] | Benchmark | Predicted
+Space = str | Path | SearchSpace | Mapping[str, Any] | AnyBenchmark
 EvaluatorGiven = str | Callable[..., Any] | Predicted
 DEFAULT_METRIC = Metric("acc", "max", "percent")
 
@@ -116,7 +115,7 @@ def _name_of(function: Any) -> str:
 
 
 def _identity(
-    problem: Problem, table: Tasks | None, evaluator: str, goal: Metric, cost: Metric | None
+    problem: Problem, table: AnyBenchmark | None, evaluator: str, goal: Metric, cost: Metric | None
 ) -> Identity:
     names = getattr(problem, "architectures", ())
     return Identity(
@@ -129,10 +128,10 @@ def _identity(
     )
 
 
-def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, Tasks | None]:
+def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, AnyBenchmark | None]:
     """The space, and the table or task that was named instead of one."""
     if space is None:
-        space = agents[0].benchmark()
+        space = load_table(agents[0].benchmark())
     elif isinstance(space, str | Path):
         space = open_named(space)
     if isinstance(space, Benchmark | Predicted):
@@ -140,7 +139,7 @@ def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, Tasks | No
     return open_space(space), None
 
 
-def open_named(name: str | Path) -> SearchSpace | Tasks:
+def open_named(name: str | Path) -> SearchSpace | AnyBenchmark:
     """A space by name or declaration file, or else a table or task by name or file."""
     if str(name) in space_names() or Path(name).suffix in (".toml", ".json"):
         return open_space(name)
@@ -188,7 +187,9 @@ def predicted_metric(task_of: Predicted, task: str, name: str | None) -> Metric:
     return metric_to_search(name)
 
 
-def _problem(where: SearchSpace, table: Tasks | None, runs: Sequence[RunDir]) -> tuple[Problem, Metric]:
+def _problem(
+    where: SearchSpace, table: AnyBenchmark | None, runs: Sequence[RunDir]
+) -> tuple[Problem, Metric]:
     """What to search, with what the agents know; and the metric of the first agent's task."""
     rows: Ints | None = table.rows if isinstance(table, Benchmark) else None
     if not runs:

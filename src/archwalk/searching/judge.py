@@ -20,12 +20,12 @@ import numpy as np
 
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
-from archwalk.searching.inputs import Tasks
 from archwalk.searching.problem import Floats
 from archwalk.spaces.base import Codes
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.evaluators import PredictedEvaluator, TableEvaluator
 from archwalk.tasks.ledger import Evaluator
+from archwalk.tasks.registry import AnyBenchmark
 from archwalk.tasks.table import Benchmark
 
 REFERENCE = "reference.json"
@@ -104,7 +104,7 @@ class OpenJudge:
         }
 
 
-def make_judge(benchmark: Tasks, target: str, folder: Path) -> TableJudge | OpenJudge:
+def make_judge(benchmark: AnyBenchmark, target: str, folder: Path) -> TableJudge | OpenJudge:
     """The judge of a comparison; the reference of an open one is read from its folder, or found and kept
     there.
 

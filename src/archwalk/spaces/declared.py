@@ -13,7 +13,6 @@ direction, slots appear at their first choice and vanish only from there, which 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -30,22 +29,7 @@ from archwalk.spaces.declaration import Among, Choice, Declaration, Slot, read_d
 MAX_COMPLETIONS = 32
 MAX_LISTED = 100_000
 _TRIES = 1_000_000  # draws in a row that may be forbidden before sampling gives up
-_BLOCK = 1 << 18  # candidate edits worked on at once
-
-
-@dataclass(frozen=True)
-class _Move:
-    """What an edit of one slot does to others, for all edits from one class of its choices to another.
-
-    Attributes:
-        touched: the slots that may appear or vanish, parents first.
-        fillings: choices to try in them, [fillings, touched]; 0 in a slot that stays absent.
-        anchored: slots vanish from their first choice only.
-    """
-
-    touched: tuple[int, ...]
-    fillings: NDArray[np.int16]
-    anchored: bool
+_BLOCK = 1 << 14  # candidate edits worked on at once, which fit a cache
 
 
 class DeclaredSpace(SearchSpace):
@@ -231,36 +215,35 @@ class DeclaredSpace(SearchSpace):
     # ---- edits
 
     def _plan_edits(self) -> None:
-        """Classes of each slot's choices that its children tell apart, and moves between classes."""
+        """Tables over slots and over classes of their choices, which are what a slot's children tell apart.
+
+        ``_fillings`` says of an edit from one class to another how many ways there may be to fill the slots
+        that appear: 0 where no other slot is touched, -1 where they can only take their first choices.
+        """
         d = self.declaration
-        self._moves: list[_Move | None] = [None]  # number 0 touches no other slot
-        self._move_numbers: list[NDArray[np.int32]] = []
-        self._class: list[NDArray[np.int64]] = []
+        fillings: list[NDArray[np.int64]] = []
+        classes: list[NDArray[np.int64]] = []
         self._edit_counts: list[NDArray[np.int64]] = []
         for s, size in enumerate(self.slot_sizes):
             asked = [set(parents[s]) for parents in d.when if s in parents]
             signs: dict[tuple[bool, ...], int] = {}
             of = [signs.setdefault(tuple(v in some for some in asked), len(signs)) for v in range(size)]
-            some_of = [of.index(c) for c in range(len(signs))]
-            numbers = np.zeros((len(signs), len(signs)), dtype=np.int32)
-            counts = np.ones((len(signs), len(signs)), dtype=np.int64)
-            for a, va in enumerate(some_of):
-                for b, vb in enumerate(some_of):
-                    move = None if a == b else self._move(s, va, vb)
-                    if move is not None:
-                        numbers[a, b] = len(self._moves)
-                        counts[a, b] = len(move.fillings)
-                        self._moves.append(move)
-            self._move_numbers.append(numbers)
-            self._class.append(np.array(of))
-            self._edit_counts.append(self._edits_of(s, np.array(of), counts))
-        kinds = d.kinds
-        alternatives = [
-            size - 1 if k == "categorical" else 2 for size, k in zip(self.slot_sizes, kinds, strict=True)
-        ]
+            one_of = [of.index(c) for c in range(len(signs))]
+            table = [[0 if a == b else self._ways(s, a, b) for b in one_of] for a in one_of]
+            fillings.append(np.array(table))
+            classes.append(np.array(of))
+            self._edit_counts.append(self._edits_of(s, classes[-1], np.maximum(1, fillings[-1])))
+        self._children = [s for s in d.order if d.when[s]]
+        self._fillings = np.concatenate([table.ravel() for table in fillings])
+        self._fillings_at = np.cumsum([0, *(table.size for table in fillings[:-1])])
+        self._class_count = np.array([len(table) for table in fillings])
+        self._class = np.concatenate(classes)
+        self._class_at = np.cumsum([0, *self.slot_sizes[:-1]])
+        kinds = np.array(d.kinds)
+        alternatives = np.where(kinds == "categorical", np.array(self.slot_sizes) - 1, 2)
         self._edit_slot = np.repeat(np.arange(len(kinds)), alternatives)
         within = np.concatenate([np.arange(k) for k in alternatives])
-        self._edit_any = np.array([k == "categorical" for k in kinds])[self._edit_slot]
+        self._edit_any = (kinds == "categorical")[self._edit_slot]
         # the k-th choice that is not the present one; or one step down, one up
         self._edit_by: Codes = np.where(self._edit_any, within, 2 * within - 1).astype(np.int16)
         self._edit_size = np.array(self.slot_sizes)[self._edit_slot]
@@ -274,11 +257,11 @@ class DeclaredSpace(SearchSpace):
         edits[1:] += counts[of[1:], of[:-1]]
         return edits
 
-    def _move(self, s: int, a: int, b: int) -> _Move | None:
-        """What a step of slot ``s`` from choice ``a`` to ``b`` touches; None if nothing."""
+    def _ways(self, s: int, a: int, b: int) -> int:
+        """The entry of ``_fillings`` for a step of slot ``s`` from choice ``a`` to ``b``."""
         when = self.declaration.when
-        touched: list[int] = []
-        under: dict[int, set[int]] = {a: {s}, b: {s}}  # slots that may exist under one, among those touched
+        touched: list[int] = []  # slots that may appear or vanish
+        under: dict[int, set[int]] = {a: set(), b: set()}  # those of them that may exist on one side
         for t in self.declaration.order:
             parents = when[t]
             here = {v: s not in parents or v in parents[s] for v in (a, b)}
@@ -287,23 +270,18 @@ class DeclaredSpace(SearchSpace):
                 continue
             touched.append(t)
             for v in (a, b):
-                if here[v] and all(p in under[v] for p in through):
+                if here[v] and under[v].issuperset(through):
                     under[v].add(t)
-        if not touched:
-            return None
-        sizes = {v: [self.slot_sizes[t] if t in under[v] else 1 for t in touched] for v in (a, b)}
-        if max(prod(sizes[a]), prod(sizes[b])) > MAX_COMPLETIONS:
-            return _Move(tuple(touched), np.zeros((1, len(touched)), dtype=np.int16), anchored=True)
-        fillings = np.indices(sizes[b], dtype=np.int16).reshape(len(touched), -1).T
-        return _Move(tuple(touched), np.ascontiguousarray(fillings), anchored=False)
+        ways = {v: prod(self.slot_sizes[t] for t in under[v]) for v in (a, b)}
+        return 0 if not touched else ways[b] if max(ways.values()) <= MAX_COMPLETIONS else -1
 
     def neighbours(self, codes: Codes) -> NDArray[np.int16]:
         """All architectures one edit away, [n, K, slots]; padding at the end.
 
-        In order of the slot edited, then its new choice, then the choices in slots that appear.
+        In order of the slot edited, then its new choice; the choices of slots that appear come last.
         """
         around = np.full((len(codes), self.max_neighbours, codes.shape[1]), PAD, dtype=np.int16)
-        block = max(1, _BLOCK // max(1, len(self._edit_slot)))
+        block = max(1, _BLOCK // len(self._edit_slot))
         for start in range(0, len(codes), block):
             self._edit(codes[start : start + block], around[start : start + block])
         return around
@@ -312,58 +290,58 @@ class DeclaredSpace(SearchSpace):
         old = codes[:, self._edit_slot]
         past: Codes = (self._edit_by >= old).astype(np.int16)
         new: Codes = self._edit_by + np.where(self._edit_any, past, old)
-        possible = (old >= 0) & (new >= 0) & (new < self._edit_size)
-        rows, edits = np.nonzero(possible)
-        new, old = new[rows, edits], old[rows, edits]
-        slots = self._edit_slot[edits]
+        rows, edits = np.nonzero((old >= 0) & (new >= 0) & (new < self._edit_size))
+        slots, old, new = self._edit_slot[edits], old[rows, edits], new[rows, edits]
+        filling: NDArray[np.int64] | None = None
+        if self._children:
+            first = self._class_at[slots]
+            cell = self._class[first + old] * self._class_count[slots] + self._class[first + new]
+            ways = self._fillings[self._fillings_at[slots] + cell]
+            times = np.maximum(1, ways)
+            filling = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+            rows, slots, new, ways = (np.repeat(part, times) for part in (rows, slots, new, ways))
         found = codes[rows]
         found[np.arange(len(rows)), slots] = new
-        if len(self._moves) > 1:
-            rows, found = self._complete(codes, rows, slots, old, new, found)
+        if filling is not None:
+            touching = np.flatnonzero(ways)
+            good = np.ones(len(rows), dtype=np.bool_)
+            good[touching], found[touching] = self._filled(
+                found[touching], filling[touching], ways[touching] < 0
+            )
+            rows, found = rows[good], found[good]
         if self._rows:
             good = ~self._forbidden(found)
             rows, found = rows[good], found[good]
         counts = np.bincount(rows, minlength=len(codes))
-        place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        out[rows, place] = found
+        out[rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)] = found
 
-    def _complete(
-        self,
-        codes: Codes,
-        rows: NDArray[np.int64],
-        slots: NDArray[np.int64],
-        old: NDArray[np.int16],
-        new: NDArray[np.int16],
-        found: Codes,
-    ) -> tuple[NDArray[np.int64], Codes]:
-        """Edits with the slots that they make appear and vanish, still in order."""
-        number = np.zeros(len(rows), dtype=np.int32)
-        for s, numbers in enumerate(self._move_numbers):
-            if numbers.any():
-                at = slots == s
-                number[at] = numbers[self._class[s][old[at]], self._class[s][new[at]]]
-        plain = np.flatnonzero(number == 0)
-        pieces, origins = [found[plain]], [plain]
-        for m in np.unique(number[number > 0]).tolist():
-            move = self._moves[m]
-            assert move is not None
-            at = np.flatnonzero(number == m)
-            if move.anchored:
-                at = at[(codes[rows[at]][:, list(move.touched)] <= 0).all(1)]
-            filled = np.repeat(found[at], len(move.fillings), axis=0)
-            choices = np.tile(move.fillings, (len(at), 1))
-            good = np.ones(len(filled), dtype=np.bool_)
-            for t, choice in zip(move.touched, choices.T, strict=True):
-                exists = np.ones(len(filled), dtype=np.bool_)
-                for p, allowed in self._parents[t]:
-                    exists &= allowed[filled[:, p]]
-                filled[:, t] = np.where(exists, choice, PAD)
-                good &= exists | (choice == 0)  # an absent slot has one filling
-            pieces.append(filled[good])
-            origins.append(np.repeat(at, len(move.fillings))[good])
-        origin = np.concatenate(origins)
-        order = np.argsort(origin, kind="stable")
-        return rows[origin[order]], np.concatenate(pieces)[order]
+    def _filled(
+        self, codes: Codes, filling: NDArray[np.int64], anchored: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], Codes]:
+        """Edited codes with the slots that appear filled in and those that vanish gone.
+
+        Args:
+            codes: with the edited slot's new choice, all others as before, [m, slots].
+            filling: the choices in slots that appear, as the digits of one number, [m]; the number of digits
+                and their bases are those of the slots that do appear.
+            anchored: slots may vanish from their first choice only, [m].
+
+        Returns:
+            Whether the digits fit and nothing vanished that must not, [m]; the codes.
+        """
+        columns = np.ascontiguousarray(codes.T)
+        good = np.ones(len(codes), dtype=np.bool_)
+        for t in self._children:
+            exists = np.ones(len(codes), dtype=np.bool_)
+            for p, allowed in self._parents[t]:
+                exists &= allowed[columns[p]]
+            column = columns[t]
+            vanishing = (column > 0) & ~exists
+            good &= ~(vanishing & anchored)
+            appears = np.flatnonzero(exists & (column < 0))
+            column[~exists] = PAD
+            filling[appears], column[appears] = np.divmod(filling[appears], self.slot_sizes[t])
+        return good & (filling == 0), columns.T
 
     # ---- strings, values, graphs
 

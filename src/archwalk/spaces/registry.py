@@ -179,9 +179,9 @@ def open_space(space: object) -> SearchSpace:
     if isinstance(space, str | Path):
         if Path(space).suffix in (".toml", ".json"):
             return DeclaredSpace(load_declaration(space))
-        if str(space) not in _entries():
+        if str(space) not in (*_entries(), "slots"):
             raise SettingsError(*unknown("space, or a .toml or .json file", str(space), _entries()))
-        return _named(str(space))
+        return make_space(str(space))
     if is_config_space(space):
         return DeclaredSpace(read_config_space(space))
     if isinstance(space, Mapping):
