@@ -13,7 +13,7 @@ import pytest
 
 import archwalk
 from archwalk.config import RaySettings
-from archwalk.errors import SearchError
+from archwalk.errors import RunError, SearchError
 from archwalk.searching.remote import RayEvaluator, make_work
 from archwalk.searching.verbs import CACHE
 from archwalk.tasks.evaluators import make_evaluator
@@ -101,6 +101,15 @@ def test_an_evaluation_whose_process_dies_is_made_again(
     result = search(both, "mine:once", budget=1)
     assert mark.exists()
     assert result["ok"] == result["evaluations"] == 1
+
+
+def test_a_node_that_cannot_do_it_ends_the_search(both: RaySettings, tmp_path: Path) -> None:
+    """Each try kills the worker process of its task."""
+    lines = MODULE.replace('os.environ["MARK"]', '"/no/such/mark"').replace('open(mark, "w").close()', "pass")
+    (tmp_path / "mine.py").write_text(lines)
+    with pytest.raises(RunError, match="time 2: its end, with status -9"):
+        search(both.model_copy(update={"losses": 1}), "mine:once", budget=1)
+    assert archwalk.tasks.ledger.read_evaluations(Path("out") / CACHE) == []
 
 
 def test_an_interrupted_search_leaves_no_process_and_no_claim(both: RaySettings) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import archwalk
@@ -113,6 +116,41 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "another target" in capsys.readouterr().err
 
 
+def test_a_comparison_shared_by_processes_has_the_same_numbers(tmp_path: Path) -> None:
+    """In the end, too, if a worker is killed on the way."""
+    options: dict = {"sources": ("beta", "gamma"), "methods": ("random", "gp", "agent"), "seeds": 2}
+    options |= {"budgets": (0, 6), "preset": small_settings(training={"trained_steps": 1_024})}
+    said: dict[str, list[str]] = {"one": [], "two": []}
+    killed = []
+
+    def say(text: str) -> None:
+        said["two"].append(text)
+        if text.startswith("gp") and not killed:
+            me = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+            killed.append(max(map(int, me.read_text().split())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    one = archwalk.compare("synthetic", "alpha", tmp_path / "one", say=said["one"].append, **options)
+    two = archwalk.compare("synthetic", "alpha", tmp_path / "two", say=say, jobs=2, **options)
+    assert killed
+    assert set(said["one"]) == set(said["two"])
+
+    def numbers(rows: list[dict]) -> list[dict]:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+    assert numbers(one) == numbers(two)
+    files = [sorted(str(p.relative_to(tmp_path / n)) for p in (tmp_path / n).rglob("*")) for n in said]
+    assert files[0] == files[1]
+    for file in (tmp_path / "one" / "runs").iterdir():
+        tables = [pl.read_csv(tmp_path / name / "runs" / file.name).drop("seconds") for name in said]
+        assert tables[0].equals(tables[1])
+    said["two"].clear()
+    assert numbers(archwalk.compare("synthetic", "alpha", tmp_path / "two", say=say, jobs=2, **options)) == (
+        numbers(one)
+    )
+    assert len(said["two"]) == 1  # the agent is looked at again; no search is run
+
+
 def test_comparisons_that_are_refused(tmp_path: Path) -> None:
     benchmark = archwalk.load_benchmark("synthetic")
     good = {"target": "alpha", "sources": ("beta",), "methods": ("gp",), "budgets": (5,), "seeds": 1}
@@ -126,4 +164,6 @@ def test_comparisons_that_are_refused(tmp_path: Path) -> None:
         plan = comparing.Comparison(**(good | change))  # type: ignore[arg-type]
         with pytest.raises(ArchwalkError, match=says):
             comparing.compare(benchmark, plan, tmp_path / "out", small_settings())
+    with pytest.raises(ArchwalkError, match="at least one worker process"):
+        archwalk.compare("synthetic", "alpha", tmp_path / "out", jobs=0)
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,8 @@ from archwalk.errors import ArchwalkError, RunError, SettingsError
 from archwalk.studies.folder import CURVES, RESULTS, STUDY, StudyDir
 from archwalk.studies.plan import Job, make_plan, read_plan
 from archwalk.studies.study import forecast, run_study
-from archwalk.training.rundir import CUT, METRICS, WEIGHTS, RunDir
+from archwalk.training.rundir import CHECKPOINT, COSTS, CUT, METRICS, WEIGHTS, RunDir
+from archwalk.training.rundir import SETTINGS as SETTINGS_FILE
 from tests.conftest import small_settings, two_tasks
 
 TASKS = ("one", "two")
@@ -122,6 +123,21 @@ def test_the_fine_tuned_agent_is_the_retraining_run_cut_off(whole: StudyDir, tmp
     ours, theirs = (archwalk.evaluate(run.path) for run in (cut, alone))
     assert {k: v for k, v in ours.items() if k not in ignored} == {
         k: v for k, v in theirs.items() if k not in ignored
+    }
+
+
+def test_what_is_sent_of_an_agent_names_each_file_after_those_that_it_counts_on(whole: StudyDir) -> None:
+    files = whole.files(Job("one", "two", 0))
+    run = "runs/seed-0/from-one/on-two"
+    assert files[0] == f"{run}/{SETTINGS_FILE}"
+    assert files[-1] == f"{run}.json"
+    last = [files.index(f"{run}/{name}") for name in (METRICS, CHECKPOINT, COSTS, WEIGHTS)]
+    assert last == sorted(last)
+    there = {str(p.relative_to(whole.path)) for p in (whole.path / run).rglob("[!.]*") if p.is_file()}
+    assert set(files) == there | {f"{run}.json"}
+    begin = whole.files_to_begin(Job("one", "two", 0))
+    assert set(begin) - set(files) == {STUDY, "runs/seed-0/from-one/on-one.json"} | {
+        f"runs/seed-0/from-one/on-one/{name}" for name in (SETTINGS_FILE, COSTS, WEIGHTS)
     }
 
 

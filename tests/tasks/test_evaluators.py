@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -85,8 +87,37 @@ def test_a_hang_is_killed_with_its_children(tmp_path: Path) -> None:
 
 
 def test_the_worker_imports_nothing_heavy() -> None:
-    import subprocess
-
     code = "import sys, archwalk.execution.worker; print('numpy' in sys.modules, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+@pytest.mark.usefixtures("module")
+@pytest.mark.parametrize("kind", ["command", "function"])
+def test_a_killed_search_leaves_nothing_running(kind: str, tmp_path: Path) -> None:
+    """Neither the user's program nor its children, which write their process ids."""
+    shell = f"sleep 1000 & echo $! $$ > {tmp_path}/pids; wait"
+    (tmp_path / "hang.py").write_text(f"import os\ndef hang(a):\n    os.system({shell!r})\n")
+    chosen = ("hang:hang", None) if kind == "function" else (None, shlex.join(["sh", "-c", shell]))
+    code = f"from archwalk.tasks.evaluators import make_evaluator\nmake_evaluator(*{chosen!r}, None, 0)('x')"
+    search = subprocess.Popen([sys.executable, "-c", code])
+    file, deadline = tmp_path / "pids", time.monotonic() + 60
+    while not (file.exists() and file.read_text().strip()):
+        assert search.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    pids = [int(pid) for pid in file.read_text().split()]
+    assert len(pids) == 2
+    assert all(map(alive, pids))
+    search.kill()
+    search.wait()
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(alive, pids))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -293,6 +293,7 @@ def compare(
     budgets: str = "0,10,25,50,100",
     seeds: int = 10,
     preset: str = "quick",
+    jobs: int = 1,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Compare search methods on a task, by rank after some evaluations. The same command again goes on.
@@ -306,6 +307,7 @@ def compare(
         budgets: Numbers of evaluations to report on, as 0,10,50; 0 is the suggestion before any.
         seeds: Searches a method.
         preset: Of the agent that is pretrained on the sources.
+        jobs: Searches at once, one thread each; as many as cores.
         json: Print one JSON list, an object a method and budget.
     """
     from archwalk.searching import verbs
@@ -323,6 +325,7 @@ def compare(
         budgets=counts,
         seeds=seeds,
         preset=preset,
+        jobs=jobs,
         say=print_step,
     )
     print_json(rows) if json else print_comparison(rows)

@@ -1,7 +1,7 @@
 """A Ray cluster: joined by its address, or started here for as long as a command runs.
 
-In: ``RaySettings``. Out: a connection, what fits on the nodes, and errors that say what to do. Next: ``apex``
-places actors on it, ``archwalk.studies.remote`` and ``archwalk.searching.remote`` tasks.
+In: ``RaySettings``. Out: a connection, what fits on the nodes, and errors that say what to do. Next: ``ray``
+runs tasks on it, ``archwalk.training.apex`` places actors.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from archwalk.config import RaySettings
 from archwalk.errors import ArchwalkError, ClusterError
+from archwalk.execution.executor import GLANCE as GLANCE
 
-GLANCE = 0.5  # seconds between two looks at whether something else has happened
 _ANSWER = 5.0  # seconds that an address has to answer
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 Bundle = Mapping[str, float]
@@ -169,31 +169,6 @@ def check_room(wanted: Bundle, count: int, what: str, remedy: str) -> None:
 def task_bundle(settings: RaySettings) -> dict[str, float]:
     """What a task takes: an agent of a study, or an evaluation."""
     return bundle(settings.task_cpus, settings.task_gpus, settings.resources)
-
-
-def check_tasks(settings: RaySettings, what: str) -> None:
-    """Refuse a cluster on which no task could ever run. Raises ``ClusterError``."""
-    check_room(
-        task_bundle(settings), 1, what, "start such a node, or lower --ray.task-cpus or --ray.task-gpus"
-    )
-
-
-def make_task(settings: RaySettings, function: Any) -> Any:
-    """A function as a task, which its caller begins anew where it is lost."""
-    return load_ray().remote(max_retries=0, **options(task_bundle(settings)))(function)
-
-
-def end(tasks: list[Any]) -> None:
-    """Stop tasks: by asking, so that they clear up after themselves; by force where that is of no use."""
-    ray = load_ray()
-    if not tasks or not ray.is_initialized():
-        return
-    for force in (False, True):
-        for task in tasks:
-            ray.cancel(task, force=force)
-        _, tasks = ray.wait(tasks, num_returns=len(tasks), timeout=_ANSWER)
-        if not tasks:
-            return
 
 
 def raised(error: Any) -> Exception:

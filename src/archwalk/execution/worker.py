@@ -1,9 +1,9 @@
-"""The process in which a user's Python function evaluates one architecture.
+"""The process in which a user's function or command evaluates one architecture.
 
 In: ``module:function`` and its argument as JSON, an architecture's string or a mapping. Out: the metrics as
 JSON on the last line of standard output; whatever the function prints goes to standard error. Without an
-argument it only checks that the function is there, and says whether it asks for a mapping. Ends itself when
-its standard input closes, so that no evaluation outlives a search that was killed.
+argument it only checks that the function is there, and says whether it asks for a mapping. Ends itself and
+its process group when its standard input closes, so that no evaluation outlives a search that was killed.
 
     python -m archwalk.execution.worker module:function [ARCHITECTURE]
     python -m archwalk.execution.worker --json module:function MAPPING
@@ -35,8 +35,12 @@ def _step_back() -> None:
     then sees the pipe close, and ends the whole group."""
     child = os.fork()
     if child:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        os._exit(code if code >= 0 else 128 - code)
+        os._exit(_status(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+
+
+def _status(code: int) -> int:
+    """As a shell would say it: 128 and the signal's number for who was killed."""
+    return code if code >= 0 else 128 - code
 
 
 def main() -> None:
@@ -47,7 +51,7 @@ def main() -> None:
     _step_back()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if name == "--":
-        sys.exit(subprocess.run(given, stdin=subprocess.DEVNULL).returncode)
+        sys.exit(_status(subprocess.run(given, stdin=subprocess.DEVNULL).returncode))
     with contextlib.redirect_stdout(sys.stderr):
         module, _, function = name.partition(":")
         try:

@@ -21,7 +21,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from archwalk.config import Settings
+from archwalk.config import Settings, parse_settings
 from archwalk.errors import SearchError
+from archwalk.execution.executor import Say, Work, run
+from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
 from archwalk.searching.inputs import predicted_metric
@@ -41,7 +43,7 @@ from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Problem
 from archwalk.searching.registry import find_method
 from archwalk.tasks.ledger import Evaluation, Ledger
-from archwalk.tasks.registry import AnyBenchmark
+from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
@@ -109,6 +111,8 @@ def compare(
     out: Path,
     settings: Settings,
     say: Callable[[str], None] = lambda text: None,
+    jobs: int = 1,
+    place: str | Path | None = None,
 ) -> list[dict[str, Any]]:
     """Run what is missing, then sum up.
 
@@ -118,6 +122,8 @@ def compare(
         out: the folder.
         settings: of the pretrained agent.
         say: told what is done next.
+        jobs: searches at once; more than one are in that many worker processes, one thread each.
+        place: name or file of the benchmark, by which worker processes open it.
 
     Returns:
         One object a method and budget: ``method, budget, rank_mean, rank_std, rank_ci95, regret_mean,
@@ -125,9 +131,13 @@ def compare(
         score_ci95, reference`` come with them. docs/search.md explains each.
 
     Raises:
-        ArchwalkError: bad plan, or a folder of another comparison.
+        ArchwalkError: bad plan, a folder of another comparison, or objects that worker processes cannot open.
     """
     plan.check(benchmark)
+    workers: Processes[tuple[str, int]] = Processes(out, jobs)
+    if jobs > 1 and (place is None or not all(isinstance(method, str) for method in plan.methods)):
+        remedy = "give names, files or 'module:function', or one job"
+        raise SearchError("a benchmark and methods that other processes can open", "objects", remedy)
     informed = blind = _blind(benchmark)
     for method in plan.chosen.values():
         check_fit(method, blind)
@@ -138,19 +148,25 @@ def compare(
         and plan.sources
         and any(m.knows_sources for m in plan.chosen.values())
     ):
-        informed = _informed(benchmark, plan, out, settings, say)
-    curves = []
-    for name, method in plan.chosen.items():
-        for seed in range(plan.seeds):
-            file = out / "runs" / f"{name.replace(':', '.')}-{seed}.csv"
-            rows = pl.read_csv(file, schema_overrides=TYPES) if file.exists() else None
-            if rows is None or len(rows) < min(max(plan.budgets), judge.size or math.inf):
-                say(f"{name}, seed {seed}")
-                problem = informed if method.knows_sources else blind
-                problem = problem if problem.listed else _blind(benchmark)  # which has met nothing
-                rows = _run(judge, problem, plan, name, seed)
-                _write(rows, file)
-            curves.append(rows)
+        say(f"an agent for the mean of {', '.join(plan.sources)}")
+        informed = _informed(benchmark, plan, out, settings)
+        zero_shot = json.dumps(_zero_shot(benchmark, plan, int(informed.proposal or 0)), indent=2)
+        write_atomically(out / "zero-shot.json", zero_shot.encode())
+    length = min(max(plan.budgets), judge.size or math.inf)
+    files = {(name, seed): _file(out, name, seed) for name in plan.chosen for seed in range(plan.seeds)}
+    missing = [one for one, file in files.items() if not file.exists() or len(_read(file)) < length]
+    if jobs > 1:
+        works = {one: Work(f"{__name__}:search_once", (str(place), *one)) for one in missing}
+        with workers:
+            for event in run(workers, works):
+                if event.kind == "said":
+                    say(event.value)
+    else:
+        for name, seed in missing:
+            say(f"{name}, seed {seed}")
+            problem = informed if plan.chosen[name].knows_sources else blind
+            _search(benchmark, judge, problem, plan, out, name, seed)
+    curves = [_read(file) for file in files.values()]
     table = pl.concat(curves)
     _write(table, out / CURVES)
     summary = [summarise(table, method, budget) for method in plan.chosen for budget in plan.budgets]
@@ -169,16 +185,66 @@ def _blind(benchmark: AnyBenchmark) -> Problem:
     return make_problem(benchmark.space, rows, measured_apart=True)
 
 
-def _informed(
-    benchmark: Benchmark, plan: Comparison, out: Path, settings: Settings, say: Callable[[str], None]
-) -> Problem:
+def search_once(root: Path, say: Say, place: str, name: str, seed: int) -> None:
+    """One search of a comparison, for an executor; a function of the folder, the method and the seed.
+
+    Args:
+        root: the folder, claimed, with the pretrained agent if there are sources.
+        say: told what is done.
+        place: name or file of the benchmark.
+        name: of the method.
+        seed: of the search.
+    """
+    say(f"{name}, seed {seed}", ())
+    benchmark, plan, judge = _opened(root, place)
+    problem = _problem(root, place, plan.chosen[name].knows_sources)
+    _search(benchmark, judge, problem, plan, root, name, seed)
+
+
+@cache
+def _opened(root: Path, place: str) -> tuple[AnyBenchmark, Comparison, TableJudge | OpenJudge]:
+    """A comparison as its folder says, once a process."""
+    benchmark, values = load_benchmark(place), json.loads((root / MADE).read_text())["plan"]
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    plan = Comparison(**fields)
+    return benchmark, plan, make_judge(benchmark, plan.target, root)
+
+
+@cache
+def _problem(root: Path, place: str, informed: bool) -> Problem:
+    benchmark, plan, _ = _opened(root, place)
+    if not (informed and plan.sources and isinstance(benchmark, Benchmark)):
+        return _blind(benchmark)
+    settings = json.loads((root / MADE).read_text())["settings"]
+    return _informed(benchmark, plan, root, parse_settings(settings, str(root / MADE)))
+
+
+def _search(
+    benchmark: AnyBenchmark,
+    judge: TableJudge | OpenJudge,
+    problem: Problem,
+    plan: Comparison,
+    out: Path,
+    name: str,
+    seed: int,
+) -> None:
+    problem = problem if problem.listed else _blind(benchmark)  # which has met nothing
+    _write(_run(judge, problem, plan, name, seed), _file(out, name, seed))
+
+
+def _file(out: Path, name: str, seed: int) -> Path:
+    return out / "runs" / f"{name.replace(':', '.')}-{seed}.csv"
+
+
+def _read(file: Path) -> pl.DataFrame:
+    return pl.read_csv(file, schema_overrides=TYPES)
+
+
+def _informed(benchmark: Benchmark, plan: Comparison, out: Path, settings: Settings) -> Problem:
     """The problem with what the sources know."""
-    say(f"an agent for the mean of {', '.join(plan.sources)}")
     agent = pretrain(benchmark, plan.sources, out / "agent", settings)
     measured = [benchmark.reward(task) for task in plan.sources]
     known = make_sources([agent], measured)
-    zero_shot = json.dumps(_zero_shot(benchmark, plan, known.proposal), indent=2)
-    write_atomically(out / "zero-shot.json", zero_shot.encode())
     return make_problem(
         benchmark.space,
         benchmark.rows,

@@ -10,82 +10,59 @@ whose process or node dies is made again elsewhere; one that fails by itself is 
 from __future__ import annotations
 
 import os
+import queue
 import shutil
-import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from archwalk.config import RaySettings
 from archwalk.errors import SearchError
-from archwalk.execution.cluster import (
-    GLANCE,
-    check_tasks,
-    end,
-    load_ray,
-    lost,
-    make_task,
-    raised,
-    room,
-    task_bundle,
-)
+from archwalk.execution.executor import Say, Work
+from archwalk.execution.ray import RayTasks
 from archwalk.tasks.evaluators import CommandEvaluator, check_function
 from archwalk.tasks.ledger import EvaluationFailed, Metrics
 
 MOST = 256  # evaluations under way at once, where the resources would allow more
+_TURN = 0.1  # seconds that one thread listens for all, and that the others wait for it
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a node needs to know to evaluate.
+class Stopped(Exception):
+    """An evaluation that was ended because the search was."""
 
-    Attributes:
-        function: ``module:function``; None for a command.
-        command: program and arguments.
-        time_limit: seconds a try; None: no limit.
-        retries: after a crash or time-out.
-        folder: where the search was started; the task works there, where the node has it.
-        path: ``PYTHONPATH`` there.
+
+def make_work(function: str | None, command: CommandEvaluator) -> list[Any]:
+    """What a node needs to know to evaluate, of an evaluator that has been checked here.
+
+    Returns:
+        The arguments of ``evaluate`` before the architecture.
     """
-
-    function: str | None
-    command: tuple[str, ...]
-    time_limit: float | None
-    retries: int
-    folder: str
-    path: str
-
-
-def make_work(function: str | None, command: CommandEvaluator) -> Work:
-    """The work of an evaluator that has been checked here."""
+    words = [] if function else list(command.command)
     path = os.environ.get("PYTHONPATH", "")
-    words = () if function else command.command
-    return Work(function, words, command.time_limit, command.retries, str(Path.cwd()), path)
+    return [function, words, command.time_limit, command.retries, str(Path.cwd()), path]
 
 
 class RayEvaluator:
     """Evaluates on the cluster.
 
     Args:
-        work: what.
+        work: what; of ``make_work``.
         settings: with which resources.
 
     Raises:
         ClusterError: no node has the resources.
     """
 
-    def __init__(self, work: Work, settings: RaySettings) -> None:
-        ray = load_ray()
-        check_tasks(settings, "evaluation")
-        self.size = min(settings.tasks or room(task_bundle(settings)), MOST)
-        self._settings, self._work = settings, ray.put(work)
-        self._task = make_task(settings, evaluate_elsewhere)
-        self._closed, self._lock = False, threading.Lock()
-        self._under_way: set[Any] = set()
+    def __init__(self, work: list[Any], settings: RaySettings) -> None:
+        self._work = work
+        self._tasks: RayTasks[str] = RayTasks(Path(), settings, "evaluation")
+        self.size = min(self._tasks.size, MOST)
+        self._asked: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
+        self._answers: dict[str, Future[Any]] = {}
+        self._turn, self._closed = threading.Lock(), False
         self.nodes: set[str] = set()  # that have evaluated
 
     def __call__(self, architecture: str) -> Metrics:
@@ -96,51 +73,39 @@ class RayEvaluator:
             SearchError: the function or program is not there on a node.
             ClusterError: processes or nodes have died under it too often.
         """
-        ray, losses = load_ray(), 0
-        while True:
-            try:
-                metrics, failure, node = self._answer(architecture)
-            except ray.exceptions.RayTaskError as error:
-                if self._closed:  # cancelled in the middle of its work
-                    raise Stopped from error
-                raise raised(error) from error
-            except ray.exceptions.RayError as error:  # the process or its node has died
-                losses += 1
-                if self._closed:
-                    raise Stopped from error
-                if losses > self._settings.losses:
-                    raise lost(f"the evaluation of {architecture!r}", losses, error) from error
+        answer: Future[Any] = Future()
+        self._asked.put((architecture, answer))
+        while not answer.done():
+            if not self._turn.acquire(blocking=False):
+                wait([answer], _TURN)
                 continue
-            self.nodes.add(node)
-            if failure is not None:
-                raise EvaluationFailed(*failure)
-            return metrics
-
-    def _answer(self, architecture: str) -> Any:
-        ray = load_ray()
-        with self._lock:
-            if self._closed:
-                raise Stopped
-            task = self._task.remote(self._work, architecture)
-            self._under_way.add(task)
-        try:
-            while not ray.wait([task], timeout=GLANCE)[0]:
+            try:
                 if self._closed:
                     raise Stopped
-            return ray.get(task)
-        finally:
-            with self._lock:
-                self._under_way.discard(task)
+                self._serve()
+            finally:
+                self._turn.release()
+        metrics, failure = answer.result()
+        if failure is not None:
+            raise EvaluationFailed(*failure)
+        return metrics
+
+    def _serve(self) -> None:
+        """What one of the waiting threads does for all of them, for a moment."""
+        while not self._asked.empty():
+            architecture, answer = self._asked.get()
+            self._answers[architecture] = answer
+            self._tasks.submit(architecture, Work(f"{__name__}:evaluate", (*self._work, architecture)))
+        for event in self._tasks.events(_TURN):
+            if event.kind == "done":
+                self.nodes.add(event.node)
+                self._answers.pop(event.key).set_result(event.value)
 
     def close(self) -> None:
         """Stop what is under way; those that wait for it get ``Stopped``."""
-        with self._lock:
-            self._closed, tasks = True, list(self._under_way)
-        end(tasks)
-
-
-class Stopped(Exception):
-    """An evaluation that was ended because the search was."""
+        with self._turn:
+            self._closed = True
+            self._tasks.stop()
 
 
 def at_once(work: Callable[[], object], evaluator: RayEvaluator) -> None:
@@ -161,41 +126,51 @@ def at_once(work: Callable[[], object], evaluator: RayEvaluator) -> None:
                 raise error
 
 
-def evaluate_elsewhere(work: Work, architecture: str) -> tuple[dict[str, float], tuple[str, str] | None, str]:
+def evaluate(
+    root: Path,
+    say: Say,
+    function: str | None,
+    command: list[str],
+    time_limit: float | None,
+    retries: int,
+    folder: str,
+    path: str,
+    architecture: str,
+) -> tuple[Metrics, tuple[str, str] | None]:
     """One evaluation, on whatever node the cluster chooses.
 
+    Args:
+        function: ``module:function``; None for a command.
+        command: program and arguments.
+        time_limit: seconds a try; None: no limit.
+        retries: after a crash or time-out.
+        folder: where the search was started; the work is done there, where the node has it.
+        path: ``PYTHONPATH`` there.
+        architecture: what to evaluate.
+
     Returns:
-        Metrics; what ``EvaluationFailed`` was raised with, if it was; and the node.
+        Metrics; and what ``EvaluationFailed`` was raised with, if it was.
 
     Raises:
-        SearchError: the function cannot be had there.
+        SearchError: the function or program is not there.
     """
-    node: str = load_ray().get_runtime_context().get_node_id()
-    evaluator = _prepared(work)
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    if path:
+        os.environ["PYTHONPATH"] = path
+    words = _checked(function, tuple(command))
     try:
-        return {str(k): float(v) for k, v in evaluator(architecture).items()}, None, node
+        return CommandEvaluator(words, time_limit, retries)(architecture), None
     except EvaluationFailed as error:
-        return {}, (error.status, str(error)), node
+        return {}, (error.status, str(error))
 
 
 @cache
-def _prepared(work: Work) -> CommandEvaluator:
-    """Once a process: go to the folder, and see whether the function is there."""
-    if os.path.isdir(work.folder):
-        os.chdir(work.folder)
-    if work.path:
-        os.environ["PYTHONPATH"] = work.path
+def _checked(function: str | None, command: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an evaluation; once a process, it is seen whether the function or program is there."""
     here = f"on the node {os.uname().nodename}"
-    if work.function is None:
-        if shutil.which(work.command[0]) is None:
-            raise SearchError(
-                f"a command whose program exists {here}", repr(work.command[0]), "install it there"
-            )
-        guarded = (sys.executable, "-m", "archwalk.execution.worker", "--", *work.command)
-        return CommandEvaluator(_with_place(guarded), work.time_limit, work.retries)
-    words = check_function(work.function, here)
-    return CommandEvaluator(words, work.time_limit, work.retries)
-
-
-def _with_place(words: tuple[str, ...]) -> tuple[str, ...]:
-    return words if any("{}" in word for word in words) else (*words, "{}")
+    if function is not None:
+        return check_function(function, here)
+    if shutil.which(command[0]) is None:
+        raise SearchError(f"a command whose program exists {here}", repr(command[0]), "install it there")
+    return command

@@ -174,6 +174,7 @@ def compare(
     budgets: Sequence[int] = (0, 10, 25, 50, 100),
     seeds: int = 10,
     preset: str | Path | Settings = "quick",
+    jobs: int = 1,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
     """Every method on the same task, with the same budgets and seeds. Called again, it goes on.
@@ -187,6 +188,8 @@ def compare(
         budgets: numbers of evaluations to report on; 0 is the first suggestion.
         seeds: searches a method.
         preset: of the agent pretrained on the sources.
+        jobs: searches at once. If there are several, each is in a worker process with one thread, and
+            benchmark and methods must be given by name or file.
         say: told what is done next.
 
     Returns:
@@ -197,4 +200,5 @@ def compare(
     """
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     plan = comparing.Comparison(target, tuple(sources), tuple(methods), tuple(budgets), seeds)
-    return comparing.compare(load_benchmark(benchmark), plan, Path(out), settings, say)
+    place = benchmark if isinstance(benchmark, str | Path) else None
+    return comparing.compare(load_benchmark(benchmark), plan, Path(out), settings, say, jobs, place)

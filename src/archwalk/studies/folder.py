@@ -24,9 +24,21 @@ from archwalk.errors import RunError
 from archwalk.files import write_atomically
 from archwalk.studies.plan import Job, Result, StudyPlan, read_plan
 from archwalk.training.evaluation import CURVE
-from archwalk.training.rundir import TIMING, RunDir, check_free, check_same, read_lines
+from archwalk.training.rundir import (
+    CHECKPOINT,
+    COSTS,
+    CUT,
+    SETTINGS,
+    TIMING,
+    WEIGHTS,
+    RunDir,
+    check_free,
+    check_same,
+    read_lines,
+)
 
 STUDY, RESULTS, CURVES = "study.toml", "results.parquet", "curves.parquet"
+TABLE = "benchmark.parquet"  # the benchmark, where the study's own folder is not: on another node
 _COSTS_OF_CURVE = ("trained_steps", "sampled_steps", "evaluations")
 
 
@@ -88,6 +100,30 @@ class StudyDir:
         except (OSError, ValueError):
             return None
         return rows if self.run(job).finished else None
+
+    def files(self, job: Job) -> list[str]:
+        """What there is of an agent, as names below the folder, each after those that it counts on: nobody
+        takes a folder without settings for a run, nor one without evaluations for a done agent."""
+        run, last = self.run(job).path, (SETTINGS, "", CHECKPOINT, COSTS, WEIGHTS)
+
+        def rank(file: Path) -> tuple[bool, int]:
+            own = file.name in last and file.parent.name != CUT
+            return file.parent != run, last.index(file.name) if own else 1
+
+        found = [file for file in run.rglob("*") if file.is_file() and file.name[0] != "."]
+        found = sorted(found, key=rank) + [f for f in [self._evaluations(job)] if f.exists()]
+        return [str(file.relative_to(self.path)) for file in found]
+
+    def files_to_begin(self, job: Job) -> list[str]:
+        """What is needed to make an agent, or to go on with it, as names below the folder."""
+        source = [] if job.scratch else self.files(job.source)
+        needed = [name for name in source if name.endswith((SETTINGS, WEIGHTS, ".json"))]
+        return [STUDY, *needed, *self.files(job)]
+
+    def benchmark(self) -> str:
+        """Name or path of the benchmark, wherever this folder is."""
+        there = self.path / TABLE
+        return str(there) if there.exists() else self.plan().benchmark
 
     def done(self, job: Job) -> bool:
         """Whether nothing is left to do for an agent."""

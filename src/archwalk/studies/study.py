@@ -7,14 +7,8 @@ at any moment and called again, it goes on; called twice at once, both share the
 
 from __future__ import annotations
 
-import json
-import os
-import selectors
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +16,14 @@ import torch
 
 from archwalk import api
 from archwalk.config import RaySettings, Settings, ray_settings
-from archwalk.errors import RunError, SettingsError
-from archwalk.studies.crew import Crew
-from archwalk.studies.folder import StudyDir
+from archwalk.execution.cluster import connected
+from archwalk.execution.executor import Executor, run
+from archwalk.execution.processes import Processes
+from archwalk.execution.ray import RayTasks
+from archwalk.studies.folder import TABLE, StudyDir
 from archwalk.studies.plan import Job, StudyPlan, make_plan
-from archwalk.studies.worker import Event, OnEvent
-from archwalk.tasks.registry import load_benchmark
+from archwalk.studies.worker import Event, OnEvent, agent_work
+from archwalk.tasks.registry import benchmark_names, load_benchmark
 from archwalk.training.loop import Loop
 from archwalk.training.runner import find_device
 
@@ -85,127 +81,38 @@ def run_study(
     on_event: OnEvent | None = None,
 ) -> StudyDir:
     """``study``, of a plan that is made already."""
-    if jobs < 1:
-        raise SettingsError("at least one worker process", f"{jobs} jobs", "ask for as many as cores")
     folder = StudyDir(run_dir)
     folder.check(plan)
     settings = ray_settings(executor, ray)
     if settings is None:
-        where = find_device(device)
-        _make(folder, plan, lambda: LocalCrew(folder, jobs, where), on_event)
-    else:
-        from archwalk.execution.cluster import check_tasks, connected
-        from archwalk.studies.remote import RayCrew
-
-        with connected(settings):
-            check_tasks(settings, "agent")
-            _make(folder, plan, lambda: RayCrew(folder, settings, device), on_event)
+        where = str(find_device(device))
+        _make(folder, plan, Processes(folder.path, jobs), where, on_event)
+        return folder
+    own = {} if plan.benchmark in benchmark_names() else {TABLE: Path(plan.benchmark)}
+    with connected(settings):
+        tasks: RayTasks[Job] = RayTasks(folder.path, settings, "agent", own)
+        _make(folder, plan, tasks, "cpu" if device == "auto" else device, on_event)
     return folder
 
 
-def _make(folder: StudyDir, plan: StudyPlan, make_crew: Callable[[], Crew], on_event: OnEvent | None) -> None:
+def _make(
+    folder: StudyDir, plan: StudyPlan, executor: Executor[Job], device: str, on_event: OnEvent | None
+) -> None:
+    """Every agent, each after the one whose weights it begins with."""
     folder.begin(plan)
-    crew = make_crew()
-    try:
-        crew.work(on_event)
-    finally:
-        crew.dismiss()
+    works = {job: agent_work(folder, job, device) for job in folder.missing()}
+    with executor:
+        for event in run(executor, works, lambda job: () if job.scratch else (job.source,)):
+            if event.kind == "done":
+                folder.collect()
+                told = Event("done", event.key, node=event.node)
+            elif event.kind == "said" and event.value is not None:
+                told = Event("row", event.key, **event.value, node=event.node)
+            else:
+                continue
+            if on_event:
+                on_event(told)
     folder.collect()
-
-
-class LocalCrew(Crew):
-    """Worker processes on this machine.
-
-    Args:
-        folder: the study's.
-        size: most of them.
-        device: where they train.
-    """
-
-    def __init__(self, folder: StudyDir, size: int, device: torch.device) -> None:
-        super().__init__(folder)
-        self.size, self.device = size, device
-        self.workers: list[_Worker] = []
-        self.selector = selectors.DefaultSelector()
-
-    def has_room(self) -> bool:
-        """Whether a worker is idle, or one more may be had."""
-        return len(self.workers) < self.size or any(not w.jobs for w in self.workers)
-
-    def order(self, jobs: list[Job]) -> None:
-        """To an idle worker, or a new one."""
-        worker = next((w for w in self.workers if not w.jobs), None)
-        if worker is None:
-            worker = _Worker(self.folder, self.device)
-            self.workers.append(worker)
-            self.selector.register(worker.output, selectors.EVENT_READ, worker)
-        worker.order(jobs)
-
-    def listen(self, seconds: float) -> list[Event]:
-        """What the workers have said."""
-        return [event for key, _ in self.selector.select(timeout=seconds) for event in key.data.read()]
-
-    def dismiss(self) -> None:
-        """End the processes."""
-        for worker in self.workers:
-            worker.process.terminate()
-        for worker in self.workers:
-            worker.process.wait()
-            worker.process.stdin.close()  # type: ignore[union-attr]
-            os.close(worker.output)
-        self.selector.close()
-
-
-class _Worker:
-    """One worker process.
-
-    Args:
-        folder: the study's.
-        device: where it trains.
-
-    Attributes:
-        jobs: what it is at.
-    """
-
-    def __init__(self, folder: StudyDir, device: torch.device) -> None:
-        self.jobs: list[Job] = []
-        self._rest = b""
-        self.output, theirs = os.pipe()
-        one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # else they fight over the cores
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "archwalk.studies.worker", str(folder.path), str(device)],
-            stdin=subprocess.PIPE,
-            stdout=theirs,
-            env=os.environ | one_thread,
-        )
-        os.close(theirs)
-
-    def order(self, jobs: list[Job]) -> None:
-        """Begin with some jobs."""
-        self.jobs = list(jobs)
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # it has ended: ``read`` says so
-            self.process.stdin.write(json.dumps(jobs).encode() + b"\n")
-            self.process.stdin.flush()
-
-    def read(self) -> list[Event]:
-        """The events that have come.
-
-        Raises:
-            RunError: the process has ended.
-        """
-        received = os.read(self.output, 65_536)
-        if not received:
-            raise RunError(
-                f"the worker process at {' and '.join(map(str, self.jobs))} to go on",
-                f"its end, with status {self.process.wait()}",
-                "see above why, or free memory; then run the same command again: it resumes",
-            )
-        *lines, self._rest = (self._rest + received).split(b"\n")
-        events = [Event.from_json(line) for line in lines]
-        ended = {event.job for event in events if event.kind != "row"}
-        self.jobs = [job for job in self.jobs if job not in ended]
-        return events
 
 
 def steps_a_second(plan: StudyPlan, device: torch.device) -> float:

@@ -2,8 +2,8 @@
 
 In: a benchmark's table, a predicting task, a Python function (an object, or ``module:function``), or a
 command that prints JSON. Out: an ``Evaluator`` for ``ledger.Ledger``. A function given by name and a command
-run in a process group of their own, which is killed as a whole when the time limit is over; a function given
-as an object is called in this process.
+run in a process group of their own, which is killed as a whole when the time limit is over, or when this
+process ends, however it ends; a function given as an object is called in this process.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from archwalk.tasks.ledger import EvaluationFailed, Evaluator, Metrics
 from archwalk.tasks.table import Benchmark
 
 _TAIL = 300  # characters of standard error kept with a failure
+_WORKER = (sys.executable, "-m", "archwalk.execution.worker")  # ends when the process that started it does
 Choices = Callable[[str], Mapping[str, Any]]  # an architecture's string → slot → choice
 
 
@@ -135,6 +136,8 @@ class CommandEvaluator:
             command = [*command[:-1], "--json", command[-1], json.dumps(self.choices(architecture))]
         elif command == list(self.command):
             command.append(architecture)
+        if self.command[:3] != _WORKER:
+            command = [*_WORKER, "--", *command]
         output = _output_of(command, self.time_limit)
         lines = [line for line in output.splitlines() if line.strip()]
         try:
@@ -261,7 +264,7 @@ def import_function(name: str, where: str) -> tuple[tuple[str, ...], bool]:
     Raises:
         SearchError: it cannot be imported.
     """
-    words = (sys.executable, "-m", "archwalk.execution.worker", name)
+    words = (*_WORKER, name)
     try:
         if not all(name.partition(":")):
             raise EvaluationFailed("failed", "there is no ':' between module and function")

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,14 @@ import polars as pl
 import pytest
 
 from archwalk.datasets.digits import build as module
-from archwalk.datasets.digits.build import build, do, locked
+from archwalk.datasets.digits.build import build, do, work_of
 from archwalk.datasets.digits.plan import plan, read_result, representatives, result_file
 from archwalk.datasets.digits.tasks import TASKS
 from archwalk.datasets.digits.training import Settings
 from archwalk.errors import BenchmarkError, RunError, SettingsError
+from archwalk.execution.executor import Work
+from archwalk.execution.inline import Inline
+from archwalk.files import hold
 from archwalk.spaces import make_space
 from archwalk.tasks import open_benchmark
 
@@ -32,12 +34,7 @@ SPACE = make_space("digits-micro")
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers run here: starting processes costs seconds, and one test below does it for real."""
 
-    def run(work, work_dir, processes, settings, device, progress):  # type: ignore[no-untyped-def]
-        module._start(get_context("spawn").Event())
-        todo = [job for job in work if not result_file(work_dir, job).exists()]
-        module._work(work_dir, todo, settings, device)
-
-    monkeypatch.setattr(module, "_run", run)
+    monkeypatch.setattr(module, "Processes", lambda root, size, environment: Inline(root))
 
 
 def small(folder: Path, **more: object) -> object:
@@ -114,12 +111,17 @@ def test_a_build_killed_half_way_ends_with_the_same_rows(tmp_path: Path) -> None
 
 
 def test_a_job_that_somebody_is_doing_is_left_to_them(tmp_path: Path) -> None:
-    with locked(tmp_path / "job") as mine:
-        assert mine
-        with locked(tmp_path / "job") as again:
-            assert not again
-    with locked(tmp_path / "job") as mine:
-        assert mine
+    job = plan(["jigsaw"], 1, LIMIT)[0]
+    work = work_of(job, tmp_path, TINY, "cpu")
+    assert work.lock
+    with hold(work.lock):
+        assert work.perform(tmp_path, print) == ("busy", None)
+    assert not result_file(tmp_path, job).exists()
+    work = Work.from_json(work.to_json())  # as it comes to a process
+    assert work.perform(tmp_path, print) == ("done", None)
+    made = result_file(tmp_path, job).stat()
+    assert work.perform(tmp_path, print) == ("done", None)  # by somebody else, for all it knows
+    assert result_file(tmp_path, job).stat() == made
 
 
 def test_a_full_disk_stops_the_build_and_leaves_what_was_there(

@@ -4,23 +4,17 @@ In: settings and a working folder. Out: ``digits.parquet`` and, for the cells me
 ``seeds.parquet`` beside it. Next: ``verify`` trains rows of the finished table again.
 
 The work is cut into jobs (a chunk of groups, a task, a seed) of some twenty seconds. A job's result is one
-file, written whole or not at all, and a process holds the job's lock while it works on it. The operating
-system frees the lock of a process that died, so stopping a build at any moment costs the running jobs and
-nothing else.
+file, written whole or not at all, and a process holds the lock of the job that it is at. Stopping a build at
+any moment costs the running jobs and nothing else.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
-from multiprocessing import get_context, parent_process
-from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +26,8 @@ from archwalk.datasets.digits.table import assemble, save_seeds
 from archwalk.datasets.digits.tasks import TASKS, task_named
 from archwalk.datasets.digits.training import Settings, train_cells
 from archwalk.errors import RunError, SettingsError
+from archwalk.execution.executor import Executor, Say, Work, run
+from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
 from archwalk.spaces.registry import make_listed
 from archwalk.tasks.table import Benchmark
@@ -42,9 +38,7 @@ _MALLOC = {  # Keep freed memory: activations of a few MB are otherwise mapped a
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
     "MALLOC_TOP_PAD_": str(128 * 2**20),
-    "OMP_NUM_THREADS": "1",
 }
-_stop: Event  # set in a worker when the build should end
 
 
 def build(
@@ -86,7 +80,7 @@ def build(
     work = plan(names, seeds, limit)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     _claim_folder(work_dir, settings)
-    _run(work, work_dir, jobs, settings, device, progress)
+    _run(Processes(work_dir, jobs, environment=_MALLOC), work, settings, device, progress)
     results = {job: read_result(work_dir, job) for job in work}
     benchmark = assemble(results, settings.epoch_names)
     benchmark.save(out)
@@ -106,61 +100,34 @@ def do(job: Job, work_dir: Path, settings: Settings, device: str) -> None:
     write_result(work_dir, job, Result(measured.scores, seconds))
 
 
-def _run(
-    work: list[Job], work_dir: Path, processes: int, settings: Settings, device: str, progress: bool
-) -> None:
-    todo = [job for job in work if not result_file(work_dir, job).exists()]
-    if not todo:
-        return
-    context = get_context("spawn")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(stop,))
-    with _environment(_MALLOC), pool:
-        workers = [pool.submit(_work, work_dir, todo, settings, device) for _ in range(processes)]
-        try:
-            _watch(workers, work_dir, todo, len(work), progress)
-        finally:
-            stop.set()  # after an error or Ctrl-C the others end with the job they are at
+def work_of(job: Job, work_dir: Path, settings: Settings, device: str) -> Work:
+    """A job for an executor whose root is ``work_dir``."""
+    arguments = (asdict(job), asdict(settings), device)
+    return Work(f"{__name__}:do_once", arguments, work_dir / "locks" / job.name)
 
 
-def _start(stop: Event) -> None:
-    global _stop
-    _stop = stop
+def do_once(root: Path, say: Say, job: dict[str, Any], settings: dict[str, Any], device: str) -> None:
+    """Do one job, unless somebody has done it before this process had the lock."""
     torch.set_num_threads(1)
+    mine = Job(**job | {"cells": tuple(job["cells"])})
+    if not result_file(root, mine).exists():
+        do(mine, root, Settings(**settings), device)
 
 
-def _work(work_dir: Path, todo: list[Job], settings: Settings, device: str) -> None:
-    """One process: take whatever nobody has done and nobody is doing, until everything is done."""
-    while todo:
-        for job in todo:
-            parent = parent_process()
-            if parent is not None and not parent.is_alive():
-                os._exit(1)  # nobody is left to tell, and the pool's own loop would wait for ever
-            if _stop.is_set():
-                return
-            if result_file(work_dir, job).exists():
-                continue
-            with locked(work_dir / "locks" / job.name) as mine:
-                # Somebody may have finished it between the first look and the lock.
-                if mine and not result_file(work_dir, job).exists():
-                    do(job, work_dir, settings, device)
-        todo = [job for job in todo if not result_file(work_dir, job).exists()]
-        time.sleep(1 if todo else 0)  # somebody else is at the rest, and may yet be killed
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold a file's lock, or find it held: yields which. A process that dies lets go of it."""
-    import fcntl  # not on Windows, where only building is impossible
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def _run(executor: Executor[Job], work: list[Job], settings: Settings, device: str, progress: bool) -> None:
+    """Do what nobody has done, and draw the bar."""
+    root = executor.root
+    works = {job: work_of(job, root, settings, device) for job in work if not result_file(root, job).exists()}
+    columns = (
+        TextColumn("digits"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with executor, Progress(*columns, disable=not progress) as bar:
+        row = bar.add_task("", total=len(work), completed=len(work) - len(works))
+        for event in run(executor, works):
+            bar.update(row, advance=event.kind == "done")
 
 
 def _claim_folder(work_dir: Path, settings: Settings) -> None:
@@ -175,40 +142,3 @@ def _claim_folder(work_dir: Path, settings: Settings) -> None:
             f"{path} with {' '.join(path.read_text().split())}",
             "choose another folder, or delete that one",
         )
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for processes started inside."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _watch(workers: list[Future[None]], work_dir: Path, todo: list[Job], total: int, show: bool) -> None:
-    """Draw the bar until every worker is done; the first error ends the build."""
-    columns = (
-        TextColumn("digits"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    waiting = list(todo)
-    with Progress(*columns, disable=not show) as bar:
-        row = bar.add_task("", total=total, completed=total - len(todo))
-        while True:
-            ended = [worker for worker in workers if worker.done()]
-            for worker in ended:
-                worker.result()  # raises what the worker raised
-            waiting = [job for job in waiting if not result_file(work_dir, job).exists()]
-            bar.update(row, completed=total - len(waiting))
-            if len(ended) == len(workers):
-                return
-            time.sleep(0.5)
