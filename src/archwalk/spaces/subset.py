@@ -20,7 +20,8 @@ _BATCH = 4096  # architectures whose neighbours are held at once
 
 
 class MeasuredSubset(ListedSpace):
-    """Some architectures of a space, in the order of their codes; neighbours are those of the space among them.
+    """Some architectures of a space, in the order of their codes; neighbours are those of the space among
+    them.
 
     It describes itself as the space does: a table's own rows say which architectures it has.
 
