@@ -57,7 +57,8 @@ class Reporter:
         """Show a row of metrics."""
         steps = int(row["trained_steps"])
         if "greedy_validation_score" in row:
-            self._score = f"score {row['greedy_validation_score']:.3f}"
+            score = row["greedy_validation_score"]  # None in a space that nobody lists
+            self._score = f"ends at {row['greedy_valid_mean']:.5g}" if score is None else f"score {score:.3f}"
         rate = steps / max(seconds, 1e-9)
         text = f"{rate:,.0f} steps/s  {row['evaluations']:,} evaluations  {self._score}"
         if self._progress and self._task is not None:
@@ -172,10 +173,20 @@ def print_evaluation(result: dict[str, Any]) -> None:
     low, high = r["starts_ci95"]
     lines = [
         ("agent", f"{r['regime']}, {r['source_task']} → {r['task']}, seed {r['seed']}, {r['benchmark']}"),
-        ("validation score", f"{r['validation_score']:.3f}   (0 a random architecture, 1 the best)"),
-        (f"{r['split']} {metric}", f"{r['mean']:.4g} ± {r['std']:.2g}   [{low:.4g}, {high:.4g}] over starts"),
-        ("oracle", f"{r['oracle']:.4g}, regret {r['regret_mean']:.3g}"),
-        ("rank by validation", f"{r['rank_mean']:.1f}, better than {r['rank_percentile_mean']:.1f} %"),
+        (f"{r['split']} {metric}", f"{r['mean']:.5g} ± {r['std']:.2g}   [{low:.5g}, {high:.5g}] over starts"),
+    ]
+    if r["validation_score"] is None:
+        lines += [
+            ("best on the walk", f"{r['best_on_walk_mean']:.5g}, mean"),
+            ("place", f"better than {100 * r['random_quantile']:.2f} % of random architectures"),
+        ]
+    else:
+        lines += [
+            ("validation score", f"{r['validation_score']:.3f}   (0 a random architecture, 1 the best)"),
+            ("oracle", f"{r['oracle']:.4g}, regret {r['regret_mean']:.3g}"),
+            ("rank by validation", f"{r['rank_mean']:.1f}, better than {r['rank_percentile_mean']:.1f} %"),
+        ]
+    lines += [
         ("walks", f"{r['starts']:,} starts, {r['walk_length_mean']:.1f} steps each"),
         (
             "cost",
