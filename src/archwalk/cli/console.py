@@ -53,7 +53,7 @@ class Reporter:
         if self._progress:
             self._progress.stop()
 
-    def __call__(self, row: dict[str, float | int], seconds: float) -> None:
+    def __call__(self, row: dict[str, Any], seconds: float) -> None:
         """Show a row of metrics."""
         steps = int(row["trained_steps"])
         if "greedy_validation_score" in row:

@@ -140,9 +140,9 @@ class OpenProcess(SearchProcess):
         generator: torch.Generator,
     ) -> UInt8[Tensor, "walks actions features"]:
         """Tokens made on the spot."""
-        codes = self._candidates(state, offered).reshape(offered.numel(), -1)
+        codes = self._candidates(state, offered).reshape(offered.numel(), len(self.space.slot_sizes))
         u = torch.rand(offered.numel(), generator=generator).numpy() if self.tokens.random else None
-        return torch.from_numpy(self.tokens.encode(codes, u)).view(*offered.shape, -1)
+        return torch.from_numpy(self.tokens.encode(codes, u)).view(*offered.shape, self.features)
 
     def arrive(
         self,
@@ -170,7 +170,7 @@ class OpenProcess(SearchProcess):
         self, state: Int64[Tensor, " walks"], offered: Int64[Tensor, "walks actions"]
     ) -> Int64[Tensor, "walks actions"]:
         """Found by their codes."""
-        codes = self._candidates(state, offered).reshape(offered.numel(), -1)
+        codes = self._candidates(state, offered).reshape(offered.numel(), len(self.space.slot_sizes))
         ids = torch.from_numpy(self._index.find(codes)).view(offered.shape)
         return torch.where(offered == PAD, PAD, ids)
 

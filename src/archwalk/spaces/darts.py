@@ -98,7 +98,7 @@ class DartsSpace(SearchSpace):
         chosen, operations = _chosen(codes)
         new = np.arange(1, 1 + _CHANGES, dtype=np.int16)
         others = new + (new >= operations[:, :, None])
-        changed = around[:, : _CHOSEN * _CHANGES].reshape(n, _CHOSEN, _CHANGES, -1)
+        changed = around[:, : _CHOSEN * _CHANGES].reshape(n, _CHOSEN, _CHANGES, codes.shape[1])
         changed[rows, np.arange(_CHOSEN), :, chosen] = others
         free = np.nonzero(codes == 0)[1].reshape(n, _FREE)
         # Each node has two edges in ``chosen``, so the first of a node's pair follows from the node alone.

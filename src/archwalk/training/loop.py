@@ -23,7 +23,7 @@ from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import evaluate_training
 
-Row = dict[str, float | int]
+Row = dict[str, Any]  # numbers; None where the benchmark has none
 
 
 class Due(NamedTuple):

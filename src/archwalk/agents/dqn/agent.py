@@ -137,9 +137,10 @@ class DQN(Agent):
 
     def load_parts(self, parts: dict[str, dict[str, Tensor]]) -> None:
         """The inverse of ``parts``."""
-        if isinstance(self.target, TargetNetwork):
-            self.target.snapshot = self.snapshot()  # a shell, filled below
-        self.target.load_state_dict(parts["target"])
+        if "target" in parts:
+            if isinstance(self.target, TargetNetwork):
+                self.target.snapshot = self.snapshot()  # a shell, filled below
+            self.target.load_state_dict(parts["target"])
         self.learner.load_state_dict(parts["learner"])
 
 
@@ -165,12 +166,21 @@ class DQNAgent(DQN):
         self.rollout.policy = self.snapshot() if frozen is None else frozen
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
-        """With the walks and the replay."""
-        return super().parts() | self.rollout.state_dict() | {"replay": self.replay.state_dict()}
+        """With the walks and the replay; without the target where it is the walks' own copy, and shares with them
+        what that has computed."""
+        parts = super().parts() | self.rollout.state_dict() | {"replay": self.replay.state_dict()}
+        if self._shared():
+            del parts["target"]
+        return parts
+
+    def _shared(self) -> bool:
+        return isinstance(self.target, TargetNetwork) and self.target.snapshot is self.rollout.policy
 
     def load_parts(self, parts: dict[str, dict[str, Tensor]]) -> None:
         """The inverse of ``parts``."""
         self.rollout.policy = self.snapshot()  # a shell, filled below
         self.rollout.load_state_dict(parts)
+        if isinstance(self.target, TargetNetwork) and "target" not in parts:
+            self.target.snapshot = self.rollout.policy
         super().load_parts(parts)
         self.replay.load_state_dict(parts["replay"])
