@@ -12,6 +12,7 @@ import pytest
 from archwalk import __version__
 from archwalk.cli import main
 from tests.conftest import small_settings, tiny_benchmark
+from tests.spaces.test_darts import DARTS_V2
 
 
 @pytest.fixture
@@ -128,10 +129,14 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "self.head = classifier(8, 7)" in out.read_text()
     assert call("export", "64-1234-basic", "--space", "transnas-macro", "--out", out) == 0
     assert "self.head = classifier(256, 10)" in out.read_text()
+    assert call("export", DARTS_V2, "--cells", 8, "--out", out) == 0
+    assert "self.cell8 = NormalCell(576, 576, 144, False)" in out.read_text()
     bad: list[tuple[tuple[object, ...], str]] = [
         (("64-41414-9_00_000",), "transnas-micro"),
         ((cell, "--space", "transnas-macro"), "64-xxxx-basic"),
         ((cell, "--channels", 3), "multiple of 2"),
+        ((DARTS_V2.replace("max_pool_3x3", "max_pool_7x7"),), "quotes"),
+        ((DARTS_V2, "--modules", 14), "number of cells"),
         ((cell, "--stem-stride", 2), "stem-stride"),
         ((cell, "--out", tmp_path / "found.txt"), ".onnx"),
         ((cell, "--out", tmp_path / "found.onnx", "--weights", tmp_path / "none"), "weights of this network"),

@@ -17,6 +17,7 @@ from tests.oracles import darts as slow
 
 SPACE = DartsSpace()
 SEEDS = st.integers(0, 2**32 - 1)
+patient = settings(max_examples=40, deadline=None)
 # Liu et al. 2019, as the authors' code prints it.
 DARTS_V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
@@ -60,6 +61,7 @@ def test_the_published_genotype() -> None:
     assert find_space(SPACE.format(code)).name == "darts"
 
 
+@patient
 @given(SEEDS)
 def test_strings_round_trip(seed: int) -> None:
     for code in map(tuple, draw(4, seed).tolist()):
@@ -99,7 +101,7 @@ def test_strangers_are_refused(text: str) -> None:
         SPACE.parse(text)
 
 
-@settings(max_examples=20)
+@patient
 @given(SEEDS)
 def test_neighbours_are_every_single_edit_once(seed: int) -> None:
     codes = draw(2, seed)
@@ -111,6 +113,7 @@ def test_neighbours_are_every_single_edit_once(seed: int) -> None:
         assert set(rows) == slow.neighbours(tuple(code))
 
 
+@patient
 @given(SEEDS)
 def test_neighbours_are_mutual(seed: int) -> None:
     code = draw(1, seed)
@@ -134,6 +137,7 @@ def test_samples_are_uniform_over_nodes() -> None:
     assert abs(np.corrcoef(first, last)[0, 1]) < 0.03
 
 
+@patient
 @given(SEEDS)
 def test_graphs_equal_the_loop(seed: int) -> None:
     codes = draw(3, seed)
@@ -176,7 +180,7 @@ def renumbered(code: tuple[int, ...], order: tuple[int, ...]) -> tuple[int, ...]
     return tuple(new)
 
 
-@settings(max_examples=25)
+@patient
 @given(SEEDS)
 def test_keys_ignore_the_order_of_nodes(seed: int) -> None:
     code = tuple(draw(1, seed)[0].tolist())

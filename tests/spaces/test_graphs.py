@@ -15,6 +15,7 @@ from tests.oracles.nasbench101 import CONV1, CONV3, POOL
 
 SPACE = NasBench101Space()
 SEEDS = st.integers(0, 2**32 - 1)
+patient = settings(max_examples=20, deadline=None)
 # The first cell of the official table, as it stands there.
 FIRST = Cell(
     [
@@ -89,7 +90,7 @@ def test_size_and_shares_of_vertices() -> None:
         assert abs((vertices == v).mean() - share) < 5 * (share * (1 - share) / 1_500) ** 0.5
 
 
-@settings(max_examples=40)
+@patient
 @given(SEEDS)
 def test_strings_round_trip_in_any_order(seed: int) -> None:
     for code, text in zip(draw(2, seed).tolist(), texts(draw(2, seed)), strict=True):
@@ -110,7 +111,7 @@ def test_different_codes_are_different_classes() -> None:
     assert len({SPACE.official_hash(code) for code in codes.tolist()}) == len(codes)
 
 
-@settings(max_examples=25, deadline=None)
+@patient
 @given(SEEDS, st.integers(2, 7))
 def test_neighbours_are_every_single_edit_once(seed: int, vertices: int) -> None:
     from archwalk.spaces.graphs import _sample_classes
@@ -127,7 +128,7 @@ def test_neighbours_are_every_single_edit_once(seed: int, vertices: int) -> None
         assert np.array_equal(SPACE.rows(texts(real)), real)
 
 
-@settings(max_examples=40)
+@patient
 @given(SEEDS)
 def test_neighbours_are_mutual(seed: int) -> None:
     code = draw(1, seed)
@@ -158,6 +159,7 @@ def reached(vertices: int) -> np.ndarray:
     return found
 
 
+@patient
 @given(SEEDS)
 def test_graphs_equal_the_loop(seed: int) -> None:
     codes = np.concatenate([draw(4, seed), draw_with(4, 2), SPACE.rows(["1:input,output"])])

@@ -44,6 +44,7 @@ def run_command(arguments: Sequence[str]) -> None:
     preset = load_preset(_value_of("--preset", arguments) or "laptop")
     importing = tyro.extras.SubcommandApp()
     importing.command(name="transnas-bench")(import_transnas_bench)
+    importing.command(name="nasbench101")(import_nasbench101)
     importing.command(name="table")(import_table)
     importing.command(name="nasbench301")(import_nasbench301)
     data = tyro.extras.SubcommandApp()
@@ -345,7 +346,7 @@ def export(
     Args:
         architecture: A cell or a chain of modules, as the space writes it.
         out: File to write; its ending decides the form.
-        space: transnas-micro, transnas-macro or nasbench201; found by the architecture by default.
+        space: Name of a space whose architectures are networks; found by the architecture by default.
         skeleton: What stands around the cells; the published skeleton by default.
         weights: For .onnx: trained weights (safetensors); untrained ones by default.
         size: For .onnx: height and width of the images.
@@ -530,6 +531,19 @@ def import_transnas_bench(
     from archwalk.tasks import importers
 
     _save(importers.import_transnas_bench(file, space, name=name), out)
+
+
+def import_nasbench101(file: tyro.conf.Positional[Path], out: Path, name: str | None = None) -> None:
+    """Read the official NAS-Bench-101 release (.tfrecord), without TensorFlow and without executing anything.
+
+    Args:
+        file: nasbench_only108.tfrecord or nasbench_full.tfrecord.
+        out: Benchmark file to write.
+        name: Of the benchmark; nasbench101 by default.
+    """
+    from archwalk.tasks import importers_nasbench101 as importers
+
+    _save(importers.import_nasbench101(file, name=name), out)
 
 
 def import_table(

@@ -184,7 +184,14 @@ class Cell(NamedTuple):
 
 
 def prune(cell: Cell) -> Cell | None:
-    """The cell without vertices off all paths from input to output; None if there is no such path."""
+    """The cell without vertices off all paths from input to output; None if there is no such path.
+
+    The matrix must be upper triangular, as that of a cell is.
+    """
+    columns = zip(*cell.matrix, strict=True)
+    next(columns)
+    if all(map(any, cell.matrix[:-1])) and all(map(any, columns)):
+        return cell  # so is nearly every cell of a table
     vertices = range(len(cell.matrix))
     forward, backward = {0}, {vertices[-1]}
     for _ in vertices:

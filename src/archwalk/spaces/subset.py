@@ -20,8 +20,7 @@ _BATCH = 4096  # architectures whose neighbours are held at once
 
 
 class MeasuredSubset(ListedSpace):
-    """Some architectures of a space, in the order of their codes; neighbours are those of the space among
-    them.
+    """Some architectures of a space, in the order of their codes; neighbours are the space's among them.
 
     It describes itself as the space does: a table's own rows say which architectures it has.
 
@@ -56,14 +55,10 @@ class MeasuredSubset(ListedSpace):
 
     @cached_property
     def _neighbour_table(self) -> NDArray[np.int32]:
-        rows = _as_rows(self._codes)
         parts = []
         for first in range(0, len(self), _BATCH):
             around = self.whole.neighbours(self._codes[first : first + _BATCH].astype(np.int16))
-            keys = _as_rows(around.reshape(-1, around.shape[2]).astype(np.int8))
-            # Padding is no row, since no architecture is padding.
-            place = np.minimum(np.searchsorted(rows, keys), len(rows) - 1)
-            found = np.where(rows[place] == keys, place, PAD).astype(np.int32).reshape(around.shape[:2])
+            found = self._find(around.reshape(-1, around.shape[2])).reshape(around.shape[:2])
             order = np.argsort(found == PAD, axis=1, kind="stable")
             parts.append(np.take_along_axis(found, order, axis=1))
         table = np.concatenate(parts)
@@ -71,7 +66,16 @@ class MeasuredSubset(ListedSpace):
 
     def positions(self, codes: Codes) -> NDArray[np.int64]:
         """Index of each architecture, [n]."""
-        return np.searchsorted(_as_rows(self._codes), _as_rows(codes.astype(np.int8))).astype(np.int64)
+        found = self._find(codes)
+        if (found == PAD).any():
+            raise KeyError(f"{int((found == PAD).sum())} architectures that were not measured")
+        return found.astype(np.int64)
+
+    def _find(self, codes: NDArray[np.int16]) -> NDArray[np.int32]:
+        """Index of each code, [n]; ``PAD`` for padding and for what was not measured."""
+        rows, keys = _as_rows(self._codes), _as_rows(codes.astype(np.int8))
+        place = np.minimum(np.searchsorted(rows, keys), len(rows) - 1)
+        return np.where(rows[place] == keys, place, PAD).astype(np.int32)
 
     def parse(self, text: str) -> Code:
         """As the space does; the architecture must be a measured one."""
@@ -111,7 +115,7 @@ class MeasuredSubset(ListedSpace):
         return self.whole.describe()
 
 
-def _as_rows(codes: NDArray[np.int8]) -> NDArray[np.void]:
+def _as_rows(codes: NDArray[np.int8]) -> NDArray[Any]:
     """Each row as one value that sorts as ``np.unique`` sorts rows: shifted to be unsigned, read bytewise."""
     shifted = np.ascontiguousarray((codes.astype(np.int16) + 128).astype(np.uint8))
     return shifted.view(np.dtype((np.void, codes.shape[1]))).ravel()

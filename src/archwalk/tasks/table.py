@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from archwalk.errors import ArchwalkError, BenchmarkError, unknown
 from archwalk.files import write_atomically
 from archwalk.spaces.base import ListedSpace, restrict_neighbours
-from archwalk.spaces.registry import make_listed
+from archwalk.spaces.registry import make_space
+from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.metrics import Metric
 
 FORMAT = 1
@@ -191,6 +192,8 @@ class Benchmark:
         """SHA-256 over the description, the architectures and every number: the benchmark's identity."""
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.rows, dtype="<i8").data)
+        if isinstance(self.space, MeasuredSubset):  # rows of different tables mean different architectures
+            digest.update(np.ascontiguousarray(self.space.codes).data)
         for column in sorted(self.columns):
             digest.update(str(column).encode())
             digest.update(np.ascontiguousarray(self.columns[column], dtype="<f8").data)
@@ -327,7 +330,7 @@ def open_benchmark(path: str | Path) -> Benchmark:
             f"a benchmark file of format {FORMAT}", f"format {version!r}", "update archwalk or import again"
         )
     try:
-        space = make_listed(**header["space"])
+        space = _open_space(header["space"], frame[_ARCH])
         benchmark = make_benchmark(
             name=str(header["name"]),
             space=space,
@@ -347,6 +350,14 @@ def open_benchmark(path: str | Path) -> Benchmark:
     if header.get("checksum") != benchmark.checksum:
         raise _damaged(path, f"checksum {benchmark.checksum[:12]}…, not {str(header.get('checksum'))[:12]}…")
     return benchmark
+
+
+def _open_space(description: dict[str, Any], strings: pl.Series) -> ListedSpace:
+    """The space; of one that cannot be listed the architectures that the table has."""
+    space = make_space(**description)
+    if isinstance(space, ListedSpace):
+        return space
+    return MeasuredSubset(space, space.rows(strings.to_list()))
 
 
 def _read_rows(space: ListedSpace, strings: pl.Series) -> NDArray[np.int64]:
