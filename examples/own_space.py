@@ -3,7 +3,7 @@
     python examples/own_space.py [EVALUATIONS]
 
 The space is examples/own_space.toml: 42 slots, some of which exist only under a choice of another; more than
-10^15 architectures. The function stands for a training run: a formula with interactions, and a count of parameters.
+10^15 architectures. The function stands for a training run: a formula, and a count of parameters.
 """
 
 from __future__ import annotations
