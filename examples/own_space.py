@@ -6,8 +6,8 @@ The space is examples/own_space.toml: 42 slots, some of which exist only under a
 10^15 architectures. The function stands for a training run: a formula with interactions, and a count of
 parameters. The same search from the command line, in this folder:
 
-    archwalk search --space own_space.toml --evaluator own_space:evaluate --metric top1 --method gp --budget
-        50 \\ --out runs/own_space
+    archwalk search --space own_space.toml --evaluator own_space:evaluate --metric top1 --method gp \\
+        --budget 50 --out runs/own_space
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from archwalk.errors import ArchitectureError, SpaceError
@@ -85,8 +85,35 @@ def text(values: dict[str, Any]) -> str:
     return ",".join(f"{slot}={choice}" for slot, choice in values.items())
 
 
+TWO = {"choices": [0, 1], "kind": "categorical"}
+# Under s = 0 exist t and its child u, under s = 1 three choices of x: u does not count there.
+NESTED = {
+    "slots": {
+        "s": TWO,
+        "t": {**TWO, "when": {"s": [0]}},
+        "x": {"choices": [0, 1, 2], "kind": "categorical", "when": {"s": [1]}},
+        "u": {**TWO, "when": {"t": [0, 1]}},
+    },
+    "forbidden": [],
+}
+# x = y = 0 leads nowhere, which shows at q only, when z, w and t are there: they are never there together.
+DEAD_END = {
+    "slots": {
+        "x": TWO,
+        "y": TWO,
+        "z": {**TWO, "when": {"x": [0]}},
+        "w": {**TWO, "when": {"x": [0]}},
+        "t": {**TWO, "when": {"y": [0]}},
+        "q": {**TWO, "when": {"t": [0, 1]}},
+    },
+    "forbidden": [{"x": [0], "q": [0]}, {"x": [0], "q": [1]}],
+}
+
+
 @settings(max_examples=300, deadline=None)
 @given(declarations(), st.sampled_from([1, 4, 32]))
+@example(NESTED, 4)
+@example(DEAD_END, 32)
 def test_architectures_and_neighbours_are_those_of_trying_everything(
     declared: dict[str, Any], most: int
 ) -> None:

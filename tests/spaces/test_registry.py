@@ -163,7 +163,9 @@ def test_config_space_objects() -> None:
     space.add(c.EqualsCondition(kernel, space["op"], "conv"))
     space.add(
         c.AndConjunction(
-            c.InCondition(heads, space["layers"], [2, 3, 4]), c.NotEqualsCondition(heads, space["big"], 1)
+            c.InCondition(heads, space["layers"], [2, 3, 4]),
+            c.LessThanCondition(heads, space["layers"], 4),
+            c.NotEqualsCondition(heads, space["big"], 1),
         )
     )
     space.add(
