@@ -76,6 +76,19 @@ def test_the_worst_of_the_population_have_no_children(synthetic: Benchmark) -> N
     assert children & (around[-1] - set().union(*around[:-1]))
 
 
+def test_only_the_newest_have_children(synthetic: Benchmark) -> None:
+    """However good the older ones are."""
+    problem = problem_of(synthetic)
+    indices = np.random.default_rng(1).permutation(len(problem))[:45].tolist()
+    history = make_history(problem, indices, [9.0] * 25 + [float(i) / 20 for i in range(20)])
+    children = {METHODS["evolution"](problem, history, seed) for seed in range(60)}
+    young, old = (
+        {int(n) for i in part for n in problem.neighbours[i]} for part in (indices[25:], indices[:25])
+    )
+    assert children <= young
+    assert len(old - young) > 100
+
+
 def slow_policy(problem: Problem, looks: list[int], rewards: list[float]) -> np.ndarray:
     """REINFORCE by automatic differentiation and the framework's Adam; probabilities, [N]."""
     codes = torch.from_numpy(problem.codes)
