@@ -1,10 +1,10 @@
-"""What a suggestion of each search method costs in a space that nobody lists: seconds, and memory of the process.
+"""What a suggestion of each search method costs in a space that nobody lists: seconds and memory.
 
     OMP_NUM_THREADS=1 python benchmarks/suggest.py [--space SPACE] [--evaluations 200,2000] [--methods a,b]
 
-By default the space has 24 slots of 6 choices: 4.7e18 architectures, 120 neighbours each. Evaluated are random
-architectures, and neighbours of the best of them, so that there is something to climb; the reward is a sum
-over pairs of slots.
+By default the space has 24 slots of 6 choices: 4.7e18 architectures, 120 neighbours each. Evaluated are
+random architectures, and neighbours of the best of them, so that there is something to climb; the reward is
+a sum over pairs of slots.
 """
 
 from __future__ import annotations
