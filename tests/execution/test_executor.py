@@ -188,14 +188,18 @@ with Processes(Path({str(tmp_path)!r}), 2) as executor:
         print(event.value, flush=True)
 """
     command = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert command.stdout
     pids = [int(command.stdout.readline()) for _ in range(2)]
     assert all(map(alive, pids))
     command.send_signal(number)
-    command.communicate()
+    command.wait()
+    command.stdout.close()
     deadline = time.monotonic() + 20
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(alive, pids))
+    left = [pid for pid in pids if alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
