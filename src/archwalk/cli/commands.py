@@ -180,7 +180,7 @@ def transfer(
     from archwalk import api
     from archwalk.training.rundir import RunDir
 
-    training = RunDir(source).plan().settings.training
+    training = RunDir(source).spec().settings.training
     total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
     with Reporter(total) as reporter:
         api.transfer(
@@ -464,10 +464,10 @@ def digits_card(out: Path = Path("docs/images")) -> None:
 
 def data_list() -> None:
     """The benchmarks that are known by name."""
-    from archwalk.tasks.registry import benchmark_names, load_benchmark
+    from archwalk.tasks.registry import benchmark_names, load_table
 
     for name in benchmark_names():
-        benchmark = load_benchmark(name)
+        benchmark = load_table(name)
         print(f"{name:12} {len(benchmark):>7,} of {benchmark.space.name:16} {', '.join(benchmark.tasks)}")
         print(f"{'':12} {benchmark.source}")
 
@@ -478,11 +478,11 @@ def data_check(benchmark: tyro.conf.Positional[str]) -> None:
     Args:
         benchmark: Name or file.
     """
-    from archwalk.tasks.registry import load_tasks
+    from archwalk.tasks.registry import load_benchmark, load_table
     from archwalk.tasks.surrogates.task import SurrogateTask
 
-    found = load_tasks(benchmark)
-    print_surrogate(found) if isinstance(found, SurrogateTask) else print_benchmark(found)
+    found = load_benchmark(benchmark)
+    print_surrogate(found) if isinstance(found, SurrogateTask) else print_benchmark(load_table(found))
 
 
 def import_transnas_bench(

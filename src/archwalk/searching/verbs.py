@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from archwalk.agents.base import Agent
+from archwalk.agents.values import QFunction
 from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
@@ -28,10 +28,10 @@ from archwalk.spaces.registry import SPACE_NAMES, make_listed
 from archwalk.tasks.evaluators import make_evaluator
 from archwalk.tasks.ledger import Evaluations, Evaluator, Look
 from archwalk.tasks.metrics import Metric, metric_for
-from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
-from archwalk.training.loop import make_agent
 from archwalk.training.rundir import RunDir
+from archwalk.training.runner import load_values
 
 CACHE, RESULT = "evaluations.sqlite", "result.json"
 
@@ -131,34 +131,32 @@ def _problem(runs: Sequence[RunDir], space: str | None) -> tuple[Problem, Metric
     if not runs and space is None:
         raise SearchError("an agent or a space", "neither", "give --agent RUN or --space NAME")
     if space is None:
-        table: Benchmark | None = runs[0].benchmark()
+        table: Benchmark | None = load_table(runs[0].benchmark())
     else:
-        table = None if space in SPACE_NAMES and space != "slots" else load_benchmark(space)
+        table = None if space in SPACE_NAMES and space != "slots" else load_table(space)
     where = table.space if table else make_listed(str(space))
     rows = table.rows if table else np.arange(len(where))
-    agents: list[Agent] = []
+    agents: list[QFunction] = []
     columns: list[Floats] = []
     metric = Metric("acc", "max", "percent")
     for run in reversed(runs):
-        plan = run.plan()
-        if plan.space != where.describe():
+        spec = run.spec()
+        if spec.space != where.describe():
             raise SearchError(
                 f"an agent trained on the space {where.name!r}",
-                f"{run.path}, trained on {plan.space['name']!r}",
+                f"{run.path}, trained on {spec.space['name']!r}",
                 "choose an agent of this space, or leave --space out",
             )
-        own = run.benchmark()
-        metric = own.metrics[own.reward_column(plan.task).metric]
+        own = load_table(run.benchmark())
+        metric = own.metrics[own.reward_column(spec.task).metric]
         if not np.array_equal(own.rows, rows):
             raise SearchError(
                 "agents that know exactly the architectures to choose from",
                 f"{run.path}, which knows {len(own.rows):,}, for {len(rows):,}",
                 "leave --space out, and name agents of one benchmark",
             )
-        walker = make_agent(own, plan.settings, plan.seed)
-        walker.network.load_state_dict(run.weights())
-        agents.append(walker)
-        columns.append(own.reward(plan.task))
+        agents.append(load_values(run, own))
+        columns.append(own.reward(spec.task))
     if not agents:
         return make_problem(where, rows, measured_apart=False), metric
     known = make_sources(agents, columns)
@@ -223,4 +221,4 @@ def compare(
     """
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     plan = comparing.Comparison(target, tuple(sources), tuple(methods), tuple(budgets), seeds)
-    return comparing.compare(load_benchmark(benchmark), plan, Path(out), settings, say)
+    return comparing.compare(load_table(benchmark), plan, Path(out), settings, say)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 from archwalk.errors import BenchmarkError, unknown
+from archwalk.tasks.base import Predicted
 from archwalk.tasks.surrogates.file import SUFFIX
-from archwalk.tasks.surrogates.task import SurrogateTask, open_task
+from archwalk.tasks.surrogates.task import open_task
 from archwalk.tasks.synthetic import make_synthetic
 from archwalk.tasks.table import Benchmark, open_benchmark
 
@@ -20,6 +20,7 @@ def _open_digits() -> Benchmark:
         return open_benchmark(path)
 
 
+AnyBenchmark = Benchmark | Predicted
 _BUILT_IN: dict[str, Callable[[], Benchmark]] = {"digits": _open_digits, "synthetic": make_synthetic}
 
 
@@ -33,25 +34,17 @@ def _built_in(name: str) -> Benchmark:
     return _BUILT_IN[name]()
 
 
-def load_benchmark(name_or_path: str | Path) -> Any:
-    """A benchmark by name (see ``archwalk data list``) or from a file in the package's format.
+def load_benchmark(given: str | Path | AnyBenchmark) -> AnyBenchmark:
+    """A benchmark by name (see ``archwalk data list``), from a file in the package's format, or as it is.
 
-    A ``Benchmark``; or, from a file that ends in ``.task``, a ``SurrogateTask``, which is ``Predicted`` and
-    no table. ``load_tasks`` is the same with both in its annotation, ``load_table`` refuses all but a table.
-
-    Raises:
-        BenchmarkError: neither a known name nor a readable, intact file.
-    """
-    return load_tasks(name_or_path)
-
-
-def load_tasks(name_or_path: str | Path) -> Benchmark | SurrogateTask:
-    """A table, by name or file, or a surrogate task from a file that ends in ``.task``.
+    A file that ends in ``.task`` gives a ``SurrogateTask``, any other a ``Benchmark``.
 
     Raises:
         BenchmarkError: neither a known name nor a readable, intact file.
     """
-    text = str(name_or_path)
+    if not isinstance(given, str | Path):
+        return given
+    text = str(given)
     if text in _BUILT_IN:
         return _built_in(text)
     path = Path(text)
@@ -62,17 +55,17 @@ def load_tasks(name_or_path: str | Path) -> Benchmark | SurrogateTask:
     return open_benchmark(path)
 
 
-def load_table(name_or_path: str | Path) -> Benchmark:
-    """A table, by name or file.
+def load_table(given: str | Path | AnyBenchmark) -> Benchmark:
+    """``load_benchmark``, of a table of measurements.
 
     Raises:
-        BenchmarkError: also for a surrogate task.
+        BenchmarkError: also if it is none.
     """
-    found = load_tasks(name_or_path)
-    if isinstance(found, SurrogateTask):
+    benchmark = load_benchmark(given)
+    if not isinstance(benchmark, Benchmark):
         raise BenchmarkError(
-            "a table of measured architectures, which can be gone through as a whole",
-            f"the surrogate task {found.name!r} over the space {found.space.name!r}",
-            "use a benchmark file that 'archwalk data import table' wrote",
+            "a table of measured architectures, since every one of them is needed here",
+            f"{benchmark.name}, which predicts the architectures of {benchmark.space.name!r}",
+            "name a benchmark file, or an embedded one: 'archwalk data list'",
         )
-    return found
+    return benchmark

@@ -152,7 +152,7 @@ def test_the_command(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     tasks = load_benchmark(out)
     assert [m.name for m in tasks.metrics("t")] == ["acc", "params"]
     assert tasks.space.describe() == SPACE.describe()
-    with pytest.raises(BenchmarkError, match="surrogate task"):
+    with pytest.raises(BenchmarkError, match="made-up"):
         load_table(out)
     for arguments in (["--out", tmp_path / "x.parquet"], ["--models", "forest"], ["--folds", "1"]):
         with pytest.raises(SystemExit) as stop:
