@@ -31,7 +31,7 @@ def shorter() -> Iterator[None]:
     """Fits that stop early enough for a test, and still learn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(growing, "ROUNDS", 150)
-        patch.setattr(training, "EPOCHS", 60)
+        patch.setattr(training, "FEWEST_STEPS", 250)
         yield
 
 
