@@ -37,6 +37,8 @@ def _built_in(name: str) -> Benchmark:
 def load_benchmark(given: str | Path | AnyBenchmark) -> AnyBenchmark:
     """A benchmark by name (see ``archwalk data list``), from a file in the package's format, or as it is.
 
+    A file that ends in ``.task`` gives a ``SurrogateTask``, any other a ``Benchmark``.
+
     Raises:
         BenchmarkError: neither a known name nor a readable, intact file.
     """

@@ -20,9 +20,9 @@ from archwalk.tasks.surrogates.networks import Inputs, Networks, forward
 
 MEMBERS = 5
 WIDTHS = (64, 64)
-BATCH = 128
-EPOCHS, MOST_STEPS = 100, 12_000
-RATE, DECAY = 5e-3, 1e-2
+SMALLEST, BATCH = 32, 256
+EPOCHS, FEWEST_STEPS, MOST_STEPS = 50, 400, 12_000
+RATE, DECAY = 1e-2, 1e-2
 CHECKS = 30  # how often each member is measured on its own part; its best weights are kept
 
 
@@ -53,8 +53,8 @@ def train_networks(
     ]
     biases = [torch.zeros(MEMBERS, b, requires_grad=True) for b in sizes[1:]]
     optimiser = torch.optim.AdamW([*weights, *biases], lr=RATE, weight_decay=DECAY)
-    batch = max(BATCH, len(y) // 100)
-    steps = min(MOST_STEPS, EPOCHS * inside.shape[1] // batch + 1)
+    batch = max(SMALLEST, min(BATCH, len(y) // 16), len(y) // 100)
+    steps = min(MOST_STEPS, max(FEWEST_STEPS, EPOCHS * inside.shape[1] // batch))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.1)
     best = torch.full((MEMBERS,), torch.inf)
     kept = [p.detach().clone() for p in (*weights, *biases)]
