@@ -166,8 +166,8 @@ class DQNAgent(DQN):
         self.rollout.policy = self.snapshot() if frozen is None else frozen
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
-        """With the walks and the replay; without the target where it is the walks' own copy, and shares with them
-        what that has computed."""
+        """With the walks and the replay; without the target where it is the walks' own copy, and shares
+        with them what that has computed."""
         parts = super().parts() | self.rollout.state_dict() | {"replay": self.replay.state_dict()}
         if self._shared():
             del parts["target"]
