@@ -1,0 +1,1 @@
+"""An agent that is trained in a model of the reward, between evaluations."""
