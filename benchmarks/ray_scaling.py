@@ -74,7 +74,7 @@ def rate_at(workers: int, duration: float, rounds: int) -> tuple[float, float]:
         result = archwalk.search(
             None, out, command=command, space="nasbench201", method="random", metric="top1",
             budget=workers * (1 + rounds), executor="ray", ray=RaySettings(tasks=workers),
-            on_look=lambda look, number: ends.append((time.monotonic(), time.process_time())),
+            on_evaluation=lambda evaluation, number: ends.append((time.monotonic(), time.process_time())),
         )  # fmt: skip
     assert result["ok"] == workers * (1 + rounds), result
     wall, own = (ends[-1][i] - ends[workers - 1][i] for i in (0, 1))

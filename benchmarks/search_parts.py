@@ -15,11 +15,14 @@ import numpy as np
 import torch
 
 from archwalk.config import load_preset
+from archwalk.searching.acquisition import maximise
 from archwalk.searching.adapt import make_sources, pretrain
-from archwalk.searching.baselines import random
-from archwalk.searching.gp.surrogate import STRUCTURE, WITH_SOURCES, Kernel, improvement
-from archwalk.searching.problem import Problem, make_history, make_problem
-from archwalk.searching.registry import FIRST_WITH_SOURCES, best_open
+from archwalk.searching.gp.surrogate import STRUCTURE, WITH_SOURCES, Improvement, Kernel
+from archwalk.searching.history import make_history
+from archwalk.searching.methods.random import random
+from archwalk.searching.methods.transfer_gp import FIRST
+from archwalk.searching.open import make_problem
+from archwalk.searching.problem import Problem
 from archwalk.tasks import load_benchmark
 from archwalk.training.evaluation import ranks
 
@@ -38,17 +41,17 @@ budgets = [int(budget) for budget in args.budgets.split(",")]
 
 
 def best_ranks(problem: Problem, reward: np.ndarray, kernels: tuple[Kernel, ...], seed: int) -> np.ndarray:
-    """Rank of the best so far after every look: the method ``agent``, with other kernels."""
-    looks: list[int] = []
-    while len(looks) < max(budgets):
-        history = make_history(problem, looks, reward[looks].tolist())
-        if problem.proposal is not None and not looks:
-            looks.append(problem.proposal)
-        elif len(looks) < FIRST_WITH_SOURCES:
-            looks.append(random(problem, history, seed))
+    """Rank of the best so far after every evaluation: the method ``transfer-gp``, with other kernels."""
+    evaluated: list[int] = []
+    while len(evaluated) < max(budgets):
+        history = make_history(problem, evaluated, reward[evaluated].tolist())
+        if problem.proposal is not None and not evaluated:
+            evaluated.append(problem.proposal)
+        elif len(evaluated) < FIRST:
+            evaluated.append(random(problem, history, seed))
         else:
-            looks.append(best_open(improvement(problem, history, kernels), history, seed))
-    return np.minimum.accumulate(ranks(reward)[looks])
+            evaluated.append(maximise(problem, history, Improvement(problem, history, kernels), seed))
+    return np.minimum.accumulate(ranks(reward)[evaluated])
 
 
 torch.set_num_threads(1)

@@ -55,12 +55,12 @@ def search(both: RaySettings, evaluator: str | None, **options: object) -> dict:
     return archwalk.search(evaluator, "out", executor="ray", ray=both, **wanted)
 
 
-def test_looks_are_made_at_once_on_both_nodes_and_counted_once(both: RaySettings) -> None:
+def test_evaluations_are_made_at_once_on_both_nodes_and_counted_once(both: RaySettings) -> None:
     evaluator = RayEvaluator(make_work("mine:good", make_evaluator("mine:good", None, 60, 0)), both)
     assert evaluator.size == 8  # half a CPU each
     result = search(both, "mine:good", budget=12)
     assert result["evaluations"] == result["ok"] == 12
-    assert len({look["architecture"] for look in result["looks"]}) == 12
+    assert len({e["architecture"] for e in result["looks"]}) == 12
     again = search(both, "mine:good", budget=12)
     assert again["looks"] == result["looks"]
     assert json.loads(Path("out/result.json").read_text())["architecture"] == result["architecture"]
@@ -90,10 +90,10 @@ def test_what_raises_hangs_or_answers_nonsense(both: RaySettings) -> None:
     os.rename("out", "nan")
     with pytest.raises(SearchError, match="metrics include 'top1'"):
         search(both, "mine:nonsense")
-    assert archwalk.tasks.ledger.read_looks(Path("out") / CACHE) == []
+    assert archwalk.tasks.ledger.read_evaluations(Path("out") / CACHE) == []
 
 
-def test_a_look_whose_process_dies_is_made_again(
+def test_an_evaluation_whose_process_dies_is_made_again(
     both: RaySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = tmp_path / "mark"
@@ -117,7 +117,7 @@ def test_an_interrupted_search_leaves_no_process_and_no_claim(both: RaySettings)
     while sleepers() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not sleepers()
-    assert archwalk.tasks.ledger.read_looks(Path("out") / CACHE) == []
+    assert archwalk.tasks.ledger.read_evaluations(Path("out") / CACHE) == []
 
 
 def test_a_function_that_is_not_there_on_the_node_ends_the_search(

@@ -51,13 +51,13 @@ def test_faults_are_counted_and_nothing_is_asked_twice(table: Path) -> None:
     assert len(asked) == len(set(asked)) == result["evaluations"] == 10
     assert (result["ok"], result["failed"], result["timeout"], result["invalid"]) == (7, 1, 1, 1)
     assert result["looks"][:6] == first["looks"]  # type: ignore[index]
-    assert result["value"] == 2  # looks 3 and 7, which would have given 3, failed
+    assert result["value"] == 2  # evaluations 3 and 7, which would have given 3, failed
     assert result["front"]
     assert json.loads((table.parent / "out" / "result.json").read_text()) == result
     assert search(table, 10, cost="params") == result
 
 
-def test_what_is_refused_before_the_first_look(table: Path) -> None:
+def test_what_is_refused_before_the_first_evaluation(table: Path) -> None:
     cases: list[tuple[dict[str, object], str]] = [
         ({"budget": 0}, "budget of at least 1"),
         ({"command": "no-such-program"}, "program exists"),

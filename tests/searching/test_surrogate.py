@@ -7,25 +7,26 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
+from archwalk.searching.acquisition import expected_improvement
 from archwalk.searching.gp.encoder import train_encoder
-from archwalk.searching.gp.surrogate import COARSE, Kernel, expected_improvement, fit, warped
-from archwalk.searching.problem import Problem, make_problem
+from archwalk.searching.gp.surrogate import COARSE, Kernel, fit, warped
+from archwalk.searching.listed import ListedProblem, list_problem
 from archwalk.tasks import Benchmark
 
 
-def small_problem(benchmark: Benchmark) -> Problem:
+def small_problem(benchmark: Benchmark) -> ListedProblem:
     sources = [np.random.default_rng(s).normal(size=len(benchmark)) for s in (0, 1)]
-    return make_problem(benchmark.space, benchmark.rows, measured_apart=True, sources=sources, proposal=3)
+    return list_problem(benchmark.space, benchmark.rows, sources=sources, proposal=3)
 
 
-def naive_kernel(problem: Problem, kernel: Kernel, i: int, j: int) -> float:
+def naive_kernel(problem: ListedProblem, kernel: Kernel, i: int, j: int) -> float:
     total = 0.0
     if kernel.length is None:
         for share, e in zip(problem.encoding.shares, problem.encoding.vectors, strict=True):
             apart = sum((float(a) - float(b)) ** 2 for a, b in zip(e[i], e[j], strict=True))
             total += share * np.exp(-apart)
     else:
-        for weight, view in ((COARSE, problem.views[0]), (1 - COARSE, problem.views[1])):
+        for weight, view in ((COARSE, problem.tables[0]), (1 - COARSE, problem.tables[1])):
             differ = sum(a != b for a, b in zip(view[i].tolist(), view[j].tolist(), strict=True))
             total += weight * np.exp(-differ / kernel.length)
     for a, b in zip(problem.sources[i], problem.sources[j], strict=True):
@@ -41,7 +42,8 @@ def test_kernels(tiny: Benchmark) -> None:
         slow = [[naive_kernel(problem, kernel, i, j) for j in range(len(problem))] for i in rows.tolist()]
         np.testing.assert_allclose(fast, slow, atol=1e-5)
         np.testing.assert_allclose(kernel(problem, rows, rows), fast[:, rows], atol=1e-6)
-        np.testing.assert_allclose(kernel.variance(problem)[rows], np.diag(fast[:, rows]), atol=1e-5)
+        variance = np.broadcast_to(kernel.variance(problem, rows), 3)
+        np.testing.assert_allclose(variance, np.diag(fast[:, rows]), atol=1e-5)
 
 
 def test_half_of_the_rewards_half_of_their_order() -> None:

@@ -66,7 +66,7 @@ def test_commands() -> None:
         CommandEvaluator(("sh", "-c", "echo oh >&2; exit 3"))("x")
 
 
-def test_retries_are_one_look(tmp_path: Path) -> None:
+def test_retries_are_one_evaluation(tmp_path: Path) -> None:
     script = f"""echo x >> {tmp_path}/n; [ $(wc -l < {tmp_path}/n) -ge 3 ] && echo '{{"acc": 1}}'"""
     assert CommandEvaluator(("sh", "-c", script), retries=2)("x") == {"acc": 1.0}
     (tmp_path / "n").unlink()

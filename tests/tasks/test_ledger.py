@@ -1,7 +1,8 @@
-"""Looks are counted, kept, claimed, and never repeated, whatever happens to the process."""
+"""Evaluations are counted, kept, claimed, and never repeated, whatever happens to the process."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from archwalk.errors import SearchError
-from archwalk.tasks.ledger import BudgetSpent, EvaluationFailed, Evaluations
+from archwalk.tasks.ledger import BudgetSpent, EvaluationFailed, Identity, Ledger
+from archwalk.tasks.metrics import Metric
+
+ACC = Metric("acc", "max", "")
+SPACE = {"name": "s", "slots": {"op": ["x", "y"], "k": ["1", "3"]}}
+
+
+def identity(evaluator: str = "t", **other: object) -> Identity:
+    about = {"space": SPACE, "checksum": None, "evaluator": evaluator, "metrics": (ACC,)} | other
+    return Identity(**about)  # type: ignore[arg-type]
 
 
 class Counting:
@@ -34,65 +44,67 @@ def test_counts_caches_and_stops() -> None:
     evaluator = Counting(
         b=EvaluationFailed("failed", "boom"), c=EvaluationFailed("timeout", "slow"), d={"acc": float("nan")}
     )
-    evaluations = Evaluations(evaluator, ("acc",))
-    statuses = [evaluations.look(a, a, 4).status for a in "abcd"]
+    ledger = Ledger(evaluator, ("acc",))
+    statuses = [ledger.evaluate(a, a, 4).status for a in "abcd"]
     assert statuses == ["ok", "failed", "timeout", "invalid"]
-    assert evaluations.look("a", "a", 4).metrics == {"acc": 1.0}  # known: costs nothing
-    assert evaluations.look("a'", "a", 4).architecture == "a"  # the same key
-    assert evaluations.look("b", "b", 4).message == "boom"  # a failure is not tried again either
+    assert ledger.evaluate("a", "a", 4).metrics == {"acc": 1.0}  # known: costs nothing
+    assert ledger.evaluate("a'", "a", 4).architecture == "a"  # the same key
+    assert ledger.evaluate("b", "b", 4).message == "boom"  # a failure is not tried again either
     with pytest.raises(BudgetSpent):
-        evaluations.look("e", "e", 4)
+        ledger.evaluate("e", "e", 4)
     assert evaluator.asked == ["a", "b", "c", "d"]
-    assert [look.architecture for look in evaluations.looks()] == ["a", "b", "c", "d"]
-    evaluations.close()
+    assert [e.architecture for e in ledger.evaluations()] == ["a", "b", "c", "d"]
+    ledger.close()
 
 
 def test_wrong_keys_end_the_search_and_are_not_counted() -> None:
-    evaluations = Evaluations(Counting(a={"loss": 1.0}), ("acc",))
+    ledger = Ledger(Counting(a={"loss": 1.0}), ("acc",))
     with pytest.raises(SearchError, match="'acc'"):
-        evaluations.look("a", "a", 4)
-    assert evaluations.looks() == []
-    assert evaluations.under_way() == []
-    evaluations.close()
+        ledger.evaluate("a", "a", 4)
+    assert ledger.evaluations() == []
+    assert ledger.pending() == []
+    ledger.close()
 
 
 def test_two_holders_share_one_file(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
-    first = Evaluations(Counting(), ("acc",), {"task": "t"}, path)
+    first = Ledger(Counting(), ("acc",), identity("t"), path)
     seen: list[object] = []
 
     def nested(architecture: str) -> dict[str, float]:
-        seen.extend(second.under_way())
+        seen.extend(second.pending())
         with pytest.raises(BudgetSpent):
-            second.look(architecture, architecture, 9)
+            second.evaluate(architecture, architecture, 9)
         return {"acc": 2.0}
 
-    second = Evaluations(Counting(), ("acc",), {"task": "t"}, path)
+    second = Ledger(Counting(), ("acc",), identity("t"), path)
     first._evaluator = nested
-    first.look("a", "a", 9)
+    first.evaluate("a", "a", 9)
     assert seen == ["a"]
-    assert second.look("a", "a", 9).metrics == {"acc": 2.0}
+    assert second.evaluate("a", "a", 9).metrics == {"acc": 2.0}
     first.close()
     second.close()
     assert [p.name for p in tmp_path.iterdir()] == ["e.sqlite"]
 
 
 KILLED = """
-import sys, time
+import json, sys, time
 from pathlib import Path
-from archwalk.tasks.ledger import Evaluations
+from archwalk.tasks.ledger import Identity, Ledger
+from archwalk.tasks.metrics import Metric
 def evaluate(a):
     with open(sys.argv[2], "a") as log: log.write(a + "\\n")
     if a == "c": time.sleep(60)
     return {"acc": 1.0}
-e = Evaluations(evaluate, ("acc",), {"task": "t"}, Path(sys.argv[1]))
-for a in "abcde": e.look(a, a, 5)
+task = Identity(json.loads(sys.argv[3]), None, "t", (Metric("acc", "max", ""),))
+ledger = Ledger(evaluate, ("acc",), task, Path(sys.argv[1]))
+for a in "abcde": ledger.evaluate(a, a, 5)
 """
 
 
 def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     path, log = tmp_path / "e.sqlite", tmp_path / "log"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path), str(log)])
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path), str(log), json.dumps(SPACE)])
     deadline = time.monotonic() + 50
     while not (log.exists() and "c" in log.read_text()):
         assert time.monotonic() < deadline
@@ -100,22 +112,22 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     evaluator = Counting()
-    evaluations = Evaluations(evaluator, ("acc",), {"task": "t"}, path)
-    assert [look.architecture for look in evaluations.looks()] == ["a", "b"]
-    assert evaluations.under_way() == []  # the dead process's claim holds nobody up
+    ledger = Ledger(evaluator, ("acc",), identity("t"), path)
+    assert [e.architecture for e in ledger.evaluations()] == ["a", "b"]
+    assert ledger.pending() == []  # the dead process's claim holds nobody up
     for architecture in "abcde":
-        evaluations.look(architecture, architecture, 5)
+        ledger.evaluate(architecture, architecture, 5)
     assert evaluator.asked == ["c", "d", "e"]
     with pytest.raises(BudgetSpent):
-        evaluations.look("f", "f", 5)
-    evaluations.close()
+        ledger.evaluate("f", "f", 5)
+    ledger.close()
 
 
 def test_files_that_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "e.sqlite"
-    Evaluations(Counting(), ("acc",), {"task": "t"}, path).close()
+    Ledger(Counting(), ("acc",), identity("t"), path).close()
     with pytest.raises(SearchError, match="another --out"):
-        Evaluations(Counting(), ("acc",), {"task": "u"}, path)
+        Ledger(Counting(), ("acc",), identity("u"), path)
     path.write_bytes(b"no database at all, but long enough to be looked at" * 40)
     with pytest.raises(SearchError, match="intact cache"):
-        Evaluations(Counting(), ("acc",), {"task": "t"}, path)
+        Ledger(Counting(), ("acc",), identity("t"), path)

@@ -22,7 +22,8 @@ from archwalk.cli.console import (
     print_evaluation,
     print_forecast,
     print_json,
-    print_look,
+    print_methods,
+    print_one,
     print_search,
     print_step,
 )
@@ -52,6 +53,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="transfer")(transfer)
     app.command(name="search")(search)
     app.command(name="compare")(compare)
+    app.command(name="methods")(methods)
     app.command(name="export")(export)
     digits = tyro.extras.SubcommandApp()
     digits.command(name="build")(digits_build)
@@ -200,8 +202,11 @@ def search(
     budget: int = 50,
     method: str = "agent",
     space: str | None = None,
+    task: str | None = None,
     metric: str | None = None,
     cost: str | None = None,
+    minimise: str = "",
+    maximise: str = "",
     time_limit: float | None = None,
     retries: int = 0,
     seed: int = 0,
@@ -214,15 +219,19 @@ def search(
     Args:
         out: Folder of the evaluations and the result.
         agent: A finished run on another task; may be repeated.
-        evaluator: module:function, called with an architecture, returns a dictionary of metrics.
+        evaluator: module:function, called with an architecture, returns a dictionary of metrics or a number.
         command: Instead: prints the metrics as JSON on its last line; {} becomes the architecture.
-        budget: Looks in all, failures included.
-        method: agent, gp, forest, evolution, reinforce, local or random.
-        space: Name of a space, or a benchmark whose architectures to choose from; the agent's by default.
+        budget: Evaluations in all, failures included.
+        method: One of 'archwalk methods', or module:function; agent is the shipped default.
+        space: Name or declaration file of a space, a benchmark whose architectures to choose from, or a .task
+            file, which also answers; the agent's by default.
+        task: Of a .task file with several.
         metric: To improve; that of the agent's task by default.
         cost: A second metric, such as params; the result then has a Pareto front.
+        minimise: Metrics of which less is better, as a,b; known ones know their direction.
+        maximise: Metrics of which more is better, as a,b.
         time_limit: Seconds an evaluation.
-        retries: Tries after a crash or time-out, within one look.
+        retries: Tries after a crash or time-out, within one evaluation.
         seed: Of the search.
         executor: ray: evaluations at once, as tasks on a Ray cluster (needs archwalk[ray]).
         ray: Which cluster, and what an evaluation takes of it.
@@ -238,16 +247,35 @@ def search(
         space=space,
         method=method,
         budget=budget,
+        task=task,
         metric=metric,
         cost=cost,
+        minimise=_parts(minimise),
+        maximise=_parts(maximise),
         time_limit=time_limit,
         retries=retries,
         seed=seed,
         executor=executor,
         ray=ray,
-        on_look=partial(print_look, budget=budget),
+        on_evaluation=partial(print_one, budget=budget),
     )
     print_json(result) if json else print_search(result)
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
+def methods(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> None:
+    """List the search methods: name, what each needs, the publication it comes from.
+
+    Args:
+        json: Print one JSON list, an object a method.
+    """
+    from archwalk.searching.registry import describe_methods
+
+    rows = describe_methods()
+    print_json(rows) if json else print_methods(rows)
 
 
 def compare(
@@ -261,15 +289,15 @@ def compare(
     preset: str = "quick",
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
-    """Compare search methods on a table, by rank after some evaluations. The same command again goes on.
+    """Compare search methods on a task, by rank after some evaluations. The same command again goes on.
 
     Args:
         benchmark: Name (see 'archwalk data list') or file.
         target: The task to search.
         out: Folder of the runs and curves.
         sources: Tasks known beforehand, as a,b,c.
-        methods: As a,b,c.
-        budgets: Numbers of evaluations to report on, as 0,10,50; 0 is the proposal before any look.
+        methods: Of 'archwalk methods', as a,b,c; or module:function.
+        budgets: Numbers of evaluations to report on, as 0,10,50; 0 is the suggestion before any.
         seeds: Searches a method.
         preset: Of the agent that is pretrained on the sources.
         json: Print one JSON list, an object a method and budget.
@@ -284,8 +312,8 @@ def compare(
         benchmark,
         target,
         out,
-        sources=[part for part in sources.split(",") if part],
-        methods=methods.split(","),
+        sources=_parts(sources),
+        methods=_parts(methods),
         budgets=counts,
         seeds=seeds,
         preset=preset,

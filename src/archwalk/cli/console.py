@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 if TYPE_CHECKING:
     from archwalk.studies.plan import Job, StudyPlan
     from archwalk.studies.worker import Event
-    from archwalk.tasks.ledger import Look
+    from archwalk.tasks.ledger import Evaluation
     from archwalk.tasks.table import Benchmark
 
 
@@ -193,23 +193,32 @@ def print_step(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def print_look(look: Look, count: int, budget: int) -> None:
-    """One look of a search, on standard error."""
-    said = "  ".join(f"{k} {v:.6g}" for k, v in look.metrics.items()) or f"{look.status}: {look.message}"
-    print_step(f"{count:>5} of {budget}  {look.architecture}  {said}")
+def print_one(evaluation: Evaluation, count: int, budget: int) -> None:
+    """One evaluation of a search, on standard error."""
+    values = "  ".join(f"{k} {v:.6g}" for k, v in evaluation.metrics.items())
+    said = values or f"{evaluation.status}: {evaluation.message}"
+    print_step(f"{count:>5} of {budget}  {evaluation.architecture}  {said}")
 
 
 def print_search(result: dict[str, Any]) -> None:
     """What a search found, and what it cost."""
     if result["architecture"] is None:
-        print("best       none: every look failed")
+        print("best         none: every evaluation failed")
     else:
-        print(f"best       {result['architecture']}  {result['metric']} {result['value']:.6g}")
+        print(f"best         {result['architecture']}  {result['metric']} {result['value']:.6g}")
     failed = ", ".join(f"{result[k]} {k}" for k in ("failed", "timeout", "invalid"))
-    print(f"looks      {result['evaluations']}, of these {failed}; {result['seconds']:,.1f} s of evaluation")
-    for look in result.get("front", ()):
-        values = "  ".join(f"{k} {v:.6g}" for k, v in look.items() if isinstance(v, float))
-        print(f"front      {look['architecture']}  {values}")
+    print(f"evaluations  {result['evaluations']}, of these {failed}; {result['seconds']:,.1f} s")
+    for evaluation in result.get("front", ()):
+        values = "  ".join(f"{k} {v:.6g}" for k, v in evaluation.items() if isinstance(v, float))
+        print(f"front        {evaluation['architecture']}  {values}")
+
+
+def print_methods(rows: list[dict[str, Any]]) -> None:
+    """A line a method."""
+    for row in rows:
+        also = f" (also: {', '.join(row['also'])})" if row["also"] else ""
+        needs = f"  needs {', '.join(row['needs'])}" if row["needs"] else ""
+        print(f"{row['name']:>14}  {row['summary']}{also}{needs}\n{'':>16}{row['source']}")
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:

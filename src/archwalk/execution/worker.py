@@ -1,10 +1,12 @@
 """The process in which a user's Python function evaluates one architecture.
 
-In: ``module:function`` and an architecture (or none: only check that the function is there). Out: the metrics
-as JSON on the last line of standard output; whatever the function prints goes to standard error. Ends itself
-when its standard input closes, so that no evaluation outlives a search that was killed.
+In: ``module:function`` and its argument as JSON, an architecture's string or a mapping. Out: the metrics as
+JSON on the last line of standard output; whatever the function prints goes to standard error. Without an
+argument it only checks that the function is there, and says whether it asks for a mapping. Ends itself when
+its standard input closes, so that no evaluation outlives a search that was killed.
 
     python -m archwalk.execution.worker module:function [ARCHITECTURE]
+    python -m archwalk.execution.worker --json module:function MAPPING
     python -m archwalk.execution.worker -- COMMAND    a command instead, which ends in the same way
 """
 
@@ -18,6 +20,8 @@ import signal
 import subprocess
 import sys
 import threading
+
+from archwalk.calling import MAPPING, asks_for_mapping, metrics_of
 
 
 def _end_with_parent() -> None:
@@ -37,11 +41,13 @@ def _step_back() -> None:
 
 def main() -> None:
     """Evaluate; exit status 2 if the function cannot be had."""
-    name, *architecture = sys.argv[1:]
+    words = sys.argv[1:]
+    as_json = words[0] == "--json"
+    name, *given = words[1:] if as_json else words
     _step_back()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if name == "--":
-        sys.exit(subprocess.run(architecture, stdin=subprocess.DEVNULL).returncode)
+        sys.exit(subprocess.run(given, stdin=subprocess.DEVNULL).returncode)
     with contextlib.redirect_stdout(sys.stderr):
         module, _, function = name.partition(":")
         try:
@@ -51,8 +57,11 @@ def main() -> None:
         except Exception as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(2)
-        metrics = dict(evaluate(architecture[0])) if architecture else {}
-    print(json.dumps({str(k): float(v) for k, v in metrics.items()}), flush=True)
+        if given:
+            answer = metrics_of(evaluate(json.loads(given[0]) if as_json else given[0]))
+        else:
+            answer = {MAPPING: float(asks_for_mapping(evaluate))}
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from archwalk.analysis.curves import band
 from archwalk.reporting.data import StudyData
 from archwalk.reporting.style import line_with_band, task_panels
-from archwalk.searching.registry import KNOWS_SOURCES
+from archwalk.searching.registry import knows_sources
 
 
 def anytime(data: StudyData, column: str = "best_rank") -> Figure | None:
@@ -47,7 +47,7 @@ def anytime(data: StudyData, column: str = "best_rank") -> Figure | None:
                 np.arange(1, length + 1),
                 (mean, np.maximum(low, best), high),
                 i,
-                foremost=method in KNOWS_SOURCES,
+                foremost=knows_sources(method),
                 label=method,
             )
         if column == "best_rank":

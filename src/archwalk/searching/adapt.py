@@ -1,4 +1,4 @@
-"""From source tasks to what the default method knows before any look.
+"""From source tasks to what the default method knows before any evaluation.
 
 In: a benchmark's source tasks, or trained agents. Out: ``Sources``: one column an architecture for each
 source, and the architecture that greedy walks end on. Next: ``problem`` puts them beside the architectures.
@@ -34,7 +34,7 @@ STARTS = 1_000  # greedy walks that vote for the proposal, where there are more 
 
 @dataclass(frozen=True)
 class Sources:
-    """What is known before any look at the target.
+    """What is known before any evaluation of the target.
 
     Attributes:
         columns: one value an architecture each, larger is better, [N].
@@ -93,7 +93,7 @@ def pretrain(benchmark: Benchmark, sources: Sequence[str], folder: Path, setting
 def opinion(agent: Agent) -> Floats:
     """Mean Q-value of arriving at each architecture, over the neighbours that offer it, [N].
 
-    Where not all neighbours are offered at every step, the sweep still looks at all of them.
+    Where not all neighbours are offered at every step, the sweep still sees all of them.
     """
     q = agent.sweep(make_generator(0, "opinion"))[:, 1:]
     to = agent.process.choices[:, 1:]

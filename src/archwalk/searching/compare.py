@@ -4,9 +4,9 @@ In: a benchmark, a target, its sources. Out: a folder, resumable by method and s
 
     compare.json          what is compared; a folder made for anything else is refused
     agent/                the agent pretrained on the sources, where a method wants it
-    zero-shot.json        rank of the proposal before any look, of the median, of each source's best
-    runs/METHOD-SEED.csv  the looks of one search, in order
-    curves.csv            best rank and regret after every look, for all of them
+    zero-shot.json        rank of the proposal before any evaluation, of the median, of each source's best
+    runs/METHOD-SEED.csv  the evaluations of one search, in order
+    curves.csv            best rank and regret after every evaluation, for all of them
     summary.csv           what ``compare`` returns
 
 Next: ``verbs``, and the report's curves.
@@ -18,7 +18,8 @@ import io
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,12 @@ from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
 from archwalk.searching.loop import search
-from archwalk.searching.problem import Problem, make_problem
-from archwalk.searching.registry import KNOWS_SOURCES, check_method
+from archwalk.searching.open import make_problem
+from archwalk.searching.optimizer import Method
+from archwalk.searching.problem import Problem
+from archwalk.searching.registry import find_method
 from archwalk.tasks.evaluators import TableEvaluator
-from archwalk.tasks.ledger import Evaluations
+from archwalk.tasks.ledger import Evaluation, Ledger
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
@@ -48,24 +51,36 @@ class Comparison:
     Attributes:
         target: the task searched.
         sources: tasks known beforehand; may be empty.
-        methods: names in ``METHODS``.
-        budgets: numbers of looks to report, 0 is the proposal before any look.
+        methods: names or what ``registry.find_method`` takes.
+        budgets: numbers of evaluations to report, 0 is the suggestion before any.
         seeds: seeds 0 to seeds - 1.
     """
 
     target: str
     sources: tuple[str, ...]
-    methods: tuple[str, ...]
+    methods: tuple[Any, ...]
     budgets: tuple[int, ...]
     seeds: int
+
+    @cached_property
+    def chosen(self) -> dict[str, Method]:
+        """The methods by the names in results. Raises ``SearchError`` for one that is not there."""
+        found = [find_method(method) for method in self.methods]
+        names = [g if isinstance(g, str) else m.name for g, m in zip(self.methods, found, strict=True)]
+        if len(set(names)) < len(names):
+            raise SearchError("each method once", ", ".join(names), "give functions different names")
+        return dict(zip(names, found, strict=True))
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, methods by name."""
+        return asdict(replace(self, methods=())) | {"methods": list(self.chosen)}
 
     def check(self, benchmark: Benchmark) -> None:
         """Raises ``ArchwalkError`` for anything that cannot be compared, before any work."""
         benchmark.reward(self.target)
         for task in self.sources:
             benchmark.reward(task)
-        for method in self.methods:
-            check_method(method)
+        _ = self.chosen
         if self.target in self.sources:
             raise SearchError("sources other than the target", self.target, "leave it out of --sources")
         if not self.methods or not self.budgets or min(self.budgets) < 0 or max(self.budgets) < 1:
@@ -102,21 +117,22 @@ def compare(
     _claim(out, benchmark, plan, settings)
     blind = make_problem(benchmark.space, benchmark.rows, measured_apart=True)
     informed = blind
-    if plan.sources and KNOWS_SOURCES & set(plan.methods):
+    if plan.sources and any(m.knows_sources for m in plan.chosen.values()):
         informed = _informed(benchmark, plan, out, settings, say)
     curves = []
-    for method in plan.methods:
+    for name, method in plan.chosen.items():
         for seed in range(plan.seeds):
-            file = out / "runs" / f"{method}-{seed}.csv"
+            file = out / "runs" / f"{name.replace(':', '.')}-{seed}.csv"
             rows = pl.read_csv(file) if file.exists() else None
             if rows is None or len(rows) < min(max(plan.budgets), len(benchmark)):
-                say(f"{method}, seed {seed}")
-                rows = _run(benchmark, informed if method in KNOWS_SOURCES else blind, plan, method, seed)
+                say(f"{name}, seed {seed}")
+                problem = informed if method.knows_sources else blind
+                rows = _run(benchmark, problem, plan, name, seed)
                 _write(rows, file)
             curves.append(rows)
     table = pl.concat(curves)
     _write(table, out / CURVES)
-    summary = [summarise(table, method, budget) for method in plan.methods for budget in plan.budgets]
+    summary = [summarise(table, method, budget) for method in plan.chosen for budget in plan.budgets]
     flat = [{k: v for k, v in row.items() if k != "rank_ci95"} for row in summary]
     _write(pl.DataFrame(flat), out / SUMMARY)
     return summary
@@ -146,18 +162,22 @@ def _run(benchmark: Benchmark, problem: Problem, plan: Comparison, method: str, 
     """One search as rows of the curves."""
     began, clock = time.perf_counter(), []
     metric = benchmark.metrics[benchmark.reward_column(plan.target).metric]
-    evaluations = Evaluations(TableEvaluator(benchmark, plan.target), (metric.name,))
-    looks = search(
+
+    def stop_watch(evaluation: Evaluation, count: int) -> None:
+        clock.append(time.perf_counter() - began)
+
+    ledger = Ledger(TableEvaluator(benchmark, plan.target), (metric.name,))
+    evaluations = search(
         problem,
-        evaluations,
-        method,
+        ledger,
+        plan.chosen[method],
         metric,
         budget=max(plan.budgets),
         seed=seed,
-        on_look=lambda look, count: clock.append(time.perf_counter() - began),
+        on_evaluation=stop_watch,
     )
-    evaluations.close()
-    at = [benchmark.index(look.architecture) for look in looks]
+    ledger.close()
+    at = [benchmark.index(e.architecture) for e in evaluations]
     reward = benchmark.reward(plan.target)
     best = np.maximum.accumulate(reward[at])
     order = np.sort(-reward)
@@ -165,7 +185,7 @@ def _run(benchmark: Benchmark, problem: Problem, plan: Comparison, method: str, 
         [method] * len(at),
         [seed] * len(at),
         range(1, len(at) + 1),
-        [look.architecture for look in looks],
+        [e.architecture for e in evaluations],
         reward[at],
         np.searchsorted(order, -best) + 1,
         (reward.max() - best) / abs(metric.scale),
@@ -177,7 +197,7 @@ def _run(benchmark: Benchmark, problem: Problem, plan: Comparison, method: str, 
 def summarise(curves: pl.DataFrame, method: str, budget: int) -> dict[str, Any]:
     """One method at one budget, over seeds.
 
-    A budget of 0 is what the method would look at first: it is ranked, but not counted as an evaluation. A
+    A budget of 0 is what the method would evaluate first: it is ranked, but not counted as an evaluation. A
     search that ran out of architectures keeps its last value.
     """
     rows = curves.filter((pl.col.method == method) & (pl.col.evaluations <= max(budget, 1)))
@@ -214,7 +234,7 @@ def _claim(out: Path, benchmark: Benchmark, plan: Comparison, settings: Settings
         if changed:
             got = f"{out}, made with another {', '.join(changed)}"
             raise SearchError("a folder of this comparison", got, "choose another --out")
-    write_atomically(file, json.dumps(identity | {"plan": asdict(plan)}, indent=2).encode())
+    write_atomically(file, json.dumps(identity | {"plan": plan.plain()}, indent=2).encode())
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:
@@ -224,7 +244,7 @@ def _write(table: pl.DataFrame, file: Path) -> None:
 
 
 def _zero_shot(benchmark: Benchmark, plan: Comparison, proposal: int) -> dict[str, Any]:
-    """Rank of the proposal before any look, beside the median rank and that of each source's best cell."""
+    """Rank of the proposal, beside the median rank and that of each source's best cell."""
     rank = ranks(benchmark.reward(plan.target))
     best = {task: int(rank[benchmark.reward(task).argmax()]) for task in plan.sources}
     return {"proposal": int(rank[proposal]), "median": float(np.median(rank)), "best_of_source": best}

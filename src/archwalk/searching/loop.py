@@ -1,7 +1,7 @@
-"""The one loop under every method: propose, look, learn, until the budget is spent.
+"""The one loop under every method: suggest, evaluate, learn, until the budget is spent.
 
-In: a ``Problem``, ``Evaluations``, a method's name, a seed, a budget. Out: the looks. Next: ``verbs``
-says which architecture was best; ``compare`` runs the loop over methods and seeds.
+In: a ``Problem``, a ``Ledger``, a method, a seed, a budget. Out: the evaluations. Next: ``verbs`` says which
+architecture was best; ``compare`` runs the loop over methods and seeds.
 """
 
 from __future__ import annotations
@@ -10,88 +10,106 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from archwalk.errors import SearchError
+from archwalk.searching.history import History, make_history
+from archwalk.searching.optimizer import Method
 from archwalk.searching.pareto import scalarised
-from archwalk.searching.problem import Floats, History, Problem, make_history
-from archwalk.searching.registry import METHODS
-from archwalk.tasks.ledger import BudgetSpent, Evaluations, Look
+from archwalk.searching.problem import Floats, Problem
+from archwalk.tasks.ledger import BudgetSpent, Evaluation, Ledger
 from archwalk.tasks.metrics import Metric
 
 WAIT = 0.2  # seconds between two glances at what another process is evaluating
-OnLook = Callable[[Look, int], None]
+OnEvaluation = Callable[[Evaluation, int], None]
 
 
-def rewards_of(looks: Sequence[Look], metric: Metric) -> Floats:
-    """Larger is better; NaN where a look failed, [looks]."""
-    return np.array([metric.scale * look.metrics[metric.name] if look.metrics else np.nan for look in looks])
+def rewards_of(evaluations: Sequence[Evaluation], metric: Metric) -> Floats:
+    """Larger is better; NaN where an evaluation failed, [evaluations]."""
+    return np.array([metric.scale * e.metrics[metric.name] if e.metrics else np.nan for e in evaluations])
+
+
+def check_fit(method: Method, problem: Problem) -> None:
+    """Raises ``SearchError`` if a method needs a space that can be listed, and this one is not."""
+    if "listed" in method.needs and not problem.listed:
+        raise SearchError(
+            f"a space that can be listed, for the method {method.name}",
+            f"the space {problem.space.name!r}",
+            "choose a method that does not need it: 'archwalk methods'",
+        )
 
 
 def search(
     problem: Problem,
-    evaluations: Evaluations,
-    method: str,
+    ledger: Ledger,
+    method: Method,
     metric: Metric,
     *,
     budget: int,
     seed: int,
     cost: Metric | None = None,
-    on_look: OnLook | None = None,
-) -> list[Look]:
+    on_evaluation: OnEvaluation | None = None,
+) -> list[Evaluation]:
     """Spend the budget.
 
-    Looks that are there already count, wherever they came from, and are learned from: that is how a search
-    that was killed goes on.
+    Evaluations that are there already count, wherever they came from, and are learned from: that is how a
+    search that was killed goes on.
 
     Args:
         problem: what to search.
-        evaluations: counts and keeps the looks.
-        method: a name in ``METHODS``.
+        ledger: counts and keeps the evaluations.
+        method: see ``registry.find_method``.
         metric: what to improve.
-        budget: looks in all, failures included.
+        budget: evaluations in all, failures included.
         seed: decides all randomness.
-        cost: a second metric to improve; each look then aims at a random point of the front.
-        on_look: called with each new look and the number of looks so far.
+        cost: a second metric to improve; each evaluation then aims at a random point of the front.
+        on_evaluation: called with each new evaluation and the number of them so far.
 
     Returns:
-        All looks, at most ``budget`` unless more were there.
+        All evaluations, at most ``budget`` unless more were there.
+
+    Raises:
+        SearchError: the method does not fit, or suggests what is visited; the ledger has strangers.
     """
-    position = {name: i for i, name in enumerate(problem.architectures)}
+    check_fit(method, problem)
+    with problem.lock:
+        optimizer = method.make(problem, seed)
     while True:
-        looks = evaluations.looks()
-        busy = [position[name] for name in evaluations.under_way()]
-        history = _history(problem, looks, busy, position, metric, cost, seed)
-        if len(looks) >= budget or history.taken.all():
-            return looks
-        index = METHODS[method](problem, history, seed)
-        key = problem.architectures[int(np.argmax(problem.keys == problem.keys[index]))]
+        evaluations = ledger.evaluations()
+        if len(evaluations) >= budget:
+            return evaluations
+        with problem.lock:
+            history = _history(problem, evaluations, ledger.pending(), metric, cost, seed)
+            if history.exhausted():
+                return evaluations
+            optimizer.update(history)
+            index = int(optimizer.suggest(1)[0])
+            text, key = problem.text(index), problem.key_text(index)
         try:
-            look = evaluations.look(problem.architectures[index], key, budget)
+            evaluation = ledger.evaluate(text, key, budget)
         except BudgetSpent:
-            if not evaluations.under_way():
-                return evaluations.looks()
-            time.sleep(WAIT)  # another process has the last looks in hand, and may die with them
+            if not ledger.pending():
+                return ledger.evaluations()
+            time.sleep(WAIT)  # another process has the last evaluations in hand, and may die with them
             continue
-        if on_look:
-            on_look(look, len(looks) + 1)
+        if on_evaluation:
+            on_evaluation(evaluation, len(evaluations) + 1)
 
 
 def _history(
     problem: Problem,
-    looks: Sequence[Look],
-    busy: Sequence[int],
-    position: dict[str, int],
+    evaluations: Sequence[Evaluation],
+    pending: Sequence[str],
     metric: Metric,
     cost: Metric | None,
     seed: int,
 ) -> History:
-    indices = [position[look.architecture] for look in looks]
-    rewards = rewards_of(looks, metric)
+    indices = problem.ids(e.architecture for e in evaluations).tolist()
+    rewards = rewards_of(evaluations, metric)
     if cost is not None:
-        rewards = scalarised(np.stack([rewards, rewards_of(looks, cost)], 1), [seed, len(looks)])
-    return make_history(problem, indices, rewards.tolist(), busy)
+        rewards = scalarised(np.stack([rewards, rewards_of(evaluations, cost)], 1), [seed, len(evaluations)])
+    return make_history(problem, indices, rewards.tolist(), problem.ids(pending).tolist())
 
 
-def best_of(rewards: NDArray[np.float64]) -> int | None:
-    """Position of the best look; None if all failed."""
+def best_of(rewards: Floats) -> int | None:
+    """Position of the best evaluation; None if all failed."""
     return None if np.isnan(rewards).all() else int(np.nanargmax(rewards))

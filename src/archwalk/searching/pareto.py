@@ -1,6 +1,6 @@
 """Two objectives at once: the Pareto front, and the scalarisation that lets any method aim at it.
 
-In: objective values, larger is better. Out: a mask, or one reward a look. Next: ``run``.
+In: objective values, larger is better. Out: a mask, or one reward an evaluation. Next: ``loop``.
 """
 
 from __future__ import annotations

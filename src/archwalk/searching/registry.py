@@ -1,88 +1,120 @@
-"""The search methods by name, and the three that model what they have seen: forest, gp, agent.
+"""The search methods by name.
 
-In: a ``Problem``, a ``History``, a seed. Out: the index to look at next. Next: ``run`` asks any of them, in
-one loop, under the budget.
+In: a name, a function, a class, or ``module:function``. Out: the ``Method``. Next: ``loop`` makes an
+optimizer of it. A method of one's own is a function given to ``search`` or ``compare``, one that
+``register_method`` puts beside the shipped ones, or an entry point of the group ``archwalk.methods``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import os
+import sys
+from functools import cache
+from importlib.metadata import entry_points
 from importlib.util import find_spec
-
-import numpy as np
+from typing import Any
 
 from archwalk.errors import SearchError, unknown
-from archwalk.searching.baselines import evolution, local, random, reinforce
-from archwalk.searching.gp.surrogate import STRUCTURE, WITH_SOURCES, expected_improvement, improvement
-from archwalk.searching.problem import Floats, History, Problem
+from archwalk.searching.methods import evolution, forest, gp, local, random, reinforce, transfer_gp
+from archwalk.searching.optimizer import Method, make_method
 
-KNOWS_SOURCES = {"agent"}  # all other methods are given a problem without sources
-Method = Callable[[Problem, History, int], int]
-FIRST = 5  # random looks before a model is asked
-FIRST_WITH_SOURCES = 3
-TREES = 50
-
-
-def forest(problem: Problem, history: History, seed: int) -> int:
-    """A random forest (scikit-learn) on one-hot slots, and expected improvement under the spread of its
-    trees (SMAC, Hutter et al. 2011). The first ``FIRST`` looks are random."""
-    if len(history) < FIRST:
-        return random(problem, history, seed)
-    from sklearn.ensemble import RandomForestRegressor
-
-    model = RandomForestRegressor(TREES, max_features=0.5, random_state=seed)
-    features = problem.one_hot[1]
-    model.fit(features[history.indices], history.rewards)
-    trees = np.stack([tree.predict(features) for tree in model.estimators_])
-    deviation = np.maximum(trees.std(0), 1e-9)
-    return best_open(expected_improvement(trees.mean(0), deviation, history.rewards.max()), history, seed)
+DEFAULT = "agent"
+SHIPPED = {DEFAULT: "transfer-gp"}  # the name of the shipped default, and which method that is
+GROUP = "archwalk.methods"
+_IMPORTS = {"scikit-learn": ("sklearn", "pip install 'archwalk[search]'")}
+_MODULES = (random, local, evolution, reinforce, forest, gp, transfer_gp)
+_METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
 
-def gp(problem: Problem, history: History, seed: int) -> int:
-    """A Gaussian process with Hamming kernels, and expected improvement. The first ``FIRST`` looks are
-    random; nothing is known of other tasks."""
-    if len(history) < FIRST:
-        return random(problem, history, seed)
-    return best_open(improvement(problem, history, STRUCTURE), history, seed)
+def register_method(method: Method) -> None:
+    """Put a method beside the shipped ones.
 
-
-def agent(problem: Problem, history: History, seed: int) -> int:
-    """The default: what source tasks and their agents say goes into the Gaussian process.
-
-    The first look is the sources' proposal, where their greedy walks end; two random ones follow, so that
-    the hypotheses about the sources can be told apart; then expected improvement. Without sources it is
-    ``gp``.
+    Raises:
+        SearchError: its name is another method's, or cannot be a file's name.
     """
-    if problem.proposal is None:
-        return gp(problem, history, seed)
-    if not history.taken[problem.proposal]:
-        return problem.proposal
-    if len(history) < FIRST_WITH_SOURCES:
-        return random(problem, history, seed)
-    return best_open(improvement(problem, history, WITH_SOURCES), history, seed)
+    if method.name in SHIPPED or _METHODS.get(method.name, method) is not method:
+        raise SearchError("a name that no other method has", repr(method.name), "choose another name")
+    if not method.name or set(method.name) & set("/\\:,") or method.name.startswith("."):
+        raise SearchError("a name without / \\ : and commas", repr(method.name), "choose another name")
+    _METHODS[method.name] = method
 
 
-def best_open(values: Floats, history: History, seed: int) -> int:
-    """The largest value among what is not taken, ties broken at random."""
-    free = np.flatnonzero(~history.taken)
-    best = free[values[free] >= values[free].max() - 1e-12]
-    return int(np.random.default_rng([seed, len(history)]).choice(best))
+@cache
+def _load_entry_points() -> None:
+    for point in entry_points(group=GROUP):
+        given = point.load()
+        register_method(given if isinstance(given, Method) else make_method(point.name, given))
 
 
-METHODS: dict[str, Method] = {
-    "random": random,
-    "local": local,
-    "evolution": evolution,
-    "reinforce": reinforce,
-    "forest": forest,
-    "gp": gp,
-    "agent": agent,
-}
+def methods() -> dict[str, Method]:
+    """All methods by name; the shipped default's other name is left out."""
+    _load_entry_points()
+    return dict(_METHODS)
 
 
-def check_method(name: str) -> None:
-    """Raises ``SearchError`` for an unknown method, or one whose library is not installed."""
-    if name not in METHODS:
-        raise SearchError(*unknown("method", name, METHODS))
-    if name == "forest" and find_spec("sklearn") is None:
-        raise SearchError("scikit-learn, for the method forest", "none", "pip install 'archwalk[search]'")
+def find_method(given: Any) -> Method:
+    """A method by name, or of a function or class.
+
+    Args:
+        given: a ``Method``, a name (``agent`` is the shipped default), ``module:function``, a function or a
+            class.
+
+    Raises:
+        SearchError: an unknown name, something that is no method, or a library that is not installed.
+    """
+    if isinstance(given, Method):
+        method = given
+    elif not isinstance(given, str):
+        method = make_method(getattr(given, "__name__", type(given).__name__), given)
+    elif ":" in given:
+        method = _import_method(given)
+    else:
+        known = methods()
+        if SHIPPED.get(given, given) not in known:
+            raise SearchError(*unknown("method", given, [*known, *SHIPPED]))
+        method = known[SHIPPED.get(given, given)]
+    for need in method.needs:
+        module, remedy = _IMPORTS.get(need, (need, f"install {need}"))
+        if need != "listed" and find_spec(module) is None:
+            raise SearchError(f"{need}, for the method {method.name}", "none", remedy)
+    return method
+
+
+def _import_method(name: str) -> Method:
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        given = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        raise SearchError(
+            "a method module:function that can be imported",
+            f"{name!r}: {type(error).__name__}: {error}",
+            "run from the folder of the module, or put that folder on PYTHONPATH",
+        ) from error
+    return given if isinstance(given, Method) else make_method(attribute, given)
+
+
+def knows_sources(name: str) -> bool:
+    """Whether a method, which may be unknown here, is given what source tasks know."""
+    method = methods().get(SHIPPED.get(name, name))
+    return method is not None and method.knows_sources
+
+
+def describe_methods() -> list[dict[str, Any]]:
+    """``name, also, summary, needs, source`` of all methods, plain values.
+
+    ``also`` are other names, ``needs`` what a method cannot do without or is given if there: ``sources``
+    (agents or tables of other tasks, optional), ``listed`` (a space that can be listed), a library.
+    """
+    return [
+        {
+            "name": name,
+            "also": [other for other, meant in SHIPPED.items() if meant == name],
+            "summary": method.summary,
+            "needs": [*method.needs, *(["sources"] if method.knows_sources else [])],
+            "source": method.source,
+        }
+        for name, method in methods().items()
+    ]

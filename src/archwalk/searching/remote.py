@@ -2,8 +2,9 @@
 
 In: a function or command, and a cluster that this process is connected to. Out: an ``Evaluator`` that many
 threads may call at once, each call a task. On its node a task runs the same ``CommandEvaluator`` as a search
-here would: the user's code has a process group of its own, which is killed when time is up. A look whose
-process or node dies is made again elsewhere; one that fails by itself is recorded as failed. Next: ``verbs``.
+here would: the user's code has a process group of its own, which is killed when time is up. An evaluation
+whose process or node dies is made again elsewhere; one that fails by itself is recorded as failed. Next:
+``verbs``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from archwalk.execution.cluster import (
 from archwalk.tasks.evaluators import CommandEvaluator, check_function
 from archwalk.tasks.ledger import EvaluationFailed, Metrics
 
-MOST = 256  # looks under way at once, where the resources would allow more
+MOST = 256  # evaluations under way at once, where the resources would allow more
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class RayEvaluator:
         self.nodes: set[str] = set()  # that have evaluated
 
     def __call__(self, architecture: str) -> Metrics:
-        """One look.
+        """One evaluation.
 
         Raises:
             EvaluationFailed: as ``CommandEvaluator`` does.
@@ -143,7 +144,7 @@ class Stopped(Exception):
 
 
 def at_once(work: Callable[[], object], evaluator: RayEvaluator) -> None:
-    """Run the same work in as many threads as there may be looks under way, and wait for all.
+    """Run the same work in as many threads as there may be evaluations under way, and wait for all.
 
     The first error of any ends the others, and is raised.
     """
@@ -161,7 +162,7 @@ def at_once(work: Callable[[], object], evaluator: RayEvaluator) -> None:
 
 
 def evaluate_elsewhere(work: Work, architecture: str) -> tuple[dict[str, float], tuple[str, str] | None, str]:
-    """One look, on whatever node the cluster chooses.
+    """One evaluation, on whatever node the cluster chooses.
 
     Returns:
         Metrics; what ``EvaluationFailed`` was raised with, if it was; and the node.

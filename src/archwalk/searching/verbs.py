@@ -1,6 +1,7 @@
 """The verbs ``search`` and ``compare``. The command line calls these.
 
-In: names, paths and options as a user writes them. Out: plain results, and a folder that holds everything.
+In: names, paths, options and objects as a user has them. Out: plain results, and a folder that holds
+everything.
 """
 
 from __future__ import annotations
@@ -13,204 +14,178 @@ from typing import Any
 
 import numpy as np
 
-from archwalk.agents.base import Agent
 from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching import compare as comparing
-from archwalk.searching.adapt import make_sources
-from archwalk.searching.loop import OnLook, best_of, rewards_of
+from archwalk.searching.inputs import EvaluatorGiven, Space, Tasks, make_setting
+from archwalk.searching.loop import OnEvaluation, best_of, check_fit, rewards_of
 from archwalk.searching.loop import search as run_search
 from archwalk.searching.pareto import pareto_front
-from archwalk.searching.problem import Floats, Problem, make_problem
-from archwalk.searching.registry import check_method
-from archwalk.spaces.registry import SPACE_NAMES, make_listed
-from archwalk.tasks.evaluators import make_evaluator
-from archwalk.tasks.ledger import Evaluations, Evaluator, Look
-from archwalk.tasks.metrics import Metric, metric_for
+from archwalk.searching.registry import DEFAULT, find_method
+from archwalk.tasks.evaluators import CommandEvaluator
+from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
+from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import load_benchmark
 from archwalk.tasks.table import Benchmark
-from archwalk.training.loop import make_agent
 from archwalk.training.rundir import RunDir
 
 CACHE, RESULT = "evaluations.sqlite", "result.json"
 
 
 def search(
-    evaluator: str | None,
+    evaluator: EvaluatorGiven | None,
     out: str | Path,
     *,
     command: str | None = None,
     agent: str | Path | Sequence[str | Path] = (),
-    space: str | None = None,
-    method: str = "agent",
+    space: Space | None = None,
+    method: Any = DEFAULT,
     budget: int = 50,
+    task: str | None = None,
     metric: str | None = None,
     cost: str | None = None,
+    minimise: Sequence[str] = (),
+    maximise: Sequence[str] = (),
     time_limit: float | None = None,
     retries: int = 0,
     seed: int = 0,
     executor: str = "inline",
     ray: RaySettings | None = None,
-    on_look: OnLook | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> dict[str, Any]:
     """Search for the best architecture on a task of one's own. Called again, it goes on.
 
     Args:
-        evaluator: ``module:function``, importable from the present folder; called with an architecture's
-            string, returns a dictionary of metrics.
-        out: folder of the cache of evaluations and the result.
+        evaluator: a callable, called in this process; or ``module:function``, importable from the present
+            folder and called in a process of its own. It is called with an architecture's string, or with a
+            mapping slot → choice if it asks for one (``archwalk.calling``), and returns a mapping of metrics,
+            or one number. A predicting task answers by itself.
+        out: folder of the ledger and the result.
         command: instead of a function: prints the metrics as JSON on its last line.
-        agent: finished runs on other tasks, whose knowledge the method ``agent`` uses.
-        space: name of a space, or a benchmark whose architectures to choose from; the agent's by default.
-        method: a name in ``METHODS``.
-        budget: looks in all, failures included, at least 1.
+        agent: finished runs on other tasks, for methods that know sources.
+        space: a space, a benchmark whose architectures to choose from, or a predicting task; an object, a
+            name, a file, or a declaration as a mapping. The agent's by default.
+        method: a name, ``module:function``, a function or a class; see ``registry.find_method``.
+        budget: evaluations in all, failures included, at least 1.
+        task: of a predicting task with several.
         metric: to improve; that of the first agent's task by default.
         cost: a second metric; the result then has a Pareto front.
+        minimise: those of the two of which less is better; declared metrics know it.
+        maximise: those of which more is better, where the name suggests otherwise.
         time_limit: seconds an evaluation; None: no limit.
-        retries: tries after a crash or time-out, within one look.
+        retries: tries after a crash or time-out, within one evaluation.
         seed: decides all randomness of the search.
-        executor: ``inline``: one look after the other, on this machine; ``ray``: as many at once as a Ray
-            cluster has room for, each proposed from the looks that are done by then.
+        executor: ``inline``: one evaluation after the other, on this machine; ``ray``: as many at once as a
+            Ray cluster has room for, each suggested from those that are done by then.
         ray: which cluster, and what an evaluation takes of it; used with ``ray`` alone.
-        on_look: called with each new look and the number of looks so far.
+        on_evaluation: called with each new evaluation and the number of them so far.
 
     Returns:
-        ``architecture, value, metric, evaluations, ok, failed, timeout, invalid, seconds, looks`` and, with
-        a cost, ``front``. ``architecture`` is None if no look succeeded.
+        ``architecture, value, metric, evaluations, ok, failed, timeout, invalid, seconds, looks`` (the
+        evaluations, in order) and, with a cost, ``front``. ``architecture`` is None if none succeeded.
 
     Raises:
-        ArchwalkError: anything wrong with the options, the agents, the evaluator or the cache, before the
+        ArchwalkError: anything wrong with the options, the agents, the evaluator or the ledger, before the
             first evaluation; an evaluator whose metrics lack a name, at once.
     """
     if budget < 1:
-        raise SearchError("a budget of at least 1 look", str(budget), "raise --budget")
-    check_method(method)
+        raise SearchError("a budget of at least 1 evaluation", str(budget), "raise --budget")
+    chosen = find_method(method)
     where = ray_settings(executor, ray)
     runs = [RunDir(p) for p in ([agent] if isinstance(agent, str | Path) else agent)]
-    problem, default = _problem(runs, space)
-    goal = metric_for(metric) if metric else default
-    second = metric_for(cost) if cost else None
-    evaluate = make_evaluator(evaluator, command, time_limit, retries)
-    names = tuple(m.name for m in (goal, second) if m)
-    identity = {
-        "space": problem.architectures[0],
-        "architectures": len(problem),
-        "evaluator": evaluator or command,
-        "metrics": list(names),
-    }
+    setting = make_setting(
+        evaluator, command, space, runs, task, metric, cost, minimise, maximise, time_limit, retries
+    )
+    check_fit(chosen, setting.problem)
+    names = tuple(m.name for m in setting.identity.metrics)
     folder = Path(out)
 
-    def opened(evaluate: Evaluator) -> closing[Evaluations]:
-        return closing(Evaluations(evaluate, names, identity, folder / CACHE))
+    def opened(evaluate: Evaluator) -> closing[Ledger]:
+        return closing(Ledger(evaluate, names, setting.identity, folder / CACHE))
 
-    def spend(evaluate: Evaluator) -> list[Look]:
-        with opened(evaluate) as evaluations:
+    def spend(evaluate: Evaluator) -> list[Evaluation]:
+        with opened(evaluate) as ledger:
             return run_search(
-                problem, evaluations, method, goal, budget=budget, seed=seed, cost=second, on_look=on_look
+                setting.problem,
+                ledger,
+                chosen,
+                setting.metric,
+                budget=budget,
+                seed=seed,
+                cost=setting.cost,
+                on_evaluation=on_evaluation,
             )
 
     if where is not None:
         from archwalk.execution.cluster import connected
         from archwalk.searching.remote import RayEvaluator, at_once, make_work
 
+        if not isinstance(setting.evaluator, CommandEvaluator) or setting.evaluator.choices is not None:
+            raise SearchError(
+                "a command, or module:function that takes an architecture's string, for --executor ray",
+                "an evaluator that lives in this process or asks for a mapping",
+                "leave --executor out, or put the function into a module",
+            )
         with connected(where):
-            elsewhere = RayEvaluator(make_work(evaluator, evaluate), where)
-            with opened(elsewhere) as evaluations:  # the file is there before many ask for it at once
+            function = evaluator if isinstance(evaluator, str) else None
+            elsewhere = RayEvaluator(make_work(function, setting.evaluator), where)
+            with opened(elsewhere) as ledger:  # the file is there before many ask for it at once
                 at_once(lambda: spend(elsewhere), elsewhere)
-                looks = evaluations.looks()
+                evaluations = ledger.evaluations()
     else:
-        looks = spend(evaluate)
-    result = _result(looks, goal, second)
+        evaluations = spend(setting.evaluator)
+    result = _result(evaluations, setting.metric, setting.cost)
     write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
     return result
 
 
-def _problem(runs: Sequence[RunDir], space: str | None) -> tuple[Problem, Metric]:
-    """What to search, with what the agents know; and the metric of the first agent's task."""
-    if not runs and space is None:
-        raise SearchError("an agent or a space", "neither", "give --agent RUN or --space NAME")
-    if space is None:
-        table: Benchmark | None = runs[0].benchmark()
-    else:
-        table = None if space in SPACE_NAMES and space != "slots" else load_benchmark(space)
-    where = table.space if table else make_listed(str(space))
-    rows = table.rows if table else np.arange(len(where))
-    agents: list[Agent] = []
-    columns: list[Floats] = []
-    metric = Metric("acc", "max", "percent")
-    for run in reversed(runs):
-        plan = run.plan()
-        if plan.space != where.describe():
-            raise SearchError(
-                f"an agent trained on the space {where.name!r}",
-                f"{run.path}, trained on {plan.space['name']!r}",
-                "choose an agent of this space, or leave --space out",
-            )
-        own = run.benchmark()
-        metric = own.metrics[own.reward_column(plan.task).metric]
-        if not np.array_equal(own.rows, rows):
-            raise SearchError(
-                "agents that know exactly the architectures to choose from",
-                f"{run.path}, which knows {len(own.rows):,}, for {len(rows):,}",
-                "leave --space out, and name agents of one benchmark",
-            )
-        walker = make_agent(own, plan.settings, plan.seed)
-        walker.network.load_state_dict(run.weights())
-        agents.append(walker)
-        columns.append(own.reward(plan.task))
-    if not agents:
-        return make_problem(where, rows, measured_apart=False), metric
-    known = make_sources(agents, columns)
-    problem = make_problem(where, rows, measured_apart=False, sources=known.columns, proposal=known.proposal)
-    return problem, metric
-
-
-def _result(looks: Sequence[Look], goal: Metric, cost: Metric | None) -> dict[str, Any]:
-    rewards = rewards_of(looks, goal)
+def _result(evaluations: Sequence[Evaluation], goal: Metric, cost: Metric | None) -> dict[str, Any]:
+    rewards = rewards_of(evaluations, goal)
     best = best_of(rewards)
     count = {
-        status: sum(k.status == status for k in looks) for status in ("ok", "failed", "timeout", "invalid")
+        status: sum(e.status == status for e in evaluations)
+        for status in ("ok", "failed", "timeout", "invalid")
     }
     result: dict[str, Any] = {
-        "architecture": None if best is None else looks[best].architecture,
-        "value": None if best is None else looks[best].metrics[goal.name],
+        "architecture": None if best is None else evaluations[best].architecture,
+        "value": None if best is None else evaluations[best].metrics[goal.name],
         "metric": goal.name,
-        "evaluations": len(looks),
+        "evaluations": len(evaluations),
         **count,
-        "seconds": sum(look.seconds for look in looks),
+        "seconds": sum(e.seconds for e in evaluations),
         "looks": [
-            {"architecture": k.architecture, "status": k.status, "message": k.message} | k.metrics
-            for k in looks
+            {"architecture": e.architecture, "status": e.status, "message": e.message} | e.metrics
+            for e in evaluations
         ],
     }
     if cost is not None:
-        front = pareto_front(np.stack([rewards, rewards_of(looks, cost)], 1))
-        result["front"] = [k for k, on in zip(result["looks"], front, strict=True) if on]
+        front = pareto_front(np.stack([rewards, rewards_of(evaluations, cost)], 1))
+        result["front"] = [e for e, on in zip(result["looks"], front, strict=True) if on]
     return result
 
 
 def compare(
-    benchmark: str | Path,
+    benchmark: str | Path | Tasks,
     target: str,
     out: str | Path,
     *,
     sources: Sequence[str] = (),
-    methods: Sequence[str] = ("random", "local", "evolution", "reinforce", "forest", "gp", "agent"),
+    methods: Sequence[Any] = ("random", "local", "evolution", "reinforce", "forest", "gp", "agent"),
     budgets: Sequence[int] = (0, 10, 25, 50, 100),
     seeds: int = 10,
     preset: str | Path | Settings = "quick",
     say: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """Every method on the same task of a table, with the same budgets and seeds. Called again, it goes on.
+    """Every method on the same task, with the same budgets and seeds. Called again, it goes on.
 
     Args:
-        benchmark: name or file.
+        benchmark: a table, by name, file or as an object; or a predicting task.
         target: the task to search.
         out: the folder.
         sources: tasks of the benchmark that are known beforehand.
-        methods: names in ``METHODS``.
-        budgets: numbers of looks to report on; 0 is the first proposal.
+        methods: names, ``module:function``, functions or classes; see ``registry.find_method``.
+        budgets: numbers of evaluations to report on; 0 is the first suggestion.
         seeds: searches a method.
         preset: of the agent pretrained on the sources.
         say: told what is done next.
@@ -223,4 +198,7 @@ def compare(
     """
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     plan = comparing.Comparison(target, tuple(sources), tuple(methods), tuple(budgets), seeds)
-    return comparing.compare(load_benchmark(benchmark), plan, Path(out), settings, say)
+    table = load_benchmark(benchmark) if isinstance(benchmark, str | Path) else benchmark
+    if not isinstance(table, Benchmark):
+        raise SearchError("a table", repr(table), "search on the task with 'archwalk search'")
+    return comparing.compare(table, plan, Path(out), settings, say)

@@ -1,8 +1,9 @@
 """Evaluators: what turns an architecture into metrics.
 
-In: a benchmark's table, a Python function ``module:function``, or a command that prints JSON. Out: an
-``Evaluator`` for ``budget.Evaluations``. Function and command run in a process group of their own, which is
-killed as a whole when the time limit is over.
+In: a benchmark's table, a predicting task, a Python function (an object, or ``module:function``), or a
+command that prints JSON. Out: an ``Evaluator`` for ``ledger.Ledger``. A function given by name and a command
+run in a process group of their own, which is killed as a whole when the time limit is over; a function given
+as an object is called in this process.
 """
 
 from __future__ import annotations
@@ -15,16 +16,21 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from archwalk.calling import MAPPING, asks_for_mapping, metrics_of
 from archwalk.errors import SearchError
-from archwalk.tasks.ledger import EvaluationFailed, Metrics
+from archwalk.spaces.base import SearchSpace
+from archwalk.tasks.base import Predicted
+from archwalk.tasks.ledger import EvaluationFailed, Evaluator, Metrics
 from archwalk.tasks.table import Benchmark
 
 _TAIL = 300  # characters of standard error kept with a failure
+Choices = Callable[[str], Mapping[str, Any]]  # an architecture's string → slot → choice
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,52 @@ class TableEvaluator:
 
 
 @dataclass(frozen=True)
+class PredictedEvaluator:
+    """Asks a task that has a value for every architecture.
+
+    Attributes:
+        benchmark: the predicting tasks.
+        task: one of them.
+        metrics: names of the metrics to ask for.
+    """
+
+    benchmark: Predicted
+    task: str
+    metrics: tuple[str, ...]
+
+    def __call__(self, architecture: str) -> Metrics:
+        """The metrics of one architecture."""
+        codes = self.benchmark.space.rows([architecture])
+        return {name: float(self.benchmark.values(self.task, codes, name)[0]) for name in self.metrics}
+
+
+@dataclass(frozen=True)
+class CallableEvaluator:
+    """Calls a Python function in this process; what it raises is a failed evaluation.
+
+    Attributes:
+        function: takes an architecture, returns a mapping of metrics, or one number.
+        retries: how often an exception is tried again within the same evaluation.
+        choices: makes the mapping that the function asks for; None: it takes the string.
+    """
+
+    function: Callable[..., Any]
+    retries: int = 0
+    choices: Choices | None = None
+
+    def __call__(self, architecture: str) -> Metrics:
+        """Raises ``EvaluationFailed`` for any exception."""
+        given = architecture if self.choices is None else self.choices(architecture)
+        for left in range(self.retries, -1, -1):
+            try:
+                return metrics_of(self.function(given))
+            except Exception as error:
+                if not left:
+                    raise EvaluationFailed("failed", f"{type(error).__name__}: {error}") from error
+        raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True)
 class CommandEvaluator:
     """Runs a command; the last line of its standard output is a JSON object of metrics.
 
@@ -58,12 +110,14 @@ class CommandEvaluator:
         command: program and arguments; ``{}`` becomes the architecture, which is the last argument if there
             is no ``{}``.
         time_limit: seconds after which its whole process group is killed; None: no limit.
-        retries: how often a crash or time-out is tried again within the same look.
+        retries: how often a crash or time-out is tried again within the same evaluation.
+        choices: of a function that asks for a mapping: what makes it; it is passed as JSON.
     """
 
     command: tuple[str, ...]
     time_limit: float | None = None
     retries: int = 0
+    choices: Choices | None = None
 
     def __call__(self, architecture: str) -> Metrics:
         """Raises ``EvaluationFailed`` once every try is used up."""
@@ -77,16 +131,17 @@ class CommandEvaluator:
 
     def _run(self, architecture: str) -> Metrics:
         command = [part.replace("{}", architecture) for part in self.command]
-        if command == list(self.command):
+        if self.choices is not None:
+            command = [*command[:-1], "--json", command[-1], json.dumps(self.choices(architecture))]
+        elif command == list(self.command):
             command.append(architecture)
         output = _output_of(command, self.time_limit)
         lines = [line for line in output.splitlines() if line.strip()]
         try:
-            metrics = json.loads(lines[-1])
-            return {str(k): float(v) for k, v in metrics.items()}
-        except (IndexError, ValueError, AttributeError, TypeError) as error:
+            return metrics_of(json.loads(lines[-1]))
+        except (IndexError, ValueError, TypeError) as error:
             last = lines[-1][:_TAIL] if lines else "nothing"
-            message = f"expected a JSON object of numbers on the last line of its output, got {last!r}"
+            message = f"expected a JSON object or a number on the last line of its output, got {last!r}"
             raise EvaluationFailed("failed", message) from error
 
 
@@ -123,22 +178,28 @@ def _kill_group(leader: int) -> None:
 
 
 def make_evaluator(
-    function: str | None, command: str | None, time_limit: float | None, retries: int
-) -> CommandEvaluator:
-    """The evaluator that a user named, checked as far as can be without evaluating anything.
+    given: str | Callable[..., Any] | None,
+    command: str | None,
+    time_limit: float | None,
+    retries: int,
+    space: SearchSpace | None = None,
+) -> Evaluator:
+    """The evaluator that a user named or gave, checked as far as can be without evaluating anything.
 
     Args:
-        function: ``module:function``, importable from the present folder.
+        given: ``module:function``, importable from the present folder; or a callable.
         command: a command line as a shell would split it.
         time_limit: seconds an evaluation.
-        retries: within one look.
+        retries: within one evaluation.
+        space: of the architectures, for a function that asks for a mapping.
 
     Raises:
-        SearchError: neither or both given, a function that cannot be imported, a program that is not there,
-            a time limit or number of retries out of range.
+        SearchError: neither or both given, a function that cannot be imported, a program that is not there, a
+            time limit or number of retries out of range, or a time limit for a callable, which cannot be
+            stopped.
     """
-    if (function is None) == (command is None):
-        got = "both" if function else "neither"
+    if (given is None) == (command is None):
+        got = "both" if given else "neither"
         raise SearchError("either --evaluator module:function or --command '...'", got, "give one of them")
     if (time_limit is not None and time_limit <= 0) or retries < 0:
         raise SearchError(
@@ -146,20 +207,56 @@ def make_evaluator(
             f"{time_limit} and {retries}",
             "correct them",
         )
+    if given is not None and not isinstance(given, str):
+        if not callable(given):
+            raise SearchError("module:function or a callable", repr(given), "give one of them")
+        if time_limit is not None:
+            raise SearchError(
+                "no time limit for a callable, which runs in this process",
+                f"{time_limit:g} s",
+                "give the evaluator as 'module:function', which gets a process of its own",
+            )
+        return CallableEvaluator(given, retries, _choices(space) if asks_for_mapping(given) else None)
     if command is not None:
         words = tuple(shlex.split(command))
         if not words or shutil.which(words[0]) is None:
             raise SearchError("a command whose program exists", repr(command), "check its spelling and PATH")
         return CommandEvaluator(words, time_limit, retries)
-    return CommandEvaluator(check_function(str(function), "from here"), time_limit, retries)
+    words, mapping = import_function(str(given), "from here")
+    evaluator = CommandEvaluator(words, time_limit, retries)
+    if mapping:
+        evaluator = replace(evaluator, choices=_choices(space))
+    return evaluator
 
 
-def check_function(name: str, where: str) -> tuple[str, ...]:
-    """The words that evaluate with a function, once it has been imported in a process of its own.
+def _choices(space: SearchSpace | None) -> Choices:
+    """What makes a mapping of an architecture's string.
+
+    Raises:
+        SearchError: the space cannot be told, or has no named slots.
+    """
+    values = getattr(space, "values", None)
+    slots = getattr(space, "slots", None)
+    if space is not None and values is not None:
+        return lambda text: values(space.parse(text))
+    if space is not None and isinstance(slots, Mapping):  # a choice in every slot
+        return lambda text: {s: c[v] for v, (s, c) in zip(space.parse(text), slots.items(), strict=True)}
+    raise SearchError(
+        "a space whose slots have names, for an evaluator that asks for a mapping",
+        "no space" if space is None else f"the space {space.name!r}",
+        "let the evaluator take the architecture's string",
+    )
+
+
+def import_function(name: str, where: str) -> tuple[tuple[str, ...], bool]:
+    """A function's process, once it has been imported there.
 
     Args:
         name: ``module:function``.
         where: for the message.
+
+    Returns:
+        The words that evaluate with it, and whether it asks for a mapping.
 
     Raises:
         SearchError: it cannot be imported.
@@ -168,11 +265,27 @@ def check_function(name: str, where: str) -> tuple[str, ...]:
     try:
         if not all(name.partition(":")):
             raise EvaluationFailed("failed", "there is no ':' between module and function")
-        _output_of(words, None)
+        answer = json.loads(_output_of(words, None).splitlines()[-1])
     except EvaluationFailed as error:
         raise SearchError(
             f"an evaluator module:function that can be imported {where}",
             f"{name!r}: {error}",
             "run from the folder of the module, or put that folder on PYTHONPATH",
         ) from error
+    return words, bool(answer[MAPPING])
+
+
+def check_function(name: str, where: str) -> tuple[str, ...]:
+    """The words of ``import_function``, for a function that takes an architecture's string.
+
+    Raises:
+        SearchError: it cannot be imported, or asks for a mapping, which only a search on this machine gives.
+    """
+    words, mapping = import_function(name, where)
+    if mapping:
+        raise SearchError(
+            f"an evaluator that takes an architecture's string, {where}",
+            f"{name!r}, which asks for a mapping",
+            "parse the string in the evaluator, or search with --executor inline",
+        )
     return words

@@ -1,9 +1,10 @@
-"""``Evaluations``: every look at a metric goes through here, is counted, and is kept.
+"""``Ledger``: every evaluation of a task goes through here, is counted, and is kept.
 
-In: an evaluator, architecture → metrics. Out: ``Look`` rows in the order in which they were claimed. One
-SQLite file (or memory, for tables) holds them: a row is claimed before its evaluation starts, so that
-processes sharing the file never look at the same key twice; the claim of a process that died is taken over,
-a finished look is never repeated. Next: ``methods`` read the looks and propose the next architecture.
+In: an evaluator, architecture → metrics. Out: ``Evaluation`` rows in the order in which they were claimed.
+One SQLite file (or memory, for tables) holds them: a row is claimed before its evaluation starts, so that
+processes sharing the file never evaluate the same key twice; the claim of a process that died is taken over,
+a finished evaluation is never repeated. Next: ``archwalk.searching.loop`` reads the evaluations and asks a
+method for the next architecture.
 """
 
 from __future__ import annotations
@@ -14,24 +15,28 @@ import math
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from archwalk.calling import ONLY
 from archwalk.errors import SearchError
+from archwalk.tasks.metrics import Metric
 
 Metrics = Mapping[str, float]
 Evaluator = Callable[[str], Metrics]
 Status = Literal["ok", "failed", "timeout", "invalid"]
-FORMAT = "1"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS looks (
-  position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE NOT NULL, architecture TEXT NOT NULL,
-  owner TEXT, status TEXT, metrics TEXT, message TEXT, seconds REAL);
-"""
+FORMAT = "2"
+_FIRST_FORMAT = "1"  # knew a task by its first architecture, and called the evaluations looks
+_COLUMNS = "architecture, status, metrics, message, seconds"
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS evaluations ("
+    "position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE NOT NULL, architecture TEXT NOT NULL,"
+    " owner TEXT, status TEXT, metrics TEXT, message TEXT, seconds REAL)",
+)
 
 
 class EvaluationFailed(Exception):
@@ -48,7 +53,7 @@ class EvaluationFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Look:
+class Evaluation:
     """One finished evaluation.
 
     Attributes:
@@ -67,17 +72,72 @@ class Look:
 
 
 class BudgetSpent(Exception):
-    """Every look of the budget is taken, or claimed by another process."""
+    """Every evaluation of the budget is made, or claimed by another process."""
 
 
-class Evaluations:
-    """Budgeted, cached, counted evaluations of one task.
+@dataclass(frozen=True)
+class Identity:
+    """What a ledger is for. All of it must stay the same for as long as the file is used.
+
+    Attributes:
+        space: ``SearchSpace.describe()``. Slots are compared by name, in the order in which an architecture's
+            string has them, and their choices by value, in whatever order they were met.
+        checksum: of the table whose architectures are to choose from, or of the predicting task; None where
+            the space alone says it.
+        evaluator: what it is called.
+        metrics: to improve, each with its direction.
+        first: how files of the first format named the space: its first architecture and their number.
+        architectures: all that may occur, for such a file; empty where none can fit.
+    """
+
+    space: Mapping[str, Any]
+    checksum: str | None
+    evaluator: str | None
+    metrics: tuple[Metric, ...]
+    first: tuple[str, int] | None = None
+    architectures: Container[str] = ()
+
+    def entries(self) -> dict[str, str]:
+        """As the file keeps it: name → JSON."""
+        values = {
+            "space": comparable(self.space),
+            "checksum": self.checksum,
+            "evaluator": self.evaluator,
+            "metrics": [[m.name, m.direction] for m in self.metrics],
+        }
+        return {"format": FORMAT} | {name: json.dumps(value) for name, value in values.items()}
+
+    def first_entries(self) -> dict[str, str]:
+        """As a file of the first format kept it."""
+        space, count = self.first or (None, None)
+        names = [m.name for m in self.metrics]
+        values = {"space": space, "architectures": count, "evaluator": self.evaluator, "metrics": names}
+        return {"format": _FIRST_FORMAT} | {name: json.dumps(value) for name, value in values.items()}
+
+
+def comparable(description: Any) -> Any:
+    """A space's description with everything in a fixed order but its slots, whose order is the string's."""
+    if isinstance(description, Mapping):
+        entries = {str(k): comparable(v) for k, v in description.items() if k != "slots"}
+        sorted_entries: dict[str, Any] = {k: entries[k] for k in sorted(entries)}
+        if "slots" in description:
+            slots = description["slots"]
+            named = slots.items() if isinstance(slots, Mapping) else enumerate(slots)
+            sorted_entries["slots"] = [[str(name), comparable(slot)] for name, slot in named]
+        return sorted_entries
+    if isinstance(description, list | tuple):
+        return sorted((comparable(v) for v in description), key=lambda v: json.dumps(v, sort_keys=True))
+    return description
+
+
+class Ledger:
+    """Budgeted, kept, counted evaluations of one task.
 
     Args:
         evaluator: raises ``EvaluationFailed`` for what is to be recorded; anything else ends the search
-            and leaves no look behind.
-        required: names of the metrics that every successful look must have.
-        identity: what the file is for; a file made for anything else is refused.
+            and leaves no evaluation behind.
+        required: names of the metrics that every successful evaluation must have.
+        identity: what the file is for; a file made for anything else is refused. May be left out in memory.
         path: the SQLite file; in memory by default.
 
     Raises:
@@ -88,7 +148,7 @@ class Evaluations:
         self,
         evaluator: Evaluator,
         required: tuple[str, ...],
-        identity: Mapping[str, Any] | None = None,
+        identity: Identity | None = None,
         path: Path | None = None,
     ) -> None:
         self._evaluator, self._required, self._path = evaluator, required, path
@@ -96,8 +156,7 @@ class Evaluations:
         with _readable(path):
             self._db = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA)
-            self._check_identity({"format": FORMAT} | {k: json.dumps(v) for k, v in (identity or {}).items()})
+            self._open(identity)
         # The kernel lets go of a lock when its process dies, however it dies: so the dead are known.
         self._lock = open(self._lock_file(self._owner), "w") if path else None  # noqa: SIM115
         if self._lock:
@@ -110,29 +169,25 @@ class Evaluations:
             self._lock_file(self._owner).unlink(missing_ok=True)
             self._lock.close()
 
-    def looks(self) -> list[Look]:
-        """Finished looks, in the order of their claims."""
-        rows = self._db.execute(
-            "SELECT architecture, status, metrics, message, seconds FROM looks"
-            " WHERE status IS NOT NULL ORDER BY position"
-        )
-        return [Look(a, s, json.loads(m), message, t) for a, s, m, message, t in rows]
+    def evaluations(self) -> list[Evaluation]:
+        """Those that are finished, in the order of their claims."""
+        return _finished(self._db)
 
-    def under_way(self) -> list[str]:
-        """Architectures that living processes are evaluating now; methods treat them as looked at."""
-        rows = self._db.execute("SELECT architecture, owner FROM looks WHERE status IS NULL").fetchall()
+    def pending(self) -> list[str]:
+        """Architectures that living processes are evaluating now; methods suggest others."""
+        rows = self._db.execute("SELECT architecture, owner FROM evaluations WHERE status IS NULL").fetchall()
         return [architecture for architecture, owner in rows if self._alive(owner)]
 
-    def look(self, architecture: str, key: str, budget: int) -> Look:
-        """Evaluate one architecture, or say what an earlier look at the same key found.
+    def evaluate(self, architecture: str, key: str, budget: int) -> Evaluation:
+        """Evaluate one architecture, or say what an earlier evaluation with the same key found.
 
         Args:
             architecture: its string.
-            key: equal for architectures of which one look tells all.
-            budget: looks that may be taken in all, failures included.
+            key: equal for architectures of which one evaluation tells all.
+            budget: evaluations that may be made in all, failures included.
 
         Raises:
-            BudgetSpent: no look is left, or another process is at this key.
+            BudgetSpent: none is left, or another process is at this key.
             SearchError: metrics without a required name; nothing is recorded.
         """
         found = self._claim(architecture, key, budget)
@@ -140,71 +195,97 @@ class Evaluations:
             return found
         began = time.monotonic()
         try:
-            look = self._evaluate(architecture, began)
+            evaluation = self._evaluate(architecture, began)
         except BaseException:
-            self._db.execute("DELETE FROM looks WHERE key = ? AND status IS NULL", (key,))
+            self._db.execute("DELETE FROM evaluations WHERE key = ? AND status IS NULL", (key,))
             raise
         self._db.execute(
-            "UPDATE looks SET status=?, metrics=?, message=?, seconds=?, owner=NULL WHERE key=?",
-            (look.status, json.dumps(look.metrics), look.message, look.seconds, key),
+            "UPDATE evaluations SET status=?, metrics=?, message=?, seconds=?, owner=NULL WHERE key=?",
+            (evaluation.status, json.dumps(evaluation.metrics), evaluation.message, evaluation.seconds, key),
         )
-        return look
+        return evaluation
 
-    def _claim(self, architecture: str, key: str, budget: int) -> Look | None:
+    def _claim(self, architecture: str, key: str, budget: int) -> Evaluation | None:
         with self._transaction():
             row = self._db.execute(
-                "SELECT architecture, status, metrics, message, seconds, owner FROM looks WHERE key = ?",
-                (key,),
+                f"SELECT {_COLUMNS}, owner FROM evaluations WHERE key = ?", (key,)
             ).fetchone()
             if row and row[1] is not None:
-                return Look(row[0], row[1], json.loads(row[2]), row[3], row[4])
-            if row and self._alive(row[5]):
+                return _evaluation(row[:-1])
+            if row and self._alive(row[-1]):
                 raise BudgetSpent(f"{architecture} is being evaluated by another process")
             for position, owner in self._db.execute(
-                "SELECT position, owner FROM looks WHERE status IS NULL"
+                "SELECT position, owner FROM evaluations WHERE status IS NULL"
             ).fetchall():
                 if not self._alive(owner):
-                    self._db.execute("DELETE FROM looks WHERE position = ?", (position,))
-            taken = self._db.execute("SELECT COUNT(*) FROM looks").fetchone()[0]
-            if taken >= budget:
-                raise BudgetSpent(f"{taken} of {budget} looks are taken")
+                    self._db.execute("DELETE FROM evaluations WHERE position = ?", (position,))
+            count = self._db.execute("SELECT COUNT(*) FROM evaluations").fetchone()[0]
+            if count >= budget:
+                raise BudgetSpent(f"{count} of {budget} evaluations are made")
             self._db.execute(
-                "INSERT INTO looks (key, architecture, owner) VALUES (?, ?, ?)",
+                "INSERT INTO evaluations (key, architecture, owner) VALUES (?, ?, ?)",
                 (key, architecture, self._owner),
             )
         return None
 
-    def _evaluate(self, architecture: str, began: float) -> Look:
+    def _evaluate(self, architecture: str, began: float) -> Evaluation:
         try:
             metrics = {str(k): float(v) for k, v in self._evaluator(architecture).items()}
+            if set(metrics) == {ONLY} and len(self._required) == 1:
+                metrics = {self._required[0]: metrics[ONLY]}
         except EvaluationFailed as error:
-            return Look(architecture, error.status, {}, str(error), time.monotonic() - began)
+            return Evaluation(architecture, error.status, {}, str(error), time.monotonic() - began)
         missing = [name for name in self._required if name not in metrics]
         if missing:
             raise SearchError(
                 f"an evaluator whose metrics include {', '.join(map(repr, missing))}",
                 f"{', '.join(map(repr, metrics)) or 'no metrics'} for {architecture!r}",
-                "return that key, or name another one with --metric; no look was counted",
+                "return that key, or name another one with --metric; the evaluation was not counted",
             )
         bad = [name for name in self._required if not math.isfinite(metrics[name])]
         if bad:
             message = ", ".join(f"{name} is {metrics[name]}" for name in bad)
-            return Look(architecture, "invalid", {}, message, time.monotonic() - began)
-        return Look(architecture, "ok", metrics, "", time.monotonic() - began)
+            return Evaluation(architecture, "invalid", {}, message, time.monotonic() - began)
+        return Evaluation(architecture, "ok", metrics, "", time.monotonic() - began)
 
-    def _check_identity(self, wanted: dict[str, str]) -> None:
+    def _open(self, identity: Identity | None) -> None:
+        """Make the tables of a new file; compare what an old one is for, and change nothing if it differs."""
+        wanted = identity.entries() if identity else {"format": FORMAT}
         with self._transaction():
-            there = dict(self._db.execute("SELECT name, value FROM identity"))
+            tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
+            there = dict(self._db.execute("SELECT name, value FROM identity")) if "identity" in tables else {}
+            if identity and there.get("format") == _FIRST_FORMAT:
+                self._take_over(identity, there)
+            elif there:
+                self._compare(there, wanted)
+            for statement in _SCHEMA:
+                self._db.execute(statement)
             if not there:
                 self._db.executemany("INSERT INTO identity VALUES (?, ?)", wanted.items())
-                return
-        changed = [n for n in sorted({*there, *wanted}) if there.get(n) != wanted.get(n)]
-        if changed:
-            raise SearchError(
-                f"a cache of this task ({', '.join(f'{n} {wanted.get(n)}' for n in changed)})",
-                f"{self._path}, made for {', '.join(f'{n} {there.get(n)}' for n in changed)}",
-                "choose another --out, or repeat the command that made it",
-            )
+
+    def _take_over(self, identity: Identity, there: dict[str, str]) -> None:
+        """Go on with a file of the first format, if all that it says fits."""
+        self._compare(there, identity.first_entries())
+        for (architecture,) in self._db.execute("SELECT architecture FROM looks"):
+            if architecture not in identity.architectures:
+                raise self._of_another_task("architectures of this space", repr(architecture))
+        self._db.execute("ALTER TABLE looks RENAME TO evaluations")
+        self._db.execute("DELETE FROM identity")
+        self._db.executemany("INSERT INTO identity VALUES (?, ?)", identity.entries().items())
+
+    def _compare(self, there: dict[str, str], wanted: dict[str, str]) -> None:
+        for name in sorted({*there, *wanted}):
+            if there.get(name) != wanted.get(name):
+                new, old = (json.loads(e.get(name, "null")) for e in (wanted, there))
+                at, new, old = _first_difference(name, new, old)
+                raise self._of_another_task(f"{at} {_short(new)}", f"{at} {_short(old)}")
+
+    def _of_another_task(self, expected: str, got: str) -> SearchError:
+        return SearchError(
+            f"a cache of evaluations of this task ({expected})",
+            f"{self._path}, made for {got}",
+            "choose another --out, or repeat the command that made it",
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -234,6 +315,36 @@ class Evaluations:
         return False
 
 
+def _first_difference(at: str, new: Any, old: Any) -> tuple[str, Any, Any]:
+    """Where two JSON values part, and what stands there in each."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        for key in sorted({*new, *old}):
+            if new.get(key) != old.get(key):
+                return _first_difference(f"{at}.{key}", new.get(key), old.get(key))
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        parts = [(a, b) for a, b in zip(new, old, strict=True) if a != b]
+        named = all(isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in parts[0])
+        if named and parts[0][0][0] == parts[0][1][0]:  # a slot or metric of one name
+            (name, a), (_, b) = parts[0]
+            return _first_difference(f"{at}.{name}", a, b)
+    return at, new, old
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _evaluation(row: Sequence[Any]) -> Evaluation:
+    architecture, status, metrics, message, seconds = row
+    return Evaluation(architecture, status, json.loads(metrics), message, seconds)
+
+
+def _finished(db: sqlite3.Connection, table: str = "evaluations") -> list[Evaluation]:
+    rows = db.execute(f"SELECT {_COLUMNS} FROM {table} WHERE status IS NOT NULL ORDER BY position")
+    return [_evaluation(row) for row in rows]
+
+
 @contextmanager
 def _readable(path: Path | None) -> Iterator[None]:
     """SQLite's complaints about a file, as errors that a user can mend."""
@@ -251,11 +362,8 @@ def _readable(path: Path | None) -> Iterator[None]:
         ) from error
 
 
-def read_looks(path: Path) -> list[Look]:
-    """The finished looks of a cache file, without claiming anything."""
+def read_evaluations(path: Path) -> list[Evaluation]:
+    """The finished evaluations of a file of any format, without claiming anything."""
     with _readable(path), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        rows = db.execute(
-            "SELECT architecture, status, metrics, message, seconds FROM looks"
-            " WHERE status IS NOT NULL ORDER BY position"
-        ).fetchall()
-    return [Look(a, s, json.loads(m), message, t) for a, s, m, message, t in rows]
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+        return _finished(db, "looks" if "looks" in tables else "evaluations")

@@ -6,9 +6,12 @@ declares them, and the file keeps the declaration.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any, Literal
+
+from archwalk.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,39 @@ METRICS = {
 }
 
 
+_SMALLER = re.compile(
+    r"loss|error|latency|time|perplexity|energy|memory|params|flops|macs"
+    r"|(?:^|[^a-z])(?:err|ppl|mse|rmse|mae|cost|ms|seconds|size)(?:$|[^a-z])"
+)
+
+
 def metric_for(name: str, direction: Literal["max", "min"] = "max") -> Metric:
     """The declared metric of that name, or a new one with no unit and no bounds."""
     return METRICS.get(name) or Metric(name, direction, "")
+
+
+def metric_to_search(name: str, direction: Literal["max", "min"] | None = None) -> Metric:
+    """A metric that a user names: declared ones know their direction, all others are better when larger.
+
+    Args:
+        name: of the metric.
+        direction: what the user says of it.
+
+    Raises:
+        SettingsError: a direction that is not the declared one, or none for a name that speaks of something
+            of which less is better.
+    """
+    known = METRICS.get(name)
+    if known and direction and direction != known.direction:
+        raise SettingsError(
+            f"{name} to be better when {'larger' if known.direction == 'max' else 'smaller'}, as declared",
+            f"{'--minimise' if direction == 'min' else '--maximise'} {name}",
+            "leave it out, or give your metric a name of its own",
+        )
+    if known is None and direction is None and _SMALLER.search(name.lower()):
+        raise SettingsError(
+            f"the direction of {name!r}, whose name speaks of something of which less may be better",
+            "none",
+            f"give --minimise {name} or --maximise {name}",
+        )
+    return metric_for(name, direction or "max")

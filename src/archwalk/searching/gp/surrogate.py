@@ -1,13 +1,14 @@
 """A Gaussian process over architectures, averaged over kernels; expected improvement.
 
-In: a ``Problem`` and a ``History``. Out: the expected improvement of every architecture. Next: ``methods``.
+In: a ``Problem`` and a ``History``. Out: the expected improvement of architectures. Next: ``acquisition``
+finds where it is largest.
 
 A kernel is a correlation of structure: exp(-distance / length) of Hamming distances, a mixture of two views
 of an architecture (its canonical form, and the architecture without edges that no signal passes), or the
 correlation that an encoder learned on the sources. To it the sources may add a linear part: the target is
 then a weighted sum of what they say, with weights to be found, plus something of its own. Kernels and noise
 levels are hypotheses; each one's posterior is weighted by its marginal likelihood, so that a source that does
-not predict the target loses its say after a few looks.
+not predict the target loses its say after a few evaluations.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
-from scipy.special import ndtr
 
-from archwalk.searching.problem import Floats, History, Ints, Problem, normal_scores
+from archwalk.searching.acquisition import expected_improvement
+from archwalk.searching.history import History
+from archwalk.searching.listed import ListedProblem
+from archwalk.searching.problem import Floats, Floats32, Ints, Problem, normal_scores
 
-Floats32 = NDArray[np.float32]
 COARSE = np.float32(0.7)  # weight of the canonical view
 NOISES = (0.003, 0.03, 0.1, 0.3)  # variance of the noise over that of the process
-MOST = 3  # hypotheses that a proposal averages over: the likeliest
+MOST = 3  # hypotheses that a suggestion averages over: the likeliest
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,37 @@ class Kernel:
     length: float | None
     sources: float = 0.0
 
-    def __call__(self, problem: Problem, rows: Ints, columns: Ints | slice = slice(None)) -> Floats32:
-        """Covariances [rows, columns]; columns are all architectures by default."""
+    def __call__(self, problem: Problem, rows: Ints, columns: Ints | None = None) -> Floats32:
+        """Covariances [rows, columns]; columns are all architectures by default.
+
+        An open problem has no sources, and its kernels are those of structure.
+        """
         structure = self._structure(problem, rows, columns)
         if not self.sources:
             return structure
+        assert isinstance(problem, ListedProblem)
         known = problem.sources.astype(np.float32)
-        linear = known[rows] @ known[columns].T
+        linear = known[rows] @ (known if columns is None else known[columns]).T
         return np.add(structure, np.float32(self.sources / known.shape[1]) * linear, dtype=np.float32)
 
-    def _structure(self, problem: Problem, rows: Ints, columns: Ints | slice) -> Floats32:
+    def _structure(self, problem: Problem, rows: Ints, columns: Ints | None) -> Floats32:
         if self.length is None:
-            return problem.encoding.correlation(rows, columns)
-        steps = np.exp(-np.arange(problem.codes.shape[1] + 1) / self.length).astype(np.float32)
-        canonical, live = (problem.distances(view, rows)[:, columns] for view in (0, 1))
+            assert isinstance(problem, ListedProblem)
+            return problem.encoding.correlation(rows, slice(None) if columns is None else columns)
+        slots = len(problem.space.slot_sizes)
+        steps = np.exp(-np.arange(slots + 1) / self.length).astype(np.float32)
+        if problem.views == 1:
+            return steps[problem.distances(0, rows, columns)]
+        canonical, live = (problem.distances(view, rows, columns) for view in (0, 1))
         return COARSE * steps[canonical] + (1 - COARSE) * steps[live]
 
-    def variance(self, problem: Problem) -> Floats:
-        """The diagonal of the covariance over all architectures, [N]."""
+    def variance(self, problem: Problem, ids: Ints | None = None) -> Floats | float:
+        """The diagonal of the covariance, over all architectures by default, [n]; one number if all agree."""
         if not self.sources:
-            return np.ones(len(problem))
-        return np.asarray(1 + self.sources * (problem.sources**2).mean(1))
+            return 1.0
+        assert isinstance(problem, ListedProblem)
+        sources = problem.sources if ids is None else problem.sources[ids]
+        return np.asarray(1 + self.sources * (sources**2).mean(1))
 
 
 STRUCTURE = tuple(Kernel(length) for length in (1.0, 3.0, 8.0))
@@ -70,7 +81,7 @@ WITH_SOURCES = (Kernel(None), *STRUCTURE, Kernel(None, 0.3), Kernel(None, 1.0))
 
 @dataclass(frozen=True)
 class Fit:
-    """A Gaussian process with one kernel and one noise level, conditioned on n looks.
+    """A Gaussian process with one kernel and one noise level, conditioned on n evaluations.
 
     Attributes:
         kernel, noise: the hypothesis; noise is a share of ``variance``.
@@ -88,8 +99,8 @@ class Fit:
     mean: float
     variance: float
 
-    def predict(self, cross: Floats32, prior: Floats) -> tuple[Floats, Floats]:
-        """Posterior mean and standard deviation, from covariances with the looks and prior variances,
+    def predict(self, cross: Floats32, prior: Floats | float) -> tuple[Floats, Floats]:
+        """Posterior mean and standard deviation, from covariances with the evaluated and prior variances,
         [n, N], [N] → [N], [N].
 
         The noise is part of the deviation: what a table or a training run answers has it too.
@@ -100,10 +111,10 @@ class Fit:
 
 
 def fit(covariance: Floats32, y: Floats, kernel: Kernel, noise: float) -> Fit:
-    """Condition on looks (Rasmussen and Williams 2006, eq. 2.23-2.30).
+    """Condition on evaluations (Rasmussen and Williams 2006, eq. 2.23-2.30).
 
-    The mean has the prior N(0, 10 variance), the variance an inverse gamma prior worth one look of size 1,
-    so ``y`` is expected standardised, [n].
+    The mean has the prior N(0, 10 variance), the variance an inverse gamma prior worth one evaluation of
+    size 1, so ``y`` is expected standardised, [n].
     """
     n = len(y)
     noisy = covariance.astype(np.float64) + (noise + 1e-6) * np.eye(n)
@@ -117,13 +128,6 @@ def fit(covariance: Floats32, y: Floats, kernel: Kernel, noise: float) -> Fit:
     return Fit(kernel, noise, float(evidence), factor, whitened, mean, variance)
 
 
-def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """E[max(f - best, 0)] for f ~ N(mean, deviation²) (Jones et al. 1998), elementwise."""
-    z = (mean - best) / deviation
-    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    return np.asarray(deviation * (z * ndtr(z) + density))
-
-
 def warped(rewards: Floats) -> Floats:
     """Half the standardised rewards, half their normal scores, [n].
 
@@ -134,20 +138,32 @@ def warped(rewards: Floats) -> Floats:
     return (standardised + normal_scores(rewards)) / 2
 
 
-def improvement(problem: Problem, history: History, kernels: Sequence[Kernel]) -> Floats:
-    """Expected improvement of every architecture over the best look, averaged over hypotheses, [N]."""
-    y = warped(history.rewards)
-    fits = [
-        fit(covariance, y, kernel, noise)
-        for kernel in kernels
-        for covariance in [kernel(problem, history.indices, history.indices)]
-        for noise in NOISES
-    ]
-    fits = sorted(fits, key=lambda f: -f.evidence)[:MOST]
-    weights = np.exp([f.evidence - fits[0].evidence for f in fits])
-    total = np.zeros(len(problem))
-    for weight, likely in zip(weights / weights.sum(), fits, strict=True):
-        cross, prior = likely.kernel(problem, history.indices), likely.kernel.variance(problem)
-        mean, deviation = likely.predict(cross, prior)
-        total += weight * expected_improvement(mean, deviation, float(y.max()))
-    return total
+class Improvement:
+    """Expected improvement over the best evaluation, averaged over hypotheses.
+
+    Args:
+        problem, history: what is known.
+        kernels: the hypotheses, each at every noise level.
+    """
+
+    def __init__(self, problem: Problem, history: History, kernels: Sequence[Kernel]) -> None:
+        y = warped(history.rewards)
+        fits = [
+            fit(covariance, y, kernel, noise)
+            for kernel in kernels
+            for covariance in [kernel(problem, history.indices, history.indices)]
+            for noise in NOISES
+        ]
+        self._problem, self._rows, self._best = problem, history.indices, float(y.max())
+        self.fits = sorted(fits, key=lambda f: -f.evidence)[:MOST]
+        weights = np.exp([f.evidence - self.fits[0].evidence for f in self.fits])
+        self.weights = weights / weights.sum()
+
+    def __call__(self, ids: Ints | None = None) -> Floats:
+        """Of some architectures, or of all of a listed problem, [n]."""
+        total: Floats | float = 0.0
+        for weight, likely in zip(self.weights, self.fits, strict=True):
+            cross = likely.kernel(self._problem, self._rows, ids)
+            mean, deviation = likely.predict(cross, likely.kernel.variance(self._problem, ids))
+            total = total + weight * expected_improvement(mean, deviation, self._best)
+        return np.asarray(total)

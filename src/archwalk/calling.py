@@ -1,0 +1,49 @@
+"""How a user's Python function is called, here or in a process of its own; imports nothing heavy.
+
+In: the function. Out: whether it asks for a mapping, and its answer as metrics. Next: ``tasks.evaluators``
+and ``execution.worker`` call it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ONLY = ""  # name of the metric of a function that answers with a bare number, until the ledger names it
+MAPPING = "mapping"  # what a process of a function answers with when it is asked nothing: 1 if it wants one
+
+
+def takes_mapping(function: F) -> F:
+    """Decorator: the function is called with a dictionary slot → choice instead of a string."""
+    function.archwalk_takes_mapping = True  # type: ignore[attr-defined]
+    return function
+
+
+def asks_for_mapping(function: Callable[..., Any]) -> bool:
+    """Whether it is decorated, or its first parameter is annotated as a ``dict`` or a ``Mapping``."""
+    if getattr(function, "archwalk_takes_mapping", False):
+        return True
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some builtins have none
+        return False
+    hint = parameters[0].annotation if parameters else None
+    hint = hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
+    return hint.partition("[")[0].rpartition(".")[2].lower() in ("dict", "mapping", "mutablemapping")
+
+
+def metrics_of(answer: Any) -> dict[str, float]:
+    """The answer of an evaluator as metrics; that of a bare number is called ``ONLY``.
+
+    Raises:
+        TypeError, ValueError: it is neither a number nor a mapping to numbers.
+    """
+    if isinstance(answer, Mapping):
+        return {str(k): float(v) for k, v in answer.items()}
+    if isinstance(answer, Real) or getattr(answer, "shape", None) == ():
+        return {ONLY: float(answer)}
+    raise TypeError(f"expected a number or a mapping of metrics, got {answer!r:.200}")

@@ -1,0 +1,130 @@
+"""``History``: what the evaluations of a problem said so far, and what is left.
+
+In: a ``Problem``, evaluated ids, their rewards. Out: what is visited and what is free. Next: ``methods``
+suggest from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from archwalk.searching.listed import ListedProblem
+from archwalk.searching.problem import Floats, Ints, Mask, Problem
+
+
+@dataclass(frozen=True)
+class History:
+    """Finished evaluations of a problem, in order.
+
+    Attributes:
+        problem: what they are of.
+        indices: the evaluated ids, [n].
+        rewards: larger is better, [n]; a failed evaluation has the worst reward so far, so that it is
+            avoided.
+        pending: ids that are being evaluated elsewhere.
+    """
+
+    problem: Problem = field(repr=False)
+    indices: Ints
+    rewards: Floats
+    pending: Ints
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @cached_property
+    def known(self) -> dict[int, float]:
+        """Id → reward."""
+        return dict(zip(self.indices.tolist(), self.rewards.tolist(), strict=True))
+
+    @cached_property
+    def touched(self) -> Ints:
+        """Evaluated and pending ids, in this order."""
+        return np.concatenate([self.indices, self.pending])
+
+    def visited(self, ids: Ints) -> Mask:
+        """Whose key is evaluated or pending, [n]."""
+        if self._all is not None:
+            return self._all[ids]
+        seen = self._keys
+        return np.array([k in seen for k in self.problem.keys(ids).tolist()], dtype=np.bool_)
+
+    @property
+    def free(self) -> Ints:
+        """Ids that are not visited, of a listed problem, ascending."""
+        assert self._all is not None, "an open problem cannot be listed"
+        return np.flatnonzero(~self._all)
+
+    def exhausted(self) -> bool:
+        """Whether nothing is left to evaluate: every architecture is visited."""
+        if self._all is not None:
+            return bool(self._all.all())
+        size = self.problem.space.size
+        return size is not None and len(self.touched) * 100 > size and draw(self.problem, self, 0) is None
+
+    def with_pending(self, ids: Sequence[int]) -> History:
+        """The same with more under evaluation."""
+        pending = np.concatenate([self.pending, np.array([*ids], dtype=np.int64)])
+        return History(self.problem, self.indices, self.rewards, pending)
+
+    @cached_property
+    def _all(self) -> Mask | None:
+        problem = self.problem
+        if not isinstance(problem, ListedProblem):
+            return None
+        return np.isin(problem.groups, problem.groups[self.touched])
+
+    @cached_property
+    def _keys(self) -> frozenset[int]:
+        return frozenset(self.problem.keys(self.touched).tolist())
+
+
+def make_history(
+    problem: Problem, indices: Sequence[int], rewards: Sequence[float], pending: Sequence[int] = ()
+) -> History:
+    """Evaluations as arrays.
+
+    Args:
+        problem: what was searched.
+        indices: evaluated ids, in order.
+        rewards: larger is better; NaN where an evaluation failed.
+        pending: ids being evaluated elsewhere.
+    """
+    values = np.array(rewards, dtype=np.float64)
+    failed = np.isnan(values)
+    values[failed] = values[~failed].min() if (~failed).any() else 0.0
+    at, under_way = (np.array([*i], dtype=np.int64) for i in (indices, pending))
+    return History(problem, at, values, under_way)
+
+
+TRIES, BATCH = 40, 16  # samples of an open space before its known parts are looked through
+
+
+def draw(problem: Problem, history: History, seed: int) -> int | None:
+    """An unvisited architecture of an open problem, as the space samples; None if none is left.
+
+    Where sampling finds none, the neighbours of what was visited are looked through, which finds the rest of
+    a space in which every architecture can be reached.
+    """
+    generator = np.random.default_rng([seed, len(history)])
+    for _ in range(TRIES):
+        ids = problem.sample(BATCH, generator)
+        free = ids[~history.visited(ids)]
+        if len(free):
+            return int(free[0])
+    if not len(history.touched):
+        return None
+    seen, edge = set(history.touched.tolist()), np.unique(history.touched)
+    while len(edge):  # beyond the visited, through other members of their groups
+        around = np.unique(problem.neighbours(edge))
+        around = np.array([i for i in around.tolist() if i >= 0 and i not in seen], dtype=np.int64)
+        free = around[~history.visited(around)]
+        if len(free):
+            return int(generator.choice(free))
+        seen.update(around.tolist())
+        edge = around
+    return None

@@ -1,0 +1,235 @@
+"""What a user names or gives to ``search``, as what the loop needs.
+
+In: a space, a table, a predicting task or agents, by name, path or as objects; metrics by name. Out: a
+``Setting``: the problem, the metrics with their directions, the evaluator, and the ledger's identity.
+Everything that can be refused is refused here, before any work. Next: ``verbs`` runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from archwalk.agents.base import Agent
+from archwalk.errors import SearchError
+from archwalk.searching.adapt import make_sources
+from archwalk.searching.listed import list_problem
+from archwalk.searching.open import make_problem
+from archwalk.searching.problem import Floats, Ints, Problem
+from archwalk.spaces.base import ListedSpace, SearchSpace, listed
+from archwalk.spaces.registry import SPACE_NAMES, make_space
+from archwalk.tasks.base import Predicted
+from archwalk.tasks.evaluators import PredictedEvaluator, make_evaluator
+from archwalk.tasks.ledger import Evaluator, Identity
+from archwalk.tasks.metrics import Metric, metric_to_search
+from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.table import Benchmark
+from archwalk.training.loop import make_agent
+from archwalk.training.rundir import RunDir
+
+Tasks = Benchmark | Predicted
+Space = str | Path | SearchSpace | Mapping[str, Any] | Benchmark | Predicted
+EvaluatorGiven = str | Callable[..., Any] | Predicted
+DEFAULT_METRIC = Metric("acc", "max", "percent")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A search before its first evaluation.
+
+    Attributes:
+        problem: what to search.
+        metric: to improve.
+        cost: a second metric to improve; None: there is one alone.
+        evaluator: what turns an architecture into metrics.
+        identity: what the ledger is for.
+    """
+
+    problem: Problem
+    metric: Metric
+    cost: Metric | None
+    evaluator: Evaluator
+    identity: Identity
+
+
+def make_setting(
+    evaluator: EvaluatorGiven | None,
+    command: str | None,
+    space: Space | None,
+    agents: Sequence[RunDir],
+    task: str | None,
+    metric: str | None,
+    cost: str | None,
+    minimise: Sequence[str],
+    maximise: Sequence[str],
+    time_limit: float | None,
+    retries: int,
+) -> Setting:
+    """Check and open everything; see ``verbs.search`` for the arguments.
+
+    Raises:
+        ArchwalkError: anything that does not fit.
+    """
+    if not agents and space is None and not isinstance(evaluator, Predicted):
+        raise SearchError("an agent or a space", "neither", "give --agent RUN or --space NAME")
+    where, table = _open(evaluator if space is None and isinstance(evaluator, Predicted) else space, agents)
+    if isinstance(evaluator, Predicted) or (evaluator is None and command is None):
+        if evaluator is None and isinstance(table, Predicted):
+            evaluator = table
+        if isinstance(evaluator, Predicted):
+            return _predicted(evaluator, where, task, metric, cost)
+    if task is not None:
+        raise SearchError(
+            "--task with a .task file that answers the evaluations, and nowhere else",
+            f"--task {task}",
+            "leave it out",
+        )
+    problem, default = _problem(where, table, agents)
+    for name in (*minimise, *maximise):
+        if name not in (metric, cost):
+            raise SearchError(
+                f"directions of the metrics searched, {metric!r} and {cost!r}", repr(name), "name one of them"
+            )
+    goal = metric_to_search(metric, _direction(metric, minimise, maximise)) if metric else default
+    second = metric_to_search(cost, _direction(cost, minimise, maximise)) if cost else None
+    if second is not None and second.name == goal.name:
+        raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
+    evaluate = make_evaluator(evaluator, command, time_limit, retries, where)
+    name = command or (evaluator if isinstance(evaluator, str) else _name_of(evaluator))
+    return Setting(problem, goal, second, evaluate, _identity(problem, table, name, goal, second))
+
+
+def _direction(name: str, minimise: Sequence[str], maximise: Sequence[str]) -> Literal["max", "min"] | None:
+    if name in minimise and name in maximise:
+        raise SearchError("one direction a metric", f"both for {name!r}", "leave one of them out")
+    return "min" if name in minimise else "max" if name in maximise else None
+
+
+def _name_of(function: Any) -> str:
+    """How the ledger calls a function: by where it was defined."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _identity(
+    problem: Problem, table: Tasks | None, evaluator: str, goal: Metric, cost: Metric | None
+) -> Identity:
+    names = getattr(problem, "architectures", ())
+    return Identity(
+        space=problem.space.describe(),
+        checksum=table.checksum if table is not None else None,
+        evaluator=evaluator,
+        metrics=(goal,) if cost is None else (goal, cost),
+        first=(names[0], len(names)) if names else None,
+        architectures=frozenset(names),
+    )
+
+
+def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, Tasks | None]:
+    """The space, and the table or task that was named instead of one."""
+    if space is None:
+        space = agents[0].benchmark()
+    elif isinstance(space, str | Path):
+        space = open_named(space)
+    elif isinstance(space, Mapping):
+        space = open_space(space)
+    if isinstance(space, SearchSpace):
+        return space, None
+    if isinstance(space, Benchmark | Predicted):
+        return space.space, space
+    raise SearchError(
+        "a space, a benchmark or a task, as an object, a name or a file", repr(space), "see docs/search.md"
+    )
+
+
+def open_named(name: str | Path) -> SearchSpace | Tasks:
+    """A space by name or declaration file, or else a table or task by name or file."""
+    text = str(name)
+    if (text in SPACE_NAMES and text != "slots") or Path(text).suffix in (".toml", ".json"):
+        return open_space(text)
+    return load_benchmark(text)
+
+
+def open_space(given: Any) -> SearchSpace:
+    """A space of whatever a user gives."""
+    return make_space(str(given))
+
+
+def _predicted(
+    task_of: Predicted, where: SearchSpace, task: str | None, metric: str | None, cost: str | None
+) -> Setting:
+    """A search that a predicting task answers."""
+    if where.describe() != task_of.space.describe():
+        raise SearchError(
+            f"the space of the task {task_of.name!r}, {task_of.space.name!r}",
+            f"the space {where.name!r}",
+            "leave --space out",
+        )
+    if task is None:
+        if len(task_of.tasks) != 1:
+            names = ", ".join(task_of.tasks)
+            raise SearchError(f"one of the tasks {names}", "none", "name it with --task")
+        task = task_of.tasks[0]
+    goal = predicted_metric(task_of, task, metric)
+    second = predicted_metric(task_of, task, cost) if cost else None
+    asked = tuple(m.name for m in (goal, second) if m)
+    problem = make_problem(task_of.space, measured_apart=True)
+    identity = _identity(problem, task_of, f"{task_of.name}/{task}", goal, second)
+    return Setting(problem, goal, second, PredictedEvaluator(task_of, task, asked), identity)
+
+
+def predicted_metric(task_of: Predicted, task: str, name: str | None) -> Metric:
+    """A metric that a predicting task has; the reward's by default.
+
+    Raises:
+        BenchmarkError: no such task.
+        SearchError: no such metric.
+    """
+    one = np.zeros((0, len(task_of.space.slot_sizes)), dtype=np.int16)
+    task_of.values(task, one, name)  # refuses what is not there
+    reward = task_of.rewards[task]
+    if name is None or name == reward.name:
+        return reward
+    for metric in task_of.metrics(task) if hasattr(task_of, "metrics") else ():
+        if metric.name == name:
+            return metric
+    return metric_to_search(name)
+
+
+def _problem(where: SearchSpace, table: Tasks | None, runs: Sequence[RunDir]) -> tuple[Problem, Metric]:
+    """What to search, with what the agents know; and the metric of the first agent's task."""
+    rows: Ints | None = table.rows if isinstance(table, Benchmark) else None
+    if not runs:
+        return make_problem(where, rows, measured_apart=False), DEFAULT_METRIC
+    space: ListedSpace = listed(where)
+    rows = np.arange(len(space)) if rows is None else rows
+    agents: list[Agent] = []
+    columns: list[Floats] = []
+    metric = DEFAULT_METRIC
+    for run in reversed(runs):
+        plan = run.plan()
+        if plan.space != where.describe():
+            raise SearchError(
+                f"an agent trained on the space {where.name!r}",
+                f"{run.path}, trained on {plan.space['name']!r}",
+                "choose an agent of this space, or leave --space out",
+            )
+        own = run.benchmark()
+        metric = own.metrics[own.reward_column(plan.task).metric]
+        if not np.array_equal(own.rows, rows):
+            raise SearchError(
+                "agents that know exactly the architectures to choose from",
+                f"{run.path}, which knows {len(own.rows):,}, for {len(rows):,}",
+                "leave --space out, and name agents of one benchmark",
+            )
+        walker = make_agent(own, plan.settings, plan.seed)
+        walker.network.load_state_dict(run.weights())
+        agents.append(walker)
+        columns.append(own.reward(plan.task))
+    known = make_sources(agents, columns)
+    problem = list_problem(space, rows, False, sources=known.columns, proposal=known.proposal)
+    return problem, metric

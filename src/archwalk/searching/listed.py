@@ -1,0 +1,155 @@
+"""``ListedProblem``: a search problem whose architectures stand in a table, so that all can be compared at
+once.
+
+In: a space that can be listed, measured source tasks, trained agents' opinions. Out: a ``Problem`` whose ids
+are rows. Next: ``open.make_problem`` chooses between this and an open problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archwalk.searching.gp.encoder import Encoding, train_encoder
+from archwalk.searching.problem import Floats, Ints, Problem, normal_scores, one_hot
+from archwalk.spaces.base import ListedSpace, restrict_neighbours
+
+
+class ListedProblem(Problem):
+    """Architectures in a table; ids are its rows.
+
+    Attributes:
+        architectures: their strings.
+        tables: the three views, each [N, S]: the first member of the canonical group, the code without slots
+            that no signal passes, the code.
+        edits: indices one edit away, [N, K], -1 where there are fewer.
+        groups: ``keys`` of all, [N]. When a network is really trained, one evaluation serves its canonical
+            group. In a table every architecture was measured by itself, but those of a group which all source
+            tasks measured alike are taken to be one network.
+        sources: what the sources say about every architecture, one column of normal scores each, [N, F].
+    """
+
+    listed = True
+    views = 3
+
+    def __init__(
+        self,
+        space: ListedSpace,
+        architectures: tuple[str, ...],
+        tables: tuple[Ints, Ints, Ints],
+        edits: Ints,
+        groups: Ints,
+        sources: Floats,
+        proposal: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.space, self.architectures, self.tables = space, architectures, tables
+        self.edits, self.groups, self.sources, self.proposal = edits, groups, sources, proposal
+        self._kept: tuple[dict[int, NDArray[np.uint8]], ...] = tuple({} for _ in tables)
+
+    def __len__(self) -> int:
+        return len(self.architectures)
+
+    def sample(self, n: int, generator: np.random.Generator) -> Ints:
+        """Uniform over all, [n]."""
+        return generator.integers(len(self), size=n)
+
+    def neighbours(self, ids: Ints) -> Ints:
+        """Ids one edit away, [n, K], -1 where there are fewer."""
+        return self.edits[ids]
+
+    def codes(self, ids: Ints) -> Ints:
+        """Slot values, [n, S]."""
+        return self.tables[2][ids]
+
+    def view(self, which: int, ids: Ints) -> Ints:
+        """Slot values by one of the three views, [n, S]."""
+        return self.tables[which][ids]
+
+    def distances(self, view: int, rows: Ints, columns: Ints | None = None) -> NDArray[np.uint8]:
+        """Slots in which architectures differ, [rows, columns]; rows are kept once computed."""
+        kept, table = self._kept[view], self.tables[view]
+        for row in rows.tolist():
+            if row not in kept:
+                kept[row] = (table != table[row]).sum(1).astype(np.uint8)
+        found = np.stack([kept[row] for row in rows.tolist()])
+        return found if columns is None else found[:, columns]
+
+    def one_hot(self, ids: Ints | None = None) -> Floats:
+        """The view without dead slots, one column a slot and choice, [n, F]."""
+        return self._one_hot if ids is None else self._one_hot[ids]
+
+    @cached_property
+    def _one_hot(self) -> Floats:
+        return one_hot(self.tables[1])
+
+    @cached_property
+    def code_one_hot(self) -> Floats:
+        """``codes`` of all with one column a slot and choice, [N, F]."""
+        return one_hot(self.tables[2])
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """Vectors in which architectures that the sources find alike are near; trained when first asked for,
+        which needs at least one source."""
+        return train_encoder(self.tables[:2], self.sources)
+
+    def keys(self, ids: Ints) -> Ints:
+        """``groups`` of some, [n]."""
+        return self.groups[ids]
+
+    def key_text(self, index: int) -> str:
+        """The first architecture with the same key."""
+        return self.architectures[int(np.argmax(self.groups == self.groups[index]))]
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.architectures)}
+
+    def ids(self, texts: Iterable[str]) -> Ints:
+        """Rows of architecture strings, [texts]."""
+        try:
+            return np.array([self._position[text] for text in texts], dtype=np.int64)
+        except KeyError as error:
+            raise self._stranger(error.args[0]) from None
+
+    def text(self, index: int) -> str:
+        """The string of an architecture."""
+        return self.architectures[index]
+
+
+def list_problem(
+    space: ListedSpace,
+    rows: Ints | None = None,
+    measured_apart: bool = True,
+    measured: Sequence[Floats] = (),
+    sources: Sequence[Floats] = (),
+    proposal: int | None = None,
+) -> ListedProblem:
+    """``make_problem`` of a space that can be listed, whatever its size."""
+    rows = np.arange(len(space)) if rows is None else rows
+    codes = space.codes[rows].astype(np.int64)
+    live = np.full_like(codes, -1)
+    for out, code in zip(live, codes.tolist(), strict=True):
+        present = space.live_code([v for v in code if v >= 0])
+        out[: len(present)] = present
+    groups = space.canonical_groups()
+    _, first = np.unique(groups, return_index=True)
+    canonical = space.codes[first[groups[rows]]].astype(np.int64)
+    keys = groups[rows]
+    if measured_apart:
+        alike = np.stack([keys, *measured], 1) if measured else np.arange(len(rows))[:, None]
+        keys = np.unique(alike, axis=0, return_inverse=True)[1].ravel()
+    columns = np.stack([normal_scores(c) for c in sources], 1) if sources else np.empty((len(rows), 0))
+    return ListedProblem(
+        space,
+        architectures=tuple(space.architectures[i] for i in rows.tolist()),
+        tables=(canonical, live, codes),
+        edits=restrict_neighbours(space.neighbour_table(), rows).astype(np.int64),
+        groups=keys,
+        sources=columns,
+        proposal=proposal,
+    )

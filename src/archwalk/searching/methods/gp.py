@@ -1,0 +1,22 @@
+"""A Gaussian process with Hamming kernels as the model: the default where nothing is known of other tasks."""
+
+from __future__ import annotations
+
+from archwalk.searching.acquisition import maximise
+from archwalk.searching.gp.surrogate import STRUCTURE, Improvement
+from archwalk.searching.history import History
+from archwalk.searching.methods.random import random
+from archwalk.searching.optimizer import make_method
+from archwalk.searching.problem import Problem
+
+FIRST = 5  # random evaluations before the model is asked
+
+
+def gp(problem: Problem, history: History, seed: int) -> int:
+    """Gaussian process with Hamming kernels, expected improvement."""
+    if len(history) < FIRST:
+        return random(problem, history, seed)
+    return maximise(problem, history, Improvement(problem, history, STRUCTURE), seed)
+
+
+METHOD = make_method("gp", gp, source="Jones et al. 1998; Rasmussen and Williams 2006")

@@ -1,0 +1,173 @@
+"""``OpenProblem``: a search problem in a space that nobody lists; ``make_problem``: the problem of any space.
+
+In: a space. Out: a ``Problem`` that gives an architecture the next id when it is first met. Next:
+``history``, then ``acquisition``, which climbs over neighbours where it cannot compare all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archwalk.errors import ArchitectureError, SearchError
+from archwalk.searching.listed import list_problem
+from archwalk.searching.problem import Floats, Floats32, Ints, Problem
+from archwalk.spaces.base import ListedSpace, SearchSpace
+
+LISTED = 200_000  # architectures of a space above which values of all take longer than a local search
+
+
+class OpenProblem(Problem):
+    """A space that is met piece by piece: an architecture gets the next id when it is first met.
+
+    Args:
+        space: of any size.
+        measured_apart: whether architectures that compute the same function have evaluations of their own.
+    """
+
+    listed = False
+    views = 1
+
+    def __init__(self, space: SearchSpace, *, measured_apart: bool) -> None:
+        super().__init__()
+        self.space, self._apart = space, measured_apart
+        self._codes = np.empty((1024, len(space.slot_sizes)), dtype=np.int16)
+        self._id: dict[bytes, int] = {}  # exact: equal bytes, equal codes
+        self._keys: dict[int, int] = {}
+        self._key_numbers: dict[Hashable, int] = {}
+        widths = np.array(space.slot_sizes) + 1
+        self._first_column = np.concatenate([[0], np.cumsum(widths)[:-1]]) + 1  # an absent slot's is one less
+        self._features = int(widths.sum())
+
+    def __len__(self) -> int:
+        """Architectures met so far."""
+        return len(self._id)
+
+    def intern(self, codes: NDArray[np.int16]) -> Ints:
+        """Ids of codes, [n, S] → [n]; -1 for rows of padding."""
+        rows = np.ascontiguousarray(codes, dtype=np.int16)
+        begin, table = len(self._id), self._id
+        raw, width = rows.tobytes(), rows.itemsize * rows.shape[1]
+        padding = b"\xff" * width
+        found = np.empty(len(rows), dtype=np.int64)
+        fresh = []
+        for i in range(len(rows)):
+            row = raw[i * width : (i + 1) * width]
+            at = table.get(row)
+            if at is None:
+                if row == padding:
+                    at = -1
+                else:
+                    at = table[row] = len(table)
+                    fresh.append(i)
+            found[i] = at
+        end = begin + len(fresh)
+        while end > len(self._codes):
+            self._codes = np.concatenate([self._codes, np.empty_like(self._codes)])
+        self._codes[begin:end] = rows[fresh]
+        return found
+
+    def forget(self, mark: int) -> None:
+        """Let go of all ids from ``mark`` on, so that what was only considered takes no room."""
+        for row in self._codes[mark : len(self._id)]:
+            del self._id[row.tobytes()]
+        for index in [i for i in self._keys if i >= mark]:
+            del self._keys[index]
+
+    def sample(self, n: int, generator: np.random.Generator) -> Ints:
+        """As the space samples, [n]."""
+        return self.intern(self.space.sample(n, generator))
+
+    def neighbours(self, ids: Ints) -> Ints:
+        """Ids one edit away, [n, K], -1 where there are fewer."""
+        around = self.space.neighbours(self._codes[ids])
+        return self.intern(around.reshape(-1, around.shape[-1])).reshape(around.shape[:2])
+
+    def codes(self, ids: Ints) -> Ints:
+        """Slot values, [n, S]; -1 where a slot is absent."""
+        return self._codes[ids].astype(np.int64)
+
+    def view(self, which: int, ids: Ints) -> Ints:
+        """``codes``: the only view."""
+        return self.codes(ids)
+
+    def distances(self, view: int, rows: Ints, columns: Ints | None = None) -> NDArray[np.uint8]:
+        """Slots in which architectures differ, [rows, columns]; an absent slot is a choice of its own."""
+        columns = np.arange(len(self)) if columns is None else columns
+        alike = self._sparse(rows) @ self._sparse(columns).T  # small whole numbers, exact in float32
+        return (self._codes.shape[1] - alike).astype(np.uint8)
+
+    def _sparse(self, ids: Ints) -> Floats32:
+        features = np.zeros((len(ids), self._features), dtype=np.float32)
+        at = self._codes[ids] + self._first_column
+        np.put_along_axis(features, at, np.float32(1), axis=1)
+        return features
+
+    def one_hot(self, ids: Ints | None = None) -> Floats:
+        """One column a slot and choice, an absent slot being a choice, [n, F]."""
+        return self._sparse(np.arange(len(self)) if ids is None else ids).astype(np.float64)
+
+    def keys(self, ids: Ints) -> Ints:
+        """The ids themselves, or a number for each canonical key, [n]."""
+        if self._apart:
+            return ids
+        for index in ids.tolist():
+            if index not in self._keys:
+                key = self.space.canonical(self._code(index))
+                self._keys[index] = self._key_numbers.setdefault(key, len(self._key_numbers))
+        return np.array([self._keys[i] for i in ids.tolist()], dtype=np.int64)
+
+    def key_text(self, index: int) -> str:
+        """The canonical key written out, or the architecture itself."""
+        if self._apart:
+            return self.text(index)
+        return repr(self.space.canonical(self._code(index)))
+
+    def _code(self, index: int) -> list[int]:
+        return self._codes[index].tolist()
+
+    def ids(self, texts: Iterable[str]) -> Ints:
+        """Ids of architecture strings, [texts]."""
+        try:
+            return self.intern(self.space.rows(texts))
+        except ArchitectureError as error:
+            raise self._stranger(error.got) from error
+
+    def text(self, index: int) -> str:
+        """The string of an architecture."""
+        return self.space.format(self._code(index))
+
+
+def make_problem(
+    space: SearchSpace,
+    rows: Ints | None = None,
+    *,
+    measured_apart: bool,
+    measured: Sequence[Floats] = (),
+    sources: Sequence[Floats] = (),
+    proposal: int | None = None,
+) -> Problem:
+    """The problem of searching a space, or some of its architectures.
+
+    Args:
+        space: of any size; one that cannot be listed, or is larger than ``LISTED``, makes an open problem.
+        rows: indices of the architectures to choose from, ascending; all of them by default.
+        measured_apart: whether architectures that compute the same function have evaluations of their own.
+        measured: the source tasks' tables, [N] each; see ``ListedProblem.groups``.
+        sources: one column each, [N], of which only the order counts: their tables, their agents' opinions.
+        proposal: see ``Problem``.
+
+    Raises:
+        SearchError: rows or sources, which are tables, of a space that cannot be listed.
+    """
+    if not isinstance(space, ListedSpace) or (rows is None and not sources and len(space) > LISTED):
+        if rows is not None or measured or sources:
+            raise SearchError(
+                "a space that can be listed, for tables of its architectures",
+                f"the space {space.name!r}",
+                "leave out the sources, or choose a method that needs none",
+            )
+        return OpenProblem(space, measured_apart=measured_apart)
+    return list_problem(space, rows, measured_apart, measured, sources, proposal)
