@@ -92,6 +92,7 @@ class AgentSearch:
                 at = offered[np.arange(len(at)), np.where(offered >= 0, region.values[offered], -np.inf).argmax(1)]
                 path.append(at)
             region.plan()
+        if self.cand == 'region': return region.ids[None]
         return region.ids[np.stack(path)]
 
     def _starts(self, history: History, generator: np.random.Generator) -> Ints:
