@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from archwalk.agents.networks import QNetwork
 from archwalk.config import Settings
-from archwalk.envs import make_process, offer, restart, shaped_rewards, start, take
+from archwalk.envs import make_process, restart, shaped_rewards, start, take
 from archwalk.envs.gym import WalkVectorEnv
 from archwalk.seeding import make_generator
 from archwalk.spaces.tokens import make_tokens
@@ -94,7 +94,7 @@ class Walking:
 
     def reset(self) -> Tensor:
         self.walks = start(self.process, WALKS, self.generator)
-        self.offered = offer(self.process, self.walks.architecture, self.generator)
+        self.offered = self.process.offer(self.walks.architecture, self.generator)
         return self.seen(self.offered)
 
     def step(self, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -102,11 +102,11 @@ class Walking:
         action = action % (self.offered >= 0).sum(1) if self.masked else action
         outcome = take(self.process, self.walks, self.offered, action)
         ended = outcome.terminated | outcome.truncated
-        self.offered = offer(self.process, outcome.architecture, self.generator)
+        self.offered = self.process.offer(outcome.architecture, self.generator)
         last = self.seen(self.offered)
         restart(self.process, self.walks, ended, self.generator)
         fresh = ended.nonzero().squeeze(1)
-        self.offered[fresh] = offer(self.process, self.walks.architecture[fresh], self.generator)
+        self.offered[fresh] = self.process.offer(self.walks.architecture[fresh], self.generator)
         now = last.clone()
         now[fresh] = self.seen(self.offered[fresh])
         return now, outcome.reward, ended, last

@@ -12,7 +12,7 @@ import time
 import torch
 
 from archwalk.config import RewardSettings, WalkSettings
-from archwalk.envs import make_process, offer, restart, shaped_rewards, start, take
+from archwalk.envs import make_process, restart, shaped_rewards, start, take
 from archwalk.seeding import make_generator
 from archwalk.tasks import load_benchmark
 
@@ -34,7 +34,7 @@ def batched() -> float:
     steps, began = 0, time.perf_counter()
     while time.perf_counter() - began < args.seconds:
         for action in actions:
-            offered = offer(process, walks.architecture, g)
+            offered = process.offer(walks.architecture, g)
             outcome = take(process, walks, offered, action)
             restart(process, walks, outcome.terminated | outcome.truncated, g)
         steps += actions.numel()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from archwalk.cli import main
+from archwalk.spaces import open_space
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -19,6 +23,30 @@ def run(name: str, *arguments: object) -> str:
 def test_own_table(tmp_path: Path) -> None:
     output = run("own_table.py", tmp_path)
     assert "75.0 %  4,64,attention,layer,gelu,mean" in output.splitlines()[-1]
+
+
+def test_own_space(tmp_path: Path) -> None:
+    lines = run("own_space.py", tmp_path, 30).splitlines()
+    assert lines[0].startswith("own-space: 6.5e+15 architectures")
+    found = {line.split(":")[0]: float(line.split("top1 ")[1].split()[0]) for line in lines[1:]}
+    assert found["best of 30 by gp"] > found["best of 30 by random"]
+
+
+def test_own_space_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function by name, which asks for a mapping, and a command, which gets the string."""
+    monkeypatch.chdir(EXAMPLES)
+    given = ["search", "--space", "own_space.toml", "--method", "gp", "--budget", "7", "--json"]
+    by_name = ["--evaluator", "own_space:evaluate", "--metric", "top1", "--out", str(tmp_path / "a")]
+    main([*given, *by_name])
+    result = json.loads((tmp_path / "a" / "result.json").read_text())
+    space = open_space("own_space.toml")
+    assert result["ok"] == 7
+    assert all(space.parse(e["architecture"]) and e["params"] > 0 for e in result["looks"])
+    script = tmp_path / "train.sh"
+    script.write_text("""echo "training $1"; echo "{\\"length\\": ${#1}}"\n""")
+    main([*given, "--command", f"sh {script} {{}}", "--metric", "length", "--out", str(tmp_path / "b")])
+    result = json.loads((tmp_path / "b" / "result.json").read_text())
+    assert result["value"] == max(len(e["architecture"]) for e in result["looks"])
 
 
 def test_digits_search(tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ class ArchitectureError(ArchwalkError):
     """A string or code that is no architecture of the space at hand."""
 
 
+class SpaceError(ArchwalkError):
+    """A declaration of a search space that cannot be read or contradicts itself."""
+
+
 class SettingsError(ArchwalkError):
     """Settings that are unknown, out of range, or at odds with each other or with the task."""
 
@@ -59,4 +63,5 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> tuple[str, str, str]:
     names = [str(k) for k in known]
     near = get_close_matches(got, names, n=1)
     hint = f"did you mean {near[0]!r}? Otherwise use" if near else "use"
-    return f"a {kind} among: {', '.join(names) or '(none)'}", repr(got), f"{hint} one of the names above"
+    shown = names if len(names) <= 40 else [*names[:39], f"... ({len(names):,} in all)"]
+    return f"a {kind} among: {', '.join(shown) or '(none)'}", repr(got), f"{hint} one of the names above"

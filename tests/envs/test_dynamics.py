@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archwalk.config import RewardSettings, WalkSettings
-from archwalk.envs import make_process, offer, restart, shaped_rewards, standardised, start, take
+from archwalk.envs import make_process, restart, shaped_rewards, standardised, start, take
 from archwalk.errors import BenchmarkError, SettingsError
 from archwalk.seeding import make_generator
 from archwalk.tasks import Benchmark
@@ -31,7 +31,7 @@ def test_walks_are_what_a_walker_would_do(seed: int, keep: int, limit: int) -> N
     walks = start(process, 5, g)
     at, age = walks.architecture.tolist(), [0] * 5
     for _ in range(12):
-        offered = offer(process, walks.architecture, g)
+        offered = process.offer(walks.architecture, g)
         for w in range(5):
             real = [j for j in benchmark.neighbours[at[w]].tolist() if j >= 0]
             assert [j for j in offered[w].tolist() if j >= 0] == [at[w], *real]
@@ -66,7 +66,7 @@ def test_more_neighbours_than_offered_are_drawn_without_replacement() -> None:
     process = process_of(benchmark, max_neighbours=3)
     assert not process.offers_all
     here = torch.full((20_000,), 11)
-    offered = offer(process, here, make_generator(0, "o"))
+    offered = process.offer(here, make_generator(0, "o"))
     assert offered.shape == (20_000, 4)
     assert (offered[:, 0] == 11).all()
     rows = offered[:, 1:].sort(1).values
@@ -80,7 +80,7 @@ def test_more_neighbours_than_offered_are_drawn_without_replacement() -> None:
 def test_sampling_never_offers_padding_before_neighbours() -> None:
     benchmark = tiny_benchmark(keep=20)
     process = process_of(benchmark, max_neighbours=3)
-    offered = offer(process, torch.arange(20).repeat(50), make_generator(0, "o"))
+    offered = process.offer(torch.arange(20).repeat(50), make_generator(0, "o"))
     for row, at in zip(offered.tolist(), torch.arange(20).repeat(50).tolist(), strict=True):
         real = [j for j in benchmark.neighbours[at].tolist() if j >= 0]
         drawn = [j for j in row[1:] if j >= 0]

@@ -176,7 +176,7 @@ def test_several_at_once_differ(tiny: Benchmark) -> None:
 
 
 def test_reinforce_samples_its_policy(tiny: Benchmark) -> None:
-    """After many rewards for the first choice of slot a, most samples have it; the chain mixes over the rest."""
+    """As often as exact samples of a listed space have the choice that was rewarded."""
     rows = [r for r in range(54) if r % 3 == 0]
     value = (tiny.space.codes[:, 0] == 0).astype(float)
     drawn = []

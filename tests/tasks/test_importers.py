@@ -191,6 +191,37 @@ def test_bad_wide_tables(tmp_path: Path, text: str, slots: list[str], says: str)
         import_table(file, "slots" if slots else "transnas-micro", slots=slots)
 
 
+def test_a_table_over_a_declared_space(tmp_path: Path) -> None:
+    declared = tmp_path / "mine.toml"
+    declared.write_text(
+        'slots.op.choices = ["conv", "skip"]\nslots.k = { choices = [3, 5], when = { op = "conv" } }\n'
+    )
+    wide = tmp_path / "wide.csv"
+    wide.write_text("acc,k,op,test_acc\n70,3,conv,69\n60,,skip,59\n80,5,conv,78\n")
+    benchmark = import_table(wide, str(declared))
+    assert benchmark.architectures == ("op=conv,k=3", "op=conv,k=5", "op=skip")
+    assert benchmark.values("main", "test").tolist() == [69, 78, 59]
+    again = archwalk.load_benchmark(benchmark.save(tmp_path / "saved.parquet"))
+    assert again.space.describe() == benchmark.space.describe()
+    assert again.checksum == benchmark.checksum
+    tidy = tmp_path / "tidy.csv"
+    lines = [
+        f'"{arch}",main,acc,valid,final,{v}'
+        for arch, v in (("op=conv,k=3", 70), ("op=skip", 60), ("op=conv,k=5", 80))
+    ]
+    tidy.write_text("\n".join(["arch,task,metric,split,epoch,value", *lines]))
+    assert import_table(tidy, str(declared)).values("main", "valid").tolist() == [70, 80, 60]
+    wide.write_text("acc,k,op\n70,,conv\n")
+    with pytest.raises(ArchwalkError, match="a choice of slot 'k'"):
+        import_table(wide, str(declared))
+    wide.write_text("acc,op\n70,conv\n")
+    with pytest.raises(BenchmarkError, match="column among: acc, op"):
+        import_table(wide, str(declared))
+    wide.write_text("acc,op\n70,conv\n")
+    with pytest.raises(ArchwalkError, match="can be listed"):
+        import_table(wide, "mnasnet")
+
+
 def test_a_pickle_is_no_table(tmp_path: Path) -> None:
     flag = tmp_path / "executed"
     file = tmp_path / "t.pkl"
@@ -214,3 +245,14 @@ def test_the_real_tables(real_data: Path) -> None:
     assert len(nb201) == 15625
     assert nb201.reward_column("cifar10")[1:] == ("top1", "valid", "12")
     assert nb201.values("cifar10", "test", epoch="200").max() == pytest.approx(94.37, abs=0.01)
+
+
+def test_graph_networks_over_their_declared_space(tmp_path: Path, real_data: Path) -> None:
+    rows = pl.read_parquet(real_data / "gnn" / "node_tasks.parquet")
+    slots = ["neigh", "norm", "agg", "comb", "l_mp", "stage"]
+    wide = rows.with_columns(column="" + pl.col("task") + "/accuracy").pivot(
+        on="column", index=slots, values="accuracy"
+    )
+    wide.write_parquet(tmp_path / "gnn.parquet")
+    benchmark = import_table(tmp_path / "gnn.parquet", "gnn")
+    assert (len(benchmark), len(benchmark.tasks), benchmark.neighbours.shape) == (2_800, 11, (2_800, 19))

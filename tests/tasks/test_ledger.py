@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from archwalk.errors import SearchError
-from archwalk.tasks.ledger import BudgetSpent, EvaluationFailed, Identity, Ledger
+from archwalk.tasks.ledger import BudgetSpent, EvaluationFailed, Identity, Ledger, read_evaluations
 from archwalk.tasks.metrics import Metric
 
 ACC = Metric("acc", "max", "")
@@ -131,3 +133,83 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be looked at" * 40)
     with pytest.raises(SearchError, match="intact cache"):
         Ledger(Counting(), ("acc",), identity("t"), path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"evaluator": "u"}, "evaluator"),
+        ({"checksum": "abc"}, "checksum"),
+        ({"metrics": (Metric("acc", "min", ""),)}, r"metrics\.acc \"min\""),
+        ({"metrics": (Metric("top1", "max", ""),)}, "metrics"),
+        ({"metrics": (ACC, Metric("params", "min", ""))}, "metrics"),
+        ({"space": {"name": "s", "slots": {"op": ["x", "y"], "k": ["1", "5"]}}}, r"space\.slots\.k"),
+        ({"space": {"name": "s", "slots": {"k": ["1", "3"], "op": ["x", "y"]}}}, r"space\.slots"),
+        ({"space": {"name": "s", "slots": {"op": ["x", "y", "z"], "k": ["1", "3"]}}}, r"space\.slots\.op"),
+        ({"space": {"name": "r", "slots": SPACE["slots"]}}, r"space\.name \"r\""),
+    ],
+)
+def test_what_may_not_change_midway(tmp_path: Path, change: dict, says: str) -> None:
+    path = tmp_path / "e.sqlite"
+    first = Ledger(Counting(), ("acc",), identity(), path)
+    first.evaluate("a", "a", 1)
+    first.close()
+    before = read_evaluations(path)
+    with pytest.raises(SearchError, match=says):
+        Ledger(Counting(), ("acc",), identity(**change), path)
+    assert read_evaluations(path) == before
+    Ledger(Counting(), ("acc",), identity(), path).close()
+
+
+def test_the_order_in_which_choices_were_met_is_no_change(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    Ledger(Counting(), ("acc",), identity(), path).close()
+    turned = {"slots": {"op": ["y", "x"], "k": ["3", "1"]}, "name": "s"}
+    Ledger(Counting(), ("acc",), identity(space=turned), path).close()
+
+
+FIRST_FORMAT = """
+CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE looks (
+  position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE NOT NULL, architecture TEXT NOT NULL,
+  owner TEXT, status TEXT, metrics TEXT, message TEXT, seconds REAL);
+INSERT INTO identity VALUES ('format', '1'), ('space', '"a"'), ('architectures', '3'), ('evaluator', '"t"'),
+  ('metrics', '["acc"]');
+INSERT INTO looks (key, architecture, status, metrics, message, seconds)
+  VALUES ('a', 'a', 'ok', '{"acc": 4.0}', '', 1.5), ('c', 'c', 'failed', '{}', 'boom', 0.5);
+"""
+
+
+def test_a_file_of_the_first_format_is_taken_over_if_all_of_it_fits(tmp_path: Path) -> None:
+    path = tmp_path / "e.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(FIRST_FORMAT)
+    old = read_evaluations(path)
+    assert [(e.architecture, e.status) for e in old] == [("a", "ok"), ("c", "failed")]
+    for wrong in (
+        {},
+        {"first": ("b", 3), "architectures": "abc"},
+        {"first": ("a", 4), "architectures": "abcd"},
+        {"first": ("a", 3), "architectures": "abd"},  # equal first and number, but not these
+        {"first": ("a", 3), "architectures": "abc", "evaluator": "u"},
+    ):
+        with pytest.raises(SearchError, match="another --out"):
+            Ledger(Counting(), ("acc",), identity(**wrong), path)  # type: ignore[arg-type]
+        assert read_evaluations(path) == old
+    ledger = Ledger(Counting(), ("acc",), identity(first=("a", 3), architectures="abc"), path)
+    assert ledger.evaluations() == old
+    assert ledger.evaluate("b", "b", 3).status == "ok"
+    ledger.close()
+    Ledger(Counting(), ("acc",), identity(), path).close()
+    with pytest.raises(SearchError, match="checksum"):
+        Ledger(Counting(), ("acc",), identity(checksum="x"), path)
+
+
+def test_one_number_is_the_one_metric() -> None:
+    ledger = Ledger(lambda architecture: {"": 3.0}, ("loss",))
+    assert ledger.evaluate("a", "a", 1).metrics == {"loss": 3.0}
+    ledger.close()
+    ledger = Ledger(lambda architecture: {"": 3.0}, ("loss", "params"))
+    with pytest.raises(SearchError, match="'loss', 'params'"):
+        ledger.evaluate("a", "a", 1)
+    ledger.close()

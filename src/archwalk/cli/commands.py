@@ -27,6 +27,7 @@ from archwalk.cli.console import (
     print_search,
     print_step,
 )
+from archwalk.cli.spaces import spaces_app
 from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
 from archwalk.errors import SettingsError
 
@@ -48,6 +49,7 @@ def run_command(arguments: Sequence[str]) -> None:
     data.command(importing, name="import", help="Turn measurements into a benchmark file.")
     app = tyro.extras.SubcommandApp()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
+    app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
@@ -176,7 +178,7 @@ def transfer(
     from archwalk import api
     from archwalk.training.rundir import RunDir
 
-    training = RunDir(source).plan().settings.training
+    training = RunDir(source).spec().settings.training
     total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
     with Reporter(total) as reporter:
         api.transfer(
@@ -486,10 +488,10 @@ def digits_card(out: Path = Path("docs/images")) -> None:
 
 def data_list() -> None:
     """The benchmarks that are known by name."""
-    from archwalk.tasks.registry import benchmark_names, load_benchmark
+    from archwalk.tasks.registry import benchmark_names, load_table
 
     for name in benchmark_names():
-        benchmark = load_benchmark(name)
+        benchmark = load_table(name)
         print(f"{name:12} {len(benchmark):>7,} of {benchmark.space.name:16} {', '.join(benchmark.tasks)}")
         print(f"{'':12} {benchmark.source}")
 
@@ -500,9 +502,9 @@ def data_check(benchmark: tyro.conf.Positional[str]) -> None:
     Args:
         benchmark: Name or file.
     """
-    from archwalk.tasks.registry import load_benchmark
+    from archwalk.tasks.registry import load_table
 
-    print_benchmark(load_benchmark(benchmark))
+    print_benchmark(load_table(benchmark))
 
 
 def import_transnas_bench(
@@ -535,7 +537,7 @@ def import_table(
 
     Args:
         file: The table.
-        space: transnas-micro, transnas-macro, nasbench201, or slots.
+        space: A name (see 'archwalk spaces list'), a file that declares one, or slots.
         out: Benchmark file to write.
         slots: Columns that make an architecture, as op0,op1,... (space slots).
         name: Of the benchmark; the file's stem by default.

@@ -222,14 +222,24 @@ def print_methods(rows: list[dict[str, Any]]) -> None:
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
-    """Mean best rank by method and budget."""
+    """Mean best rank by method and budget; in an open space, the score."""
+    what = "rank" if rows[0]["rank_mean"] is not None else "score"
+    digits = 1 if what == "rank" else 3
     budgets = sorted({row["budget"] for row in rows})
-    print(f"{'rank after':>12}" + "".join(f"{b:>16}" for b in budgets))
+    print(f"{what + ' after':>12}" + "".join(f"{b:>16}" for b in budgets))
     for method in dict.fromkeys(row["method"] for row in rows):
         cells = {
-            r["budget"]: f"{r['rank_mean']:.1f} ± {r['rank_std']:.1f}" for r in rows if r["method"] == method
+            r["budget"]: f"{r[f'{what}_mean']:.{digits}f} ± {r[f'{what}_std']:.{digits}f}"
+            for r in rows
+            if r["method"] == method
         }
         print(f"{method:>12}" + "".join(f"{cells[b]:>16}" for b in budgets))
+    if what == "score":
+        to = rows[0]["reference"]
+        print(
+            "score: share of the gap from the mean of random architectures to the best known that is closed\n"
+            f"best known: {to['architecture']}, the {to['how']}; {to['values']:,} values"
+        )
 
 
 def print_benchmark(benchmark: Benchmark) -> None:

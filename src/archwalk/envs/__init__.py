@@ -1,20 +1,26 @@
 """The decision process: stand at an architecture, be offered its neighbours, step or stop.
 
-In: a benchmark and a task. Out: ``WalkProcess`` (index arrays and rewards) with ``start``, ``offer`` and
-``take`` for a whole batch of walks, and Gymnasium environments over the same. Next: ``archwalk.agents``.
+In: a benchmark and a task. Out: a ``SearchProcess`` (``TabularProcess`` over a table, ``OpenProcess`` in a
+space that nobody lists) with ``start``, ``take`` and ``restart`` for a whole batch of walks, and Gymnasium
+environments over the same. Next: ``archwalk.agents``.
 """
 
-from archwalk.envs.process import WalkProcess, Walks, make_process, offer, restart, start, take
+from archwalk.envs.build import task_process
+from archwalk.envs.open import OpenProcess
+from archwalk.envs.process import SearchProcess, Walks, restart, start, take
 from archwalk.envs.reward import shaped_rewards, standardised
+from archwalk.envs.tabular import TabularProcess, make_process
 
 __all__ = [
-    "WalkProcess",
+    "OpenProcess",
+    "SearchProcess",
+    "TabularProcess",
     "Walks",
     "make_process",
-    "offer",
     "restart",
     "shaped_rewards",
     "standardised",
     "start",
     "take",
+    "task_process",
 ]

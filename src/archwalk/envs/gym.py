@@ -2,7 +2,7 @@
 
 In: a benchmark and a task. Out: ``WalkEnv`` and ``WalkVectorEnv``, registered as ``archwalk/Walk-v0`` when
 this module is imported; ``gymnasium.make("archwalk.envs.gym:archwalk/Walk-v0", benchmark=..., task=...)``
-imports it by itself. For other libraries; archwalk's own training loop uses ``dynamics`` directly.
+imports it by itself. For other libraries; archwalk's own training loop uses ``process`` directly.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archwalk.config import RewardSettings, WalkSettings
-from archwalk.envs.process import WalkProcess, Walks, make_process, offer, restart, start, take
-from archwalk.envs.reward import shaped_rewards
+from archwalk.config import ObservationSettings, RewardSettings, Settings, WalkSettings
+from archwalk.envs.build import task_process
+from archwalk.envs.process import Walks, restart, start, take
 from archwalk.errors import SettingsError
 from archwalk.spaces.base import PAD
-from archwalk.spaces.tokens import TokenKind, make_tokens
+from archwalk.spaces.tokens import TokenKind
+from archwalk.tasks.base import Predicted
 from archwalk.tasks.registry import load_benchmark
 from archwalk.tasks.table import Benchmark
 
@@ -33,23 +34,26 @@ class _Core:
 
     def __init__(
         self,
-        benchmark: str | Path | Benchmark,
+        benchmark: str | Path | Benchmark | Predicted,
         task: str,
         tokens: TokenKind,
         walk: WalkSettings | None,
         reward: RewardSettings | None,
         keep_truncates: bool,
     ) -> None:
-        self.benchmark = benchmark if isinstance(benchmark, Benchmark) else load_benchmark(benchmark)
+        opened = load_benchmark(benchmark) if isinstance(benchmark, str | Path) else benchmark
         self.task, self.keep_truncates = task, keep_truncates
-        rewards = shaped_rewards(self.benchmark, task, reward or RewardSettings())
-        self.process: WalkProcess = make_process(self.benchmark, rewards, walk or WalkSettings())
-        self.tokens = make_tokens(self.benchmark.space, tokens, self.benchmark.rows)
+        settings = Settings(
+            walk=walk or WalkSettings(),
+            reward=reward or RewardSettings(),
+            observation=ObservationSettings(tokens=tokens),
+        )
+        self.process = task_process(opened, task, settings)
         self.generator = torch.Generator()
         self.walks = Walks(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
         self.offered = torch.zeros(0, self.process.actions, dtype=torch.long)
         self.action_space = gymnasium.spaces.Discrete(self.process.actions)
-        shape = (self.process.actions, self.tokens.features)
+        shape = (self.process.actions, self.process.features)
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, shape, np.float32)
 
     def start(self, walks: int, seed: int | None) -> None:
@@ -58,7 +62,7 @@ class _Core:
         elif not len(self.walks.architecture):
             self.generator.seed()
         self.walks = start(self.process, walks, self.generator)
-        self.offered = offer(self.process, self.walks.architecture, self.generator)
+        self.offered = self.process.offer(self.walks.architecture, self.generator)
 
     def step(self, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reward, terminated, truncated; the walks stand at, and are offered, what follows."""
@@ -71,22 +75,21 @@ class _Core:
                 "mask the actions: only those with action_mask 1 exist",
             )
         outcome = take(self.process, self.walks, self.offered, action)
-        self.offered = offer(self.process, outcome.architecture, self.generator)
+        self.offered = self.process.offer(outcome.architecture, self.generator)
         if not self.keep_truncates:
             return outcome.reward, outcome.terminated, outcome.truncated
         none = torch.zeros_like(outcome.terminated)
         return outcome.reward, none, outcome.terminated | outcome.truncated
 
     def observe(self) -> NDArray[np.float32]:
-        rows = self.tokens.draw(self.offered, self.generator)
-        seen = self.tokens.rows[rows].float() * (self.offered != PAD)[..., None]
-        return seen.numpy()
+        seen = self.process.observe(self.walks.architecture, self.offered, self.generator)
+        return (seen.float() * (self.offered != PAD)[..., None]).numpy()
 
     def mask(self) -> NDArray[np.int8]:
         return (self.offered != PAD).numpy().astype(np.int8)
 
     def names(self) -> list[str]:
-        return [self.benchmark.architectures[i] for i in self.walks.architecture.tolist()]
+        return self.process.names(self.walks.architecture)
 
 
 class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
@@ -119,7 +122,7 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     def __init__(
         self,
-        benchmark: str | Path | Benchmark,
+        benchmark: str | Path | Benchmark | Predicted,
         task: str,
         *,
         tokens: TokenKind = "slots",
@@ -140,9 +143,9 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         super().reset(seed=seed)
         self._core.start(1, seed)
         if options and "architecture" in options:
-            at = self._core.benchmark.index(options["architecture"])
-            self._core.walks.architecture = torch.tensor([at])
-            self._core.offered = offer(self._core.process, torch.tensor([at]), self._core.generator)
+            at = self._core.process.states([options["architecture"]])
+            self._core.walks.architecture = at
+            self._core.offered = self._core.process.offer(at, self._core.generator)
         return self._core.observe()[0], self._info(kept=False)
 
     def step(self, action: SupportsInt) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -172,7 +175,7 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
 
     def __init__(
         self,
-        benchmark: str | Path | Benchmark,
+        benchmark: str | Path | Benchmark | Predicted,
         task: str,
         num_envs: int = 1,
         *,
@@ -207,7 +210,7 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
         kept = (action == 0) & ~resetting
         reward, terminated, truncated = reward * ~resetting, terminated & ~resetting, truncated & ~resetting
         restart(core.process, core.walks, resetting, core.generator)
-        core.offered[resetting] = offer(core.process, core.walks.architecture[resetting], core.generator)
+        core.offered[resetting] = core.process.offer(core.walks.architecture[resetting], core.generator)
         self._ended = terminated | truncated
         observation = core.observe()
         return observation, reward.numpy(), terminated.numpy(), truncated.numpy(), self._info(kept)
@@ -217,13 +220,13 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
         return {"action_mask": self._core.mask(), "architecture": names, "kept": kept.numpy().copy()}
 
 
-def make_env(benchmark: str | Path | Benchmark, task: str, **options: Any) -> WalkEnv:
+def make_env(benchmark: str | Path | Benchmark | Predicted, task: str, **options: Any) -> WalkEnv:
     """A single environment; options as in ``WalkEnv``."""
     return WalkEnv(benchmark, task, **options)
 
 
 def make_vec_env(
-    benchmark: str | Path | Benchmark, task: str, num_envs: int, **options: Any
+    benchmark: str | Path | Benchmark | Predicted, task: str, num_envs: int, **options: Any
 ) -> WalkVectorEnv:
     """A batched environment; options as in ``WalkVectorEnv``."""
     return WalkVectorEnv(benchmark, task, num_envs, **options)

@@ -24,7 +24,7 @@ from archwalk.reporting.published import Published, published_results
 from archwalk.searching import compare
 from archwalk.studies.folder import CURVES, RESULTS, StudyDir
 from archwalk.studies.plan import Job, StudyPlan
-from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
 
 Values = NDArray[np.float64]
@@ -186,7 +186,7 @@ def read_study(path: str | Path, benchmark: str | Path | None = None) -> StudyDa
     folder = StudyDir(path)
     plan = folder.plan()
     where = str(benchmark or plan.benchmark)
-    table = load_benchmark(where)
+    table = load_table(where)
     if table.checksum != plan.checksum:
         raise BenchmarkError(
             f"the benchmark of the study in {path} (checksum {plan.checksum[:12]}…)",

@@ -183,4 +183,4 @@ def _walks(data: StudyData, task: str) -> NDArray[Any]:
     )
     generator = make_generator(0, "walks of the report")
     starts = torch.randint(len(data.benchmark), (WALKS_SHOWN,), generator=generator)
-    return greedy_walks(walking.agent, starts, generator).numpy()
+    return greedy_walks(walking.values, starts, generator).numpy()

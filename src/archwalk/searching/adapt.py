@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from archwalk.agents.base import Agent
+from archwalk.agents.values import CPU, QFunction
 from archwalk.config import Settings
 from archwalk.searching.problem import Floats
 from archwalk.seeding import make_generator
 from archwalk.tasks.metrics import Metric
 from archwalk.tasks.table import Benchmark, Column, make_benchmark
 from archwalk.training.evaluation import greedy_walks
-from archwalk.training.loop import CPU, make_agent
-from archwalk.training.making import Order, make_run
-from archwalk.training.rundir import Plan, RunDir
+from archwalk.training.rundir import RunDir
+from archwalk.training.runner import Runner, load_values
+from archwalk.training.spec import RunSpec
 
 MEAN = "mean-of-sources"
 STARTS = 1_000  # greedy walks that vote for the proposal, where there are more architectures
@@ -65,7 +65,7 @@ def mean_of_sources(benchmark: Benchmark, sources: Sequence[str]) -> Benchmark:
     )
 
 
-def pretrain(benchmark: Benchmark, sources: Sequence[str], folder: Path, settings: Settings) -> Agent:
+def pretrain(benchmark: Benchmark, sources: Sequence[str], folder: Path, settings: Settings) -> QFunction:
     """An agent trained on the mean of the source tasks; made once a folder, resumed if it was killed.
 
     Args:
@@ -80,17 +80,14 @@ def pretrain(benchmark: Benchmark, sources: Sequence[str], folder: Path, setting
     table = mean_of_sources(benchmark, sources)
     path = folder / "sources.parquet"
     run = RunDir(folder / "run")
-    plan = Plan(str(path.resolve()), table.checksum, table.space.describe(), MEAN, 0, "scratch", settings)
-    plan = run.settled(plan, CPU)
-    if not (run.finished and run.plan().identity() == plan.identity()):
+    spec = RunSpec(str(path.resolve()), table.checksum, table.space.describe(), MEAN, 0, "scratch", settings)
+    if not (run.finished and run.spec().identity() == run.settled(spec, CPU).identity()):
         table.save(path)
-        make_run(Order(run, plan), table)
-    agent = make_agent(table, plan.settings, 0)
-    agent.network.load_state_dict(run.weights())
-    return agent
+        Runner(run, spec, table).make()
+    return load_values(run, table)
 
 
-def opinion(agent: Agent) -> Floats:
+def opinion(agent: QFunction) -> Floats:
     """Mean Q-value of arriving at each architecture, over the neighbours that offer it, [N].
 
     Where not all neighbours are offered at every step, the sweep still sees all of them.
@@ -107,7 +104,7 @@ def opinion(agent: Agent) -> Floats:
     return known.numpy()
 
 
-def make_sources(agents: Sequence[Agent], columns: Sequence[Floats]) -> Sources:
+def make_sources(agents: Sequence[QFunction], columns: Sequence[Floats]) -> Sources:
     """Measured columns, then the agents' opinions; the walks of all agents vote for the proposal.
 
     Args:

@@ -1,9 +1,10 @@
-"""``compare``: every method on the same task, with the same budgets and seeds, against a table.
+"""``compare``: every method on the same task, with the same budgets and seeds.
 
-In: a benchmark, a target, its sources. Out: a folder, resumable by method and seed:
+In: a table or a predicting task, a target, its sources. Out: a folder, resumable by method and seed:
 
     compare.json          what is compared; a folder made for anything else is refused
     agent/                the agent pretrained on the sources, where a method wants it
+    reference.json        of a predicting task: what random architectures and the best known are worth
     zero-shot.json        rank of the proposal before any evaluation, of the median, of each source's best
     runs/METHOD-SEED.csv  the evaluations of one search, in order
     curves.csv            best rank and regret after every evaluation, for all of them
@@ -16,8 +17,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,23 +27,26 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from archwalk.config import Settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching.adapt import make_sources, pretrain
-from archwalk.searching.loop import search
+from archwalk.searching.inputs import predicted_metric
+from archwalk.searching.judge import OpenJudge, TableJudge, make_judge
+from archwalk.searching.loop import check_fit, rewards_of, search
 from archwalk.searching.open import make_problem
 from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Problem
 from archwalk.searching.registry import find_method
-from archwalk.tasks.evaluators import TableEvaluator
 from archwalk.tasks.ledger import Evaluation, Ledger
+from archwalk.tasks.registry import AnyBenchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
 
+TYPES = {"best_rank": pl.Int64}  # which are all missing in an open space
 MADE, CURVES, SUMMARY = "compare.json", "curves.csv", "summary.csv"
-CURVE = ("method", "seed", "evaluations", "architecture", "reward", "best_rank", "regret", "seconds")
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,19 @@ class Comparison:
         """As JSON, methods by name."""
         return asdict(replace(self, methods=())) | {"methods": list(self.chosen)}
 
-    def check(self, benchmark: Benchmark) -> None:
+    def check(self, benchmark: AnyBenchmark) -> None:
         """Raises ``ArchwalkError`` for anything that cannot be compared, before any work."""
-        benchmark.reward(self.target)
-        for task in self.sources:
-            benchmark.reward(task)
+        if isinstance(benchmark, Benchmark):
+            for task in (self.target, *self.sources):
+                benchmark.reward(task)
+        else:
+            predicted_metric(benchmark, self.target, None)
+            if self.sources:
+                raise SearchError(
+                    "no sources on a task whose space cannot be listed",
+                    ", ".join(self.sources),
+                    "leave --sources out",
+                )
         _ = self.chosen
         if self.target in self.sources:
             raise SearchError("sources other than the target", self.target, "leave it out of --sources")
@@ -91,7 +104,7 @@ class Comparison:
 
 
 def compare(
-    benchmark: Benchmark,
+    benchmark: AnyBenchmark,
     plan: Comparison,
     out: Path,
     settings: Settings,
@@ -100,7 +113,7 @@ def compare(
     """Run what is missing, then sum up.
 
     Args:
-        benchmark: the table.
+        benchmark: the table or the predicting task.
         plan: what to compare.
         out: the folder.
         settings: of the pretrained agent.
@@ -108,34 +121,52 @@ def compare(
 
     Returns:
         One object a method and budget: ``method, budget, rank_mean, rank_std, rank_ci95, regret_mean,
-        evaluations, seconds``; docs/search.md explains each.
+        evaluations, seconds``; on a predicting task the ranks are None, and ``score_mean, score_std,
+        score_ci95, reference`` come with them. docs/search.md explains each.
 
     Raises:
         ArchwalkError: bad plan, or a folder of another comparison.
     """
     plan.check(benchmark)
+    informed = blind = _blind(benchmark)
+    for method in plan.chosen.values():
+        check_fit(method, blind)
     _claim(out, benchmark, plan, settings)
-    blind = make_problem(benchmark.space, benchmark.rows, measured_apart=True)
-    informed = blind
-    if plan.sources and any(m.knows_sources for m in plan.chosen.values()):
+    judge = make_judge(benchmark, plan.target, out)
+    if (
+        isinstance(benchmark, Benchmark)
+        and plan.sources
+        and any(m.knows_sources for m in plan.chosen.values())
+    ):
         informed = _informed(benchmark, plan, out, settings, say)
     curves = []
     for name, method in plan.chosen.items():
         for seed in range(plan.seeds):
             file = out / "runs" / f"{name.replace(':', '.')}-{seed}.csv"
-            rows = pl.read_csv(file) if file.exists() else None
-            if rows is None or len(rows) < min(max(plan.budgets), len(benchmark)):
+            rows = pl.read_csv(file, schema_overrides=TYPES) if file.exists() else None
+            if rows is None or len(rows) < min(max(plan.budgets), judge.size or math.inf):
                 say(f"{name}, seed {seed}")
                 problem = informed if method.knows_sources else blind
-                rows = _run(benchmark, problem, plan, name, seed)
+                problem = problem if problem.listed else _blind(benchmark)  # which has met nothing
+                rows = _run(judge, problem, plan, name, seed)
                 _write(rows, file)
             curves.append(rows)
     table = pl.concat(curves)
     _write(table, out / CURVES)
     summary = [summarise(table, method, budget) for method in plan.chosen for budget in plan.budgets]
-    flat = [{k: v for k, v in row.items() if k != "rank_ci95"} for row in summary]
+    if isinstance(judge, OpenJudge):
+        for row in summary:
+            row["reference"] = asdict(judge.reference)
+    left_out = ("rank_ci95", "score_ci95", "reference")
+    flat = [{k: v for k, v in row.items() if k not in left_out} for row in summary]
     _write(pl.DataFrame(flat), out / SUMMARY)
     return summary
+
+
+def _blind(benchmark: AnyBenchmark) -> Problem:
+    """The problem without what sources know."""
+    rows = benchmark.rows if isinstance(benchmark, Benchmark) else None
+    return make_problem(benchmark.space, rows, measured_apart=True)
 
 
 def _informed(
@@ -158,40 +189,37 @@ def _informed(
     )
 
 
-def _run(benchmark: Benchmark, problem: Problem, plan: Comparison, method: str, seed: int) -> pl.DataFrame:
+def _run(
+    judge: TableJudge | OpenJudge, problem: Problem, plan: Comparison, name: str, seed: int
+) -> pl.DataFrame:
     """One search as rows of the curves."""
     began, clock = time.perf_counter(), []
-    metric = benchmark.metrics[benchmark.reward_column(plan.target).metric]
 
     def stop_watch(evaluation: Evaluation, count: int) -> None:
         clock.append(time.perf_counter() - began)
 
-    ledger = Ledger(TableEvaluator(benchmark, plan.target), (metric.name,))
+    ledger = Ledger(judge.evaluator, (judge.metric.name,))
     evaluations = search(
         problem,
         ledger,
-        plan.chosen[method],
-        metric,
+        plan.chosen[name],
+        judge.metric,
         budget=max(plan.budgets),
         seed=seed,
         on_evaluation=stop_watch,
     )
     ledger.close()
-    at = [benchmark.index(e.architecture) for e in evaluations]
-    reward = benchmark.reward(plan.target)
-    best = np.maximum.accumulate(reward[at])
-    order = np.sort(-reward)
-    columns = (
-        [method] * len(at),
-        [seed] * len(at),
-        range(1, len(at) + 1),
-        [e.architecture for e in evaluations],
-        reward[at],
-        np.searchsorted(order, -best) + 1,
-        (reward.max() - best) / abs(metric.scale),
-        np.round(clock, 4),
-    )
-    return pl.DataFrame(dict(zip(CURVE, columns, strict=True)))
+    reward = rewards_of(evaluations, judge.metric)
+    columns: dict[str, Any] = {
+        "method": [name] * len(reward),
+        "seed": [seed] * len(reward),
+        "evaluations": range(1, len(reward) + 1),
+        "architecture": [e.architecture for e in evaluations],
+        "reward": reward,
+        **judge.columns(np.maximum.accumulate(reward)),
+        "seconds": np.round(clock, 4),
+    }
+    return pl.DataFrame(columns, schema_overrides=TYPES)
 
 
 def summarise(curves: pl.DataFrame, method: str, budget: int) -> dict[str, Any]:
@@ -202,20 +230,32 @@ def summarise(curves: pl.DataFrame, method: str, budget: int) -> dict[str, Any]:
     """
     rows = curves.filter((pl.col.method == method) & (pl.col.evaluations <= max(budget, 1)))
     last = rows.group_by("seed", maintain_order=True).last()
-    rank = last["best_rank"].to_numpy().astype(np.float64)
+    scored = {"score": last["score"].to_numpy()} if "score" in last.columns else {}
+    ranked = {"rank": None if scored else last["best_rank"].to_numpy().astype(np.float64)}
     return {
         "method": method,
         "budget": budget,
-        "rank_mean": float(rank.mean()),
-        "rank_std": float(rank.std(ddof=1)) if len(rank) > 1 else 0.0,
-        "rank_ci95": list(bootstrap_mean_ci95(rank, seed=0)),
+        **_moments(ranked | scored),
         "regret_mean": float(last["regret"].to_numpy().mean()),
         "evaluations": float(last["evaluations"].to_numpy().mean()) if budget else 0.0,
         "seconds": float(last["seconds"].to_numpy().mean()),
     }
 
 
-def _claim(out: Path, benchmark: Benchmark, plan: Comparison, settings: Settings) -> None:
+def _moments(named: Mapping[str, NDArray[np.float64] | None]) -> dict[str, Any]:
+    """Mean, standard deviation and interval of values over seeds; None where there are none."""
+    found: dict[str, Any] = {}
+    for name, values in named.items():
+        if values is None:
+            found |= {f"{name}_mean": None, f"{name}_std": None, f"{name}_ci95": None}
+            continue
+        found[f"{name}_mean"] = float(values.mean())
+        found[f"{name}_std"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        found[f"{name}_ci95"] = list(bootstrap_mean_ci95(values, seed=0))
+    return found
+
+
+def _claim(out: Path, benchmark: AnyBenchmark, plan: Comparison, settings: Settings) -> None:
     """Methods, budgets and seeds may grow; the rest decides what the runs in the folder mean."""
     identity: dict[str, Any] = {
         "checksum": benchmark.checksum,

@@ -14,25 +14,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from archwalk.agents.base import Agent
+from archwalk.agents.values import QFunction
 from archwalk.errors import SearchError
 from archwalk.searching.adapt import make_sources
 from archwalk.searching.listed import list_problem
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Floats, Ints, Problem
 from archwalk.spaces.base import ListedSpace, SearchSpace, listed
-from archwalk.spaces.registry import SPACE_NAMES, make_space
+from archwalk.spaces.registry import open_space, space_names
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.evaluators import PredictedEvaluator, make_evaluator
 from archwalk.tasks.ledger import Evaluator, Identity
 from archwalk.tasks.metrics import Metric, metric_to_search
-from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.registry import AnyBenchmark, load_benchmark, load_table
 from archwalk.tasks.table import Benchmark
-from archwalk.training.loop import make_agent
 from archwalk.training.rundir import RunDir
+from archwalk.training.runner import load_values
 
-Tasks = Benchmark | Predicted
-Space = str | Path | SearchSpace | Mapping[str, Any] | Benchmark | Predicted
+Space = str | Path | SearchSpace | Mapping[str, Any] | AnyBenchmark
 EvaluatorGiven = str | Callable[..., Any] | Predicted
 DEFAULT_METRIC = Metric("acc", "max", "percent")
 
@@ -116,7 +115,7 @@ def _name_of(function: Any) -> str:
 
 
 def _identity(
-    problem: Problem, table: Tasks | None, evaluator: str, goal: Metric, cost: Metric | None
+    problem: Problem, table: AnyBenchmark | None, evaluator: str, goal: Metric, cost: Metric | None
 ) -> Identity:
     names = getattr(problem, "architectures", ())
     return Identity(
@@ -129,34 +128,22 @@ def _identity(
     )
 
 
-def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, Tasks | None]:
+def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, AnyBenchmark | None]:
     """The space, and the table or task that was named instead of one."""
     if space is None:
-        space = agents[0].benchmark()
+        space = load_table(agents[0].benchmark())
     elif isinstance(space, str | Path):
         space = open_named(space)
-    elif isinstance(space, Mapping):
-        space = open_space(space)
-    if isinstance(space, SearchSpace):
-        return space, None
     if isinstance(space, Benchmark | Predicted):
         return space.space, space
-    raise SearchError(
-        "a space, a benchmark or a task, as an object, a name or a file", repr(space), "see docs/search.md"
-    )
+    return open_space(space), None
 
 
-def open_named(name: str | Path) -> SearchSpace | Tasks:
+def open_named(name: str | Path) -> SearchSpace | AnyBenchmark:
     """A space by name or declaration file, or else a table or task by name or file."""
-    text = str(name)
-    if (text in SPACE_NAMES and text != "slots") or Path(text).suffix in (".toml", ".json"):
-        return open_space(text)
-    return load_benchmark(text)
-
-
-def open_space(given: Any) -> SearchSpace:
-    """A space of whatever a user gives."""
-    return make_space(str(given))
+    if str(name) in space_names() or Path(name).suffix in (".toml", ".json"):
+        return open_space(name)
+    return load_benchmark(name)
 
 
 def _predicted(
@@ -200,36 +187,36 @@ def predicted_metric(task_of: Predicted, task: str, name: str | None) -> Metric:
     return metric_to_search(name)
 
 
-def _problem(where: SearchSpace, table: Tasks | None, runs: Sequence[RunDir]) -> tuple[Problem, Metric]:
+def _problem(
+    where: SearchSpace, table: AnyBenchmark | None, runs: Sequence[RunDir]
+) -> tuple[Problem, Metric]:
     """What to search, with what the agents know; and the metric of the first agent's task."""
     rows: Ints | None = table.rows if isinstance(table, Benchmark) else None
     if not runs:
         return make_problem(where, rows, measured_apart=False), DEFAULT_METRIC
     space: ListedSpace = listed(where)
     rows = np.arange(len(space)) if rows is None else rows
-    agents: list[Agent] = []
+    agents: list[QFunction] = []
     columns: list[Floats] = []
     metric = DEFAULT_METRIC
     for run in reversed(runs):
-        plan = run.plan()
-        if plan.space != where.describe():
+        spec = run.spec()
+        if spec.space != where.describe():
             raise SearchError(
                 f"an agent trained on the space {where.name!r}",
-                f"{run.path}, trained on {plan.space['name']!r}",
+                f"{run.path}, trained on {spec.space['name']!r}",
                 "choose an agent of this space, or leave --space out",
             )
-        own = run.benchmark()
-        metric = own.metrics[own.reward_column(plan.task).metric]
+        own = load_table(run.benchmark())
+        metric = own.metrics[own.reward_column(spec.task).metric]
         if not np.array_equal(own.rows, rows):
             raise SearchError(
                 "agents that know exactly the architectures to choose from",
                 f"{run.path}, which knows {len(own.rows):,}, for {len(rows):,}",
                 "leave --space out, and name agents of one benchmark",
             )
-        walker = make_agent(own, plan.settings, plan.seed)
-        walker.network.load_state_dict(run.weights())
-        agents.append(walker)
-        columns.append(own.reward(plan.task))
+        agents.append(load_values(run, own))
+        columns.append(own.reward(spec.task))
     known = make_sources(agents, columns)
     problem = list_problem(space, rows, False, sources=known.columns, proposal=known.proposal)
     return problem, metric

@@ -18,7 +18,7 @@ from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching import compare as comparing
-from archwalk.searching.inputs import EvaluatorGiven, Space, Tasks, make_setting
+from archwalk.searching.inputs import EvaluatorGiven, Space, make_setting
 from archwalk.searching.loop import OnEvaluation, best_of, check_fit, rewards_of
 from archwalk.searching.loop import search as run_search
 from archwalk.searching.pareto import pareto_front
@@ -26,8 +26,7 @@ from archwalk.searching.registry import DEFAULT, find_method
 from archwalk.tasks.evaluators import CommandEvaluator
 from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
 from archwalk.tasks.metrics import Metric
-from archwalk.tasks.registry import load_benchmark
-from archwalk.tasks.table import Benchmark
+from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.rundir import RunDir
 
 CACHE, RESULT = "evaluations.sqlite", "result.json"
@@ -166,7 +165,7 @@ def _result(evaluations: Sequence[Evaluation], goal: Metric, cost: Metric | None
 
 
 def compare(
-    benchmark: str | Path | Tasks,
+    benchmark: str | Path | AnyBenchmark,
     target: str,
     out: str | Path,
     *,
@@ -198,7 +197,4 @@ def compare(
     """
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     plan = comparing.Comparison(target, tuple(sources), tuple(methods), tuple(budgets), seeds)
-    table = load_benchmark(benchmark) if isinstance(benchmark, str | Path) else benchmark
-    if not isinstance(table, Benchmark):
-        raise SearchError("a table", repr(table), "search on the task with 'archwalk search'")
-    return comparing.compare(table, plan, Path(out), settings, say)
+    return comparing.compare(load_benchmark(benchmark), plan, Path(out), settings, say)

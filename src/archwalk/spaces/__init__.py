@@ -7,23 +7,41 @@ keys, operation-on-node graphs) and tokens. Next: ``archwalk.networks`` builds w
 
 from archwalk.spaces.base import Graph, ListedSpace, SearchSpace, listed
 from archwalk.spaces.cells import CellSpace
+from archwalk.spaces.declaration import Declaration, Slot, load_declaration, read_declaration
+from archwalk.spaces.declared import DeclaredSpace
 from archwalk.spaces.product import SlotSpace
-from archwalk.spaces.registry import SPACE_NAMES, find_space, make_listed, make_space
+from archwalk.spaces.registry import (
+    SPACE_NAMES,
+    find_space,
+    make_listed,
+    make_space,
+    open_space,
+    register_space,
+    space_names,
+)
 from archwalk.spaces.skeletons import MacroSpace
 from archwalk.spaces.tokens import TokenTable, make_tokens
 
 __all__ = [
     "SPACE_NAMES",
     "CellSpace",
+    "Declaration",
+    "DeclaredSpace",
     "Graph",
     "ListedSpace",
     "MacroSpace",
     "SearchSpace",
+    "Slot",
     "SlotSpace",
     "TokenTable",
     "find_space",
     "listed",
+    "load_declaration",
     "make_listed",
     "make_space",
     "make_tokens",
+    "open_space",
+    "read_declaration",
+    "register_space",
+    "space_names",
 ]

@@ -44,12 +44,13 @@ class Graphs:
 
     Attributes:
         nodes: number of nodes, [n].
-        operations: an index into ``SearchSpace.vocabulary``, [n, V]; -1 behind the last node.
+        operations: an index into ``SearchSpace.vocabulary``, [n, V]; -1 behind the last node. int32 where the
+            vocabulary is too large for int16.
         adjacency: 1 where an edge leads from row to column, [n, V, V].
     """
 
     nodes: NDArray[np.int64]
-    operations: NDArray[np.int16]
+    operations: NDArray[np.int16] | NDArray[np.int32]
     adjacency: NDArray[np.uint8]
 
 
@@ -108,7 +109,8 @@ class SearchSpace(ABC):
         """
         n, v = len(codes), self.max_nodes
         nodes = np.zeros(n, dtype=np.int64)
-        operations = np.full((n, v), -1, dtype=np.int16)
+        wide = len(self.vocabulary) > np.iinfo(np.int16).max
+        operations = np.full((n, v), -1, dtype=np.int32 if wide else np.int16)
         adjacency = np.zeros((n, v, v), dtype=np.uint8)
         for i, code in enumerate(codes.tolist()):
             graph = self.graph(code)
@@ -121,6 +123,10 @@ class SearchSpace(ABC):
     def live_code(self, code: Sequence[int]) -> Code:
         """The code with every slot that no signal passes at its first choice; the code itself by default."""
         return tuple(code)
+
+    def listing(self) -> ListedSpace | None:
+        """The same space as one that lists its architectures, if it can be listed."""
+        return None
 
     def describe(self) -> dict[str, Any]:
         """All that makes this space this one, as plain JSON values; ``make_space`` builds it from them."""
@@ -155,6 +161,10 @@ class ListedSpace(SearchSpace):
     @abstractmethod
     def neighbour_table(self) -> NDArray[np.int32]:
         """Indices one elementary edit away, [architectures, K]; ``PAD`` fills short rows."""
+
+    def listing(self) -> ListedSpace:
+        """The space itself."""
+        return self
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -230,13 +240,14 @@ class ListedSpace(SearchSpace):
 
 
 def listed(space: SearchSpace) -> ListedSpace:
-    """The space, if it can be listed.
+    """The space as one that lists its architectures.
 
     Raises:
         ArchitectureError: it cannot.
     """
-    if isinstance(space, ListedSpace):
-        return space
+    found = space.listing()
+    if found is not None:
+        return found
     size = "of unknown size" if space.size is None else f"of {space.size:.3g} architectures"
     raise ArchitectureError(
         "a space whose architectures can be listed, as a table of measurements needs",

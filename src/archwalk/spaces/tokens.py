@@ -1,7 +1,8 @@
 """How an architecture becomes a token, the network's input.
 
-In: a ``SearchSpace``. Out: a ``TokenTable``, one or more binary rows an architecture. Next: ``walk`` offers
-architectures by index, and ``agent.network`` reads their rows.
+In: a ``SearchSpace``. Out: a ``TokenTable``, one or more binary rows for each architecture of a listed space,
+or a ``TokenEncoder``, which makes the same tokens when they are asked for, in any space. Next:
+``archwalk.envs`` shows them, and ``agents.networks`` reads them.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
-from archwalk.spaces.base import Graph, ListedSpace, SearchSpace
+from archwalk.spaces.base import Codes, Graph, ListedSpace, SearchSpace
 
 TokenKind = Literal["graph", "slots"]
 
@@ -92,6 +94,50 @@ def make_tokens(space: ListedSpace, kind: TokenKind, rows: np.ndarray | None = N
         counts = np.array([len(t) for t in tokens], dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     return TokenTable(torch.from_numpy(encoded), torch.from_numpy(first), torch.from_numpy(counts), kind)
+
+
+class TokenEncoder:
+    """Tokens of any space's architectures, made when they are asked for.
+
+    Args:
+        space: the space.
+        kind: as for ``make_tokens``: an architecture's tokens are those that its row there would have.
+    """
+
+    def __init__(self, space: SearchSpace, kind: TokenKind) -> None:
+        self.space, self.kind = space, kind
+        v, words, sizes = space.max_nodes, len(space.vocabulary), space.slot_sizes
+        self.random = kind == "graph"
+        self.features = v * v + v * words if self.random else sum(sizes)
+        self._first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+
+    def encode(self, codes: Codes, u: NDArray[np.float32] | None = None) -> NDArray[np.uint8]:
+        """One token each, [n, features]; a row of padding gets zeros or any token, which the network masks.
+
+        Args:
+            codes: [n, slots].
+            u: draws from [0, 1) that place each graph, [n]; for ``graph`` only.
+        """
+        if not self.random:
+            tokens = np.zeros((len(codes), self.features), dtype=np.uint8)
+            row, slot = np.nonzero(codes >= 0)
+            tokens[row, self._first[slot] + codes[row, slot]] = 1
+            return tokens
+        assert u is not None
+        return self._placed(codes, u)
+
+    def _placed(self, codes: Codes, u: NDArray[np.float32]) -> NDArray[np.uint8]:
+        n, v, words = len(codes), self.space.max_nodes, len(self.space.vocabulary)
+        real = np.flatnonzero((codes >= 0).any(1))
+        graphs = self.space.graphs(codes[real])
+        offset = (u[real] * (v - graphs.nodes + 1)).astype(np.int64)
+        tokens = np.zeros((n, self.features), dtype=np.uint8)
+        g, a, b = np.nonzero(graphs.adjacency)
+        tokens[real[g], (a + offset[g]) * v + b + offset[g]] = 1
+        g, node = np.nonzero(graphs.operations >= 0)
+        place = v * v + (node + offset[g]) * words + graphs.operations[g, node]
+        tokens[real[g], place] = 1
+        return tokens
 
 
 def _one_hot(codes: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:

@@ -23,7 +23,7 @@ import polars as pl
 from archwalk.errors import RunError
 from archwalk.files import write_atomically
 from archwalk.studies.plan import Job, Result, StudyPlan, read_plan
-from archwalk.training.loop import CURVE
+from archwalk.training.evaluation import CURVE
 from archwalk.training.rundir import TIMING, RunDir, check_free, check_same, read_lines
 
 STUDY, RESULTS, CURVES = "study.toml", "results.parquet", "curves.parquet"

@@ -17,8 +17,9 @@ import tomli_w
 from archwalk.config import Settings, load_preset, parse_settings
 from archwalk.envs.reward import shaped_rewards
 from archwalk.errors import RunError, SettingsError
-from archwalk.tasks.registry import load_benchmark
-from archwalk.training.rundir import CUT, describe_benchmark
+from archwalk.tasks.registry import load_table
+from archwalk.training.rundir import CUT
+from archwalk.training.spec import describe_benchmark
 
 
 class Job(NamedTuple):
@@ -176,7 +177,7 @@ def make_plan(
             f"{training.fine_tune_steps:,}",
             "change one of the two",
         )
-    table = load_benchmark(benchmark)
+    table = load_table(benchmark)
     for task in tasks:
         shaped_rewards(table, task, settings.reward)
     name = "own settings" if isinstance(preset, Settings) else str(preset)

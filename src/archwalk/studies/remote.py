@@ -40,8 +40,8 @@ from archwalk.studies.folder import STUDY, StudyDir
 from archwalk.studies.plan import Job
 from archwalk.studies.worker import Event, make_agents
 from archwalk.tasks.registry import benchmark_names
-from archwalk.training.making import find_device
 from archwalk.training.rundir import CHECKPOINT, COSTS, CUT, SETTINGS, WEIGHTS, RunDir
+from archwalk.training.runner import find_device
 
 Files = dict[str, bytes]  # path within the study folder → content
 TABLE = "benchmark.parquet"
@@ -212,7 +212,7 @@ def make_elsewhere(
             new: Files = {}
             for name, content in collect_files(folder, jobs).items():
                 if Path(name).name == SETTINGS:  # as if made where the study is
-                    plan = RunDir((where / name).parent).plan()
+                    plan = RunDir((where / name).parent).spec()
                     content = replace(plan, benchmark=asked.benchmark).to_toml().encode()
                 digest = hashlib.sha256(content).digest()
                 if sent.get(name) != digest:

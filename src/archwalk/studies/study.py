@@ -28,8 +28,8 @@ from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, StudyPlan, make_plan
 from archwalk.studies.worker import Event, OnEvent
 from archwalk.tasks.registry import load_benchmark
-from archwalk.training.loop import Trainer
-from archwalk.training.making import find_device
+from archwalk.training.loop import Loop
+from archwalk.training.runner import find_device
 
 SAMPLE_SECONDS = 3.0  # of training, to estimate how long a study takes
 
@@ -212,7 +212,7 @@ def steps_a_second(plan: StudyPlan, device: torch.device) -> float:
     """Trained steps a second of one worker on this machine, measured for a few seconds; nothing is kept."""
     often = {"trained_steps": 10**12, "log_every": plan.settings.learner.batch_size, "evaluate_every": 10**12}
     table, settings = load_benchmark(plan.benchmark), plan.settings.replace(training=often)
-    loop = Trainer(table, plan.tasks[0], settings, 0, device=device)
+    loop = Loop(table, plan.tasks[0], settings, 0, device=device)
     began = first = 0.0
     for _ in loop.run():
         trained = loop.counters.trained_steps

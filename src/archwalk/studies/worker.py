@@ -20,15 +20,15 @@ from typing import Any, Literal
 import torch
 
 from archwalk import api
+from archwalk.agents.values import CPU
 from archwalk.errors import ArchwalkError, InUseError
 from archwalk.files import hold
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, Result
-from archwalk.tasks.registry import load_benchmark
-from archwalk.tasks.table import Benchmark
-from archwalk.training.loop import CPU, Row
-from archwalk.training.making import Order, make_run
+from archwalk.tasks.registry import load_table
+from archwalk.training.loop import Row
 from archwalk.training.rundir import FREE
+from archwalk.training.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,11 @@ def make_agents(study: StudyDir, jobs: Sequence[Job], on_event: OnEvent, device:
 
 def _train(study: StudyDir, jobs: Sequence[Job], on_event: OnEvent, device: torch.device) -> None:
     for job in jobs:
-        order, table = _order(study, job, on_event)
-        make_run(order, table, device=device)
+        _order(study, job, on_event).make(device)
         study.write_evaluations(job, _evaluate(study, job))
 
 
-def _order(study: StudyDir, job: Job, on_event: OnEvent) -> tuple[Order, Benchmark]:
+def _order(study: StudyDir, job: Job, on_event: OnEvent) -> Runner:
     def on_row(row: Row, seconds: float) -> None:
         score = row.get("greedy_validation_score")
         on_event(Event("row", job, int(row["trained_steps"]), int(row["evaluations"]), score))
@@ -126,7 +125,7 @@ def _evaluate(study: StudyDir, job: Job) -> list[dict[str, Any]]:
 def _row(study: StudyDir, job: Job, result: Result) -> dict[str, Any]:
     """An evaluation; that of an agent used as it is costs nothing beyond what went into the agent."""
     folder, task = study.run(job).path / result.subfolder, result.target_task
-    table = load_benchmark(study.plan().benchmark)
+    table = load_table(study.plan().benchmark)
     splits = {column.split for column in table.columns if column[:2] == table.reward_column(task)[:2]}
     split = "test" if "test" in splits else table.reward_column(task).split
     row = api.evaluate(folder, task=task, split=split, benchmark=study.plan().benchmark)

@@ -17,8 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from archwalk.errors import BenchmarkError, unknown
-from archwalk.spaces.base import ListedSpace
-from archwalk.spaces.registry import make_listed
+from archwalk.spaces.base import ListedSpace, listed
+from archwalk.spaces.declared import ListedDeclaredSpace
+from archwalk.spaces.registry import make_listed, open_space
 from archwalk.tasks.metrics import METRICS, Metric, metric_for
 from archwalk.tasks.table import Benchmark, Column, epoch_order, make_benchmark
 
@@ -42,13 +43,14 @@ def import_table(
     """Any CSV or Parquet table of measured architectures.
 
     Tidy tables have the columns ``arch, task, metric, split, epoch, value``. Wide tables have one row an
-    architecture, given by a column ``arch`` or by one column a slot, and one column a measurement, called
+    architecture, given by a column ``arch`` or by one column a slot (of a declared space by the slots' names,
+    empty where a slot is absent), and one column a measurement, called
     ``task/metric/split/epoch``; the last two may be left out (``valid``, ``final``), and a name without
     slashes, such as ``acc``, ``valid_acc`` or ``test_acc``, belongs to the task ``main``.
 
     Args:
         file: CSV (ending .csv) or Parquet.
-        space: name of the search space; ``slots`` for a space of the table's own.
+        space: name of the search space or a file that declares it; ``slots`` for a space of the table's own.
         slots: the columns that make an architecture, for the space ``slots``; their choices are the values
             that occur, in natural order.
         name: of the benchmark; the file's stem by default.
@@ -186,7 +188,7 @@ def _read_tidy(
             f"a tidy table with the columns {', '.join(TIDY)}",
             "leave --slots out, or give the table in the wide form",
         )
-    the_space = make_listed(space)
+    the_space = listed(open_space(space))
     try:
         tidy = frame.select(
             *(pl.col(c).cast(pl.String).fill_null("none") for c in TIDY[:5]), pl.col("value").cast(pl.Float64)
@@ -215,13 +217,17 @@ def _read_tidy(
 def _read_wide(
     frame: pl.DataFrame, space: str, slots: Sequence[str]
 ) -> tuple[ListedSpace, NDArray[np.int64], dict[Column, NDArray[np.float64]]]:
-    keys = list(slots) or ["arch"]
+    the_space = None if slots else listed(open_space(space))
+    declared = (
+        the_space if isinstance(the_space, ListedDeclaredSpace) and "arch" not in frame.columns else None
+    )
+    keys = list(slots) or (list(declared.space.declaration.slots) if declared else ["arch"])
     for key in keys:
         if key not in frame.columns:
             raise BenchmarkError(*unknown("column", key, frame.columns))
     parts = {key: frame[key].cast(pl.String) for key in keys}
     for key, part in parts.items():
-        if part.null_count():
+        if part.null_count() and not declared:
             raise BenchmarkError(
                 f"a value of {key!r} in every row", f"{part.null_count()} missing", "fill them in"
             )
@@ -229,9 +235,12 @@ def _read_wide(
         choices = {key: sorted(frame[key].unique().to_list()) for key in keys}
         the_space = make_listed(space, {key: [str(c) for c in values] for key, values in choices.items()})
         texts = [",".join(row) for row in zip(*parts.values(), strict=True)]
+    elif declared:
+        written = ({k: v for k, v in row.items() if v is not None} for row in frame.select(keys).to_dicts())
+        texts = [declared.format(declared.space.encode(row)) for row in written]
     else:
-        the_space = make_listed(space)
         texts = parts["arch"].to_list()
+    assert the_space is not None
     columns: dict[Column, NDArray[np.float64]] = {}
     for name in frame.columns:
         if name in keys:

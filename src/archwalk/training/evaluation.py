@@ -1,7 +1,7 @@
-"""Evaluation: greedy walks from every start, against the oracle.
+"""Evaluation: greedy walks from every start, against the oracle; or from random starts where there is none.
 
-In: an ``Agent`` and the benchmark. Out: ``Evaluation``, plain numbers. Next: ``archwalk.api`` adds what the
-run cost; the loop logs a part of it as training curves.
+In: a ``QFunction`` and the benchmark. Out: ``Evaluation``, plain numbers. Next: ``archwalk.api`` adds what
+the run cost; the loop logs a part of it as training curves.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archwalk.agents.base import Agent, Snapshot
-from archwalk.envs.process import Walks, offer, take
+from archwalk.agents.values import QFunction, Snapshot
+from archwalk.envs.open import OpenProcess
 from archwalk.errors import BenchmarkError
+from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
 
+OPEN_STARTS = 1_000  # most starts in a space that nobody lists
+CURVE_STARTS = 100  # of those, during training
+RANDOM = 10_000  # random architectures that ends are compared with in such a space
 BOOTSTRAP_RESAMPLES = 1_000
 
 
@@ -51,6 +55,11 @@ class Evaluation:
         test_std: its standard deviation over starts.
         test_best_on_walk_mean: test metric of the architecture best by validation on the walk.
         oracle_test: ``oracle`` on the test split.
+        random_quantile: mean share of random architectures that are worse than where a walk ends, by the
+            reward, ties by half; of all architectures where they are listed, else of ``RANDOM`` drawn ones.
+
+    Where the space is not listed there is no oracle: ``validation_score``, ``oracle``, ``regret_mean``,
+    ``rank_mean``, ``rank_percentile_mean`` and everything of a test split are None.
     """
 
     task: str
@@ -58,64 +67,111 @@ class Evaluation:
     split: str
     starts: int
     walk_length_mean: float
-    validation_score: float
+    validation_score: float | None
     mean: float
     std: float
     starts_ci95: tuple[float, float]
-    oracle: float
-    regret_mean: float
-    rank_mean: float
-    rank_percentile_mean: float
+    oracle: float | None
+    regret_mean: float | None
+    rank_mean: float | None
+    rank_percentile_mean: float | None
     valid_mean: float
     valid_best_on_walk_mean: float
     test_mean: float | None
     test_std: float | None
     test_best_on_walk_mean: float | None
     oracle_test: float | None
+    random_quantile: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; ``best_on_walk_mean`` is short for ``valid_best_on_walk_mean``."""
+        return asdict(self) | {"best_on_walk_mean": self.valid_best_on_walk_mean}
 
 
 def greedy_walks(
-    agent: Agent, starts: Int64[Tensor, " starts"], generator: torch.Generator
+    values: QFunction, starts: Int64[Tensor, " starts"], generator: torch.Generator
 ) -> Int64[Tensor, "steps starts"]:
     """Where greedy walks (epsilon = 0) stand after every step, the starts first, [1 + longest, starts].
 
-    A walk that has ended stays where it ended. Where all neighbours are always offered the network values a
-    state once, and all of them in one sweep if there are no more states than starts.
+    A walk that has ended stays where it ended. No reward is asked for. Where all neighbours are always
+    offered the network values a state once, and all of them in one sweep if there are no more states than
+    starts.
     """
-    process = agent.process
-    frozen = Snapshot(agent, True, len(starts), generator)
-    walks = Walks(starts.clone(), torch.zeros_like(starts))
-    path = [starts]
+    process = values.process
+    frozen = Snapshot(values, True, len(starts), generator)
+    here, path = starts, [starts]
     under_way = torch.ones_like(starts, dtype=torch.bool)
-    while bool(under_way.any()):
-        here = walks.architecture
-        offered = offer(process, here, generator)
-        action = frozen.q(here, offered).argmax(1)
-        outcome = take(process, walks, offered, torch.where(under_way, action, 0))
-        under_way = under_way & ~(outcome.terminated | outcome.truncated)
-        path.append(outcome.architecture)
+    while bool(under_way.any()) and len(path) <= process.step_limit:
+        offered = process.offer(here, generator)
+        action = torch.where(under_way, frozen.q(here, offered).argmax(1), 0)
+        here = process.arrive(here, offered, action)
+        under_way = under_way & (action != 0)
+        path.append(here)
     return torch.stack(path)
 
 
 def evaluate_agent(
-    agent: Agent,
-    benchmark: Benchmark,
+    values: QFunction,
+    benchmark: Benchmark | Predicted,
     task: str,
     *,
     split: str = "test",
     most_starts: int = 20_000,
     generator: torch.Generator,
 ) -> Evaluation:
-    """Greedy walks from every architecture, or from a uniform sample where there are more than
-    ``most_starts``.
+    """Greedy walks of an agent.
+
+    Args:
+        values: the network, in a process over the benchmark; in an open space a fresh one.
+        benchmark: a table: walks start at every architecture, or at a uniform sample where there are more
+            than ``most_starts``; or an open space: at ``OPEN_STARTS`` random architectures at most.
+        task: whose metric counts.
+        split: see ``Evaluation``; an open space has the one of its reward only.
+        most_starts: most starts.
+        generator: draws starts, offers and padding.
 
     Raises:
         BenchmarkError: an unknown task, or a split without the reward's metric.
     """
+    if isinstance(benchmark, Benchmark):
+        return _in_table(values, benchmark, task, split, most_starts, generator)
+    if split not in ("test", benchmark.split):  # test is what callers ask for who do not mind
+        raise BenchmarkError(
+            f"split {benchmark.split!r}, the only one there", repr(split), "leave --split out"
+        )
+    return _in_the_open(values, benchmark, task, min(most_starts, OPEN_STARTS), generator)
+
+
+def evaluate_training(
+    values: QFunction,
+    benchmark: Benchmark | Predicted,
+    task: str,
+    most_starts: int,
+    generator: torch.Generator,
+) -> dict[str, Any]:
+    """What training curves show of an evaluation on the reward's own split: ``CURVE``, and in an open space
+    ``random_quantile`` too."""
+    if isinstance(benchmark, Benchmark):
+        split = benchmark.reward_column(task).split
+        found = _in_table(values, benchmark, task, split, most_starts, generator)
+        return {name: getattr(found, name) for name in CURVE}
+    assert isinstance(values.process, OpenProcess)
+    apart = QFunction(values.network, values.process.fresh())  # what is met here is no part of the run
+    found = _in_the_open(apart, benchmark, task, min(most_starts, CURVE_STARTS), generator)
+    return {name: getattr(found, name) for name in (*CURVE, "random_quantile")}
+
+
+CURVE = ("validation_score", "valid_mean", "test_mean", "rank_mean", "walk_length_mean")
+
+
+def _in_table(
+    values: QFunction,
+    benchmark: Benchmark,
+    task: str,
+    split: str,
+    most_starts: int,
+    generator: torch.Generator,
+) -> Evaluation:
     reward = benchmark.reward(task)  # larger is better
     reward_column = benchmark.reward_column(task)
     valid = benchmark.columns[reward_column]
@@ -129,20 +185,19 @@ def evaluate_agent(
     starts = torch.arange(n)
     if n > most_starts:
         starts = torch.randperm(n, generator=generator)[:most_starts]
-    path = greedy_walks(agent, starts, generator).numpy()
+    path = greedy_walks(values, starts, generator).numpy()
     final = path[-1]
     on_walk = path[np.nanargmax(reward[path], axis=0), np.arange(path.shape[1])]
     oracle = int(np.argmax(reward))
     rank = ranks(reward)[final]
     spread = reward.max() - reward.mean()
     sign = 1.0 if benchmark.metrics[reward_column.metric].direction == "max" else -1.0
-    moves = (path[1:] != path[:-1]).sum(0)
     return Evaluation(
         task=task,
         metric=reward_column.metric,
         split=split,
         starts=len(starts),
-        walk_length_mean=float(np.minimum(moves + 1, agent.process.step_limit).mean()),
+        walk_length_mean=_length(path, values.process.step_limit),
         validation_score=float((reward[final].mean() - reward.mean()) / spread) if spread > 0 else 1.0,
         mean=float(measured[final].mean()),
         std=float(measured[final].std()),
@@ -157,7 +212,57 @@ def evaluate_agent(
         test_std=None if test is None else float(test[final].std()),
         test_best_on_walk_mean=None if test is None else float(test[on_walk].mean()),
         oracle_test=None if test is None else float(test[oracle]),
+        random_quantile=quantile_among(reward[final], reward),
     )
+
+
+def _in_the_open(
+    values: QFunction, benchmark: Predicted, task: str, starts: int, generator: torch.Generator
+) -> Evaluation:
+    process, metric = values.process, benchmark.rewards[task]
+    assert isinstance(process, OpenProcess)
+    begin = process.draw(torch.ones(starts, dtype=torch.bool), generator)
+    path = greedy_walks(values, begin, generator).numpy()
+    met, place = np.unique(path, return_inverse=True)
+    valid = benchmark.values(task, process.codes[met])[place.reshape(path.shape)]
+    final, best = valid[-1], (valid * np.sign(metric.scale)).max(0) * np.sign(metric.scale)
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    random = benchmark.values(task, benchmark.space.sample(RANDOM, np.random.default_rng(seed)))
+    return Evaluation(
+        task=task,
+        metric=metric.name,
+        split=benchmark.split,
+        starts=starts,
+        walk_length_mean=_length(path, process.step_limit),
+        validation_score=None,
+        mean=float(final.mean()),
+        std=float(final.std()),
+        starts_ci95=bootstrap_mean_ci95(final, seed=0),
+        oracle=None,
+        regret_mean=None,
+        rank_mean=None,
+        rank_percentile_mean=None,
+        valid_mean=float(final.mean()),
+        valid_best_on_walk_mean=float(best.mean()),
+        test_mean=None,
+        test_std=None,
+        test_best_on_walk_mean=None,
+        oracle_test=None,
+        random_quantile=quantile_among(final * metric.scale, random * metric.scale),
+    )
+
+
+def _length(path: NDArray[np.int64], step_limit: int) -> float:
+    """Mean steps of walks, the one that ends each included."""
+    moves = (path[1:] != path[:-1]).sum(0)
+    return float(np.minimum(moves + 1, step_limit).mean())
+
+
+def quantile_among(reward: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    """Mean share of the others that are worse; equal ones count by half."""
+    order = np.sort(others)
+    below, upto = np.searchsorted(order, reward, "left"), np.searchsorted(order, reward, "right")
+    return float(((below + upto) / 2).mean() / len(order))
 
 
 def ranks(reward: NDArray[np.float64]) -> NDArray[np.int64]:

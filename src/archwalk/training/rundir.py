@@ -1,6 +1,6 @@
 """One folder a run: settings, metrics, checkpoints; resume.
 
-In: a plan, and where. Out: the folder, complete or resumable at any moment:
+In: a spec, and where. Out: the folder, complete or resumable at any moment:
 
     settings.toml         what was asked: benchmark, task, seed, where the weights came from, every setting
     metrics.jsonl         one row a line; a function of the settings and the seed alone
@@ -10,93 +10,34 @@ In: a plan, and where. Out: the folder, complete or resumable at any moment:
     costs.json            what it cost: trained and sampled steps, evaluations, seconds
     fine-tune/            of a retraining run: the run cut off after ``fine_tune_steps``, a run folder too
 
-Next: ``making`` fills it.
+Next: ``runner`` fills it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from archwalk.agents.networks import resolved_precision
-from archwalk.config import Settings, parse_settings
-from archwalk.errors import BenchmarkError, RunError, SettingsError
+from archwalk.errors import BenchmarkError, RunError
 from archwalk.files import hold, write_atomically
-from archwalk.tasks.registry import benchmark_names, load_benchmark
-from archwalk.tasks.table import Benchmark
+from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.loop import Row
+from archwalk.training.spec import RunSpec, read_spec
 
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
 CUT = "fine-tune"
-Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run folder is for; two runs with equal plans compute the same.
-
-    Attributes:
-        benchmark: name or path of the benchmark.
-        checksum: of its content, which is what counts.
-        space: description of its search space (``SearchSpace.describe``).
-        task: the task trained on, the target.
-        seed: of every generator.
-        regime: scratch, zero-shot, fine-tune or retrain.
-        settings: everything else.
-        source_task: task of the run the weights came from; empty for scratch.
-        source_weights: SHA-256 of those weights; empty for scratch.
-        source_trained_steps: trained steps that went into them.
-        executor: ``inline``, which repeats itself bit for bit, or what ran elsewhere, and how.
-    """
-
-    benchmark: str
-    checksum: str
-    space: dict[str, Any]
-    task: str
-    seed: int
-    regime: Regime
-    settings: Settings
-    source_task: str = ""
-    source_weights: str = ""
-    source_trained_steps: int = 0
-    executor: str = "inline"
-
-    @property
-    def cut_steps(self) -> int:
-        """Trained steps at which the run, cut off, is the fine-tuned one; 0 if it is none of retraining."""
-        return self.settings.training.fine_tune_steps if self.regime == "retrain" else 0
-
-    def cut(self) -> Plan:
-        """The fine-tuning that a retraining run begins with."""
-        settings = self.settings.replace(training={"trained_steps": self.cut_steps})
-        return replace(self, regime="fine-tune", settings=settings)
-
-    def to_toml(self) -> str:
-        """Every field, the settings as tables."""
-        values = asdict(self) | {"settings": self.settings.model_dump()}
-        return tomli_w.dumps(
-            {"run": {k: v for k, v in values.items() if k != "settings"}} | values["settings"]
-        )
-
-    def identity(self) -> dict[str, Any]:
-        """What must agree for a folder to be continued: all but where the benchmark lies, how long the run
-        is, and how often it reports."""
-        values = tomllib.loads(self.to_toml())
-        del values["run"]["benchmark"], values["training"]["trained_steps"], values["training"]["threads"]
-        return values
 
 
 @dataclass(frozen=True)
@@ -137,20 +78,9 @@ class RunDir:
         """Whether the final weights are there."""
         return (self.path / WEIGHTS).exists()
 
-    def plan(self) -> Plan:
+    def spec(self) -> RunSpec:
         """What the folder is for. Raises ``RunError`` if it holds no readable run."""
-        file = self.path / SETTINGS
-        try:
-            values = tomllib.loads(file.read_text())
-            run = values.pop("run")
-            return Plan(**run, settings=parse_settings(values, str(file)))
-        except (OSError, KeyError, TypeError, ValueError, SettingsError) as error:
-            got = "no such file" if isinstance(error, OSError) else str(error).splitlines()[0]
-            raise RunError(
-                "a run folder made by 'archwalk train' or 'archwalk transfer'",
-                f"{self.path}: {SETTINGS}: {got}",
-                "check the path",
-            ) from error
+        return read_spec(self.path / SETTINGS)
 
     def costs(self) -> Costs:
         """What the finished run cost."""
@@ -168,18 +98,18 @@ class RunDir:
         """The metrics so far."""
         return read_lines(self.path / METRICS)
 
-    def benchmark(self, name_or_path: str | Path | None = None) -> Benchmark:
+    def benchmark(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
         """The benchmark the run was made on, or another one for the same space.
 
         Raises:
             BenchmarkError: not found, or another benchmark than the run's where none was named.
         """
-        plan = self.plan()
-        benchmark = load_benchmark(name_or_path or plan.benchmark)
-        if name_or_path is None and benchmark.checksum != plan.checksum:
+        spec = self.spec()
+        benchmark = load_benchmark(spec.benchmark if given is None else given)
+        if given is None and benchmark.checksum != spec.checksum:
             raise BenchmarkError(
-                f"the benchmark that {self.path} was made on (checksum {plan.checksum[:12]}…)",
-                f"{plan.benchmark} with checksum {benchmark.checksum[:12]}…",
+                f"the benchmark that {self.path} was made on (checksum {spec.checksum[:12]}…)",
+                f"{spec.benchmark} with checksum {benchmark.checksum[:12]}…",
                 "name the benchmark to use with --benchmark",
             )
         return benchmark
@@ -193,19 +123,19 @@ class RunDir:
             )
         return self.path / name
 
-    def settled(self, plan: Plan, device: torch.device) -> Plan:
-        """The plan with ``auto`` precision decided: as the folder's run began, else as the device would."""
-        if plan.settings.training.precision != "auto":
-            return plan
+    def settled(self, spec: RunSpec, device: torch.device) -> RunSpec:
+        """The spec with ``auto`` precision decided: as the folder's run began, else as the device would."""
+        if spec.settings.training.precision != "auto":
+            return spec
         there = (self.path / SETTINGS).exists()
-        began = self.plan().settings.training.precision if there else "auto"
-        precision = resolved_precision(began, plan.settings.network.width, device)
-        return replace(plan, settings=plan.settings.replace(training={"precision": precision}))
+        began = self.spec().settings.training.precision if there else "auto"
+        precision = resolved_precision(began, spec.settings.network.width, device)
+        return replace(spec, settings=spec.settings.replace(training={"precision": precision}))
 
-    def adopt(self, plan: Plan, weights: dict[str, Tensor], costs: Costs = FREE) -> None:
+    def adopt(self, spec: RunSpec, weights: dict[str, Tensor], costs: Costs = FREE) -> None:
         """A run that needs no training of its own: zero-shot, at no cost, or one cut off another."""
-        with self.claimed(plan):
-            write_atomically(self.path / SETTINGS, plan.to_toml().encode())
+        with self.claimed(spec):
+            write_atomically(self.path / SETTINGS, spec.to_toml().encode())
             self.finish(weights, costs)
 
     def finish(self, weights: dict[str, Tensor], costs: Costs) -> None:
@@ -214,23 +144,23 @@ class RunDir:
         write_atomically(self.path / WEIGHTS, save(weights))
 
     @contextmanager
-    def claimed(self, plan: Plan) -> Iterator[None]:
-        """Check that the folder may hold the plan, and hold it alone meanwhile."""
+    def claimed(self, spec: RunSpec) -> Iterator[None]:
+        """Check that the folder may hold the spec, and hold it alone meanwhile."""
         check_free(self.path, SETTINGS)
         if (self.path / SETTINGS).exists():
-            self._check_same(plan)
+            self._check_same(spec)
         with hold(self.path / ".lock"):
             for name in (SETTINGS, METRICS, TIMING, CHECKPOINT, WEIGHTS, COSTS):
                 for file in self.path.glob(f".{name}.*"):  # half-written by a process that was killed
                     file.unlink()
             yield
 
-    def _check_same(self, plan: Plan) -> None:
-        there = self.plan()
-        old, new = there.identity(), plan.identity()
-        if there.settings.training.trained_steps > plan.settings.training.trained_steps:
+    def _check_same(self, spec: RunSpec) -> None:
+        there = self.spec()
+        old, new = there.identity(), spec.identity()
+        if there.settings.training.trained_steps > spec.settings.training.trained_steps:
             old["training"]["trained_steps"] = there.settings.training.trained_steps
-            new["training"]["trained_steps"] = plan.settings.training.trained_steps
+            new["training"]["trained_steps"] = spec.settings.training.trained_steps
         check_same(self.path, old, new)
 
 
@@ -273,12 +203,6 @@ def check_free(path: Path, marker: str) -> None:
             f"{path}, which holds other files",
             "choose another --run-dir",
         )
-
-
-def describe_benchmark(name_or_path: str | Path) -> str:
-    """How a plan names a benchmark: a built-in name as it is, a file by its absolute path."""
-    text = str(name_or_path)
-    return text if text in benchmark_names() else str(Path(text).resolve())
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

@@ -14,7 +14,6 @@ from archwalk.agents.dqn.learner import Learner
 from archwalk.agents.dqn.planner import Planner
 from archwalk.agents.dqn.replay import Sample, Transitions
 from archwalk.config import ExplorationSettings, LearnerSettings
-from archwalk.envs.process import offer
 from archwalk.seeding import make_generator
 from archwalk.spaces.tokens import TokenTable
 from archwalk.training.loop import make_agent
@@ -29,7 +28,7 @@ def sample_of(a: Agent, n: int = 40) -> Sample:
     g = make_generator(0, "sample")
     size = len(a.process)
     s_tm1, s_t = (torch.randint(size, (n,), generator=g) for _ in range(2))
-    offers = [offer(a.process, s, g) for s in (s_tm1, s_t)]
+    offers = [a.process.offer(s, g) for s in (s_tm1, s_t)]
     action = torch.multinomial((offers[0] >= 0).float(), 1, generator=g).squeeze(1)
     if a.process.offers_all:
         offers = [o[:, :0] for o in offers]
@@ -122,7 +121,7 @@ def test_a_snapshot_stays_frozen_and_survives(most: int, looks: int) -> None:
     a = agent(walk={"max_neighbours": most})
     g = make_generator(0, "o")
     states = torch.arange(len(a.process))
-    offered = offer(a.process, states, g)
+    offered = a.process.offer(states, g)
     snapshot = Snapshot(a, True, looks, make_generator(0, "p"))
     snapshot.q(states[:7], offered[:7])  # some states may be known before the weights move on
     with torch.no_grad():

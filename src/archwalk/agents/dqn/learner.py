@@ -1,32 +1,30 @@
-"""The learner: double-DQN targets or planned ones, Huber loss, Adam.
+"""The learner: Huber loss towards targets, Adam.
 
-In: samples from replay, and the target snapshot or the planner. Out: an updated network, new TD errors. Next:
-the loop.
+In: samples from replay, a ``Target``. Out: an updated network, new TD errors. Next: ``agent``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archwalk.agents.base import Agent, Snapshot
-from archwalk.agents.dqn.planner import Planner
-from archwalk.agents.dqn.replay import Sample, Transitions
+from archwalk.agents.dqn.replay import Sample
+from archwalk.agents.dqn.targets import Online, Target
+from archwalk.agents.values import CPU, QFunction
 from archwalk.config import LearnerSettings
-from archwalk.envs.process import offer
-
-ROUND = 16  # states
 
 
-class Update(NamedTuple):
+class Learned(NamedTuple):
     """What one update reports.
 
     Attributes:
-        error: size of each transition's TD error, [batch]; with planned targets the largest of its state.
+        error: size of each transition's TD error, [batch]; with targets of all actions the largest of its
+            state.
         loss: weighted Huber loss, scalar.
         q: mean Q-value of the actions that were trained, scalar.
         grad_norm: L2 norm of the gradient before clipping, scalar.
@@ -36,22 +34,6 @@ class Update(NamedTuple):
     loss: Float32[Tensor, ""]
     q: Float32[Tensor, ""]
     grad_norm: Float32[Tensor, ""]
-
-
-def _rounded(states: Int64[Tensor, " states"], most: int) -> Int64[Tensor, " rounded"]:
-    """The states, the last one repeated up to a multiple of ``ROUND`` or to ``most``.
-
-    Kernels are compiled, and memory is laid out, once a shape: a batch should have few.
-    """
-    missing = min(-len(states) % ROUND, most - len(states))
-    return torch.cat([states, states[-1:].expand(missing)])
-
-
-class Known(NamedTuple):
-    """Q-values of the present parameters at some states, which stand in order."""
-
-    states: Int64[Tensor, " states"]
-    q: Float32[Tensor, "states actions"]
 
 
 class Errors(NamedTuple):
@@ -81,88 +63,49 @@ def errors(
     return Errors(loss, (y - q).detach().abs().amax(1), q.detach().sum() / known.sum())
 
 
-def bootstrapped(
-    t: Transitions, value: Float32[Tensor, "batch actions"], chooser: Float32[Tensor, "batch actions"]
-) -> Float32[Tensor, " batch"]:
-    """y = r_t + discount_t · Q_target(s_t, argmax_a Q_chooser(s_t, a)) (van Hasselt et al. 2016).
-
-    Actions that do not exist have Q = -inf in both and are never chosen.
-
-    Args:
-        t: the batch.
-        value: Q_target at s_t.
-        chooser: Q_online there, or ``value`` itself without double Q-learning.
-    """
-    best = chooser.argmax(1)
-    return t.r_t + t.discount_t * value.gather(1, best[:, None]).squeeze(1)
+Loss = Callable[[Tensor, Tensor, Tensor], Errors]
 
 
 class Learner:
-    """Trains an agent's network in place.
+    """Trains a network in place.
 
     Args:
-        agent: whose network is trained.
-        settings: targets and step sizes.
+        values: the network in its process.
+        settings: step sizes.
         generator: draws the tokens' padding, and offers where not all neighbours are offered.
-        reuse: evaluate each distinct state of a batch once, where offers are a function of the state. The
-            numbers are the same; where padding is random, equal states of a batch then share a draw.
+        reuse: see ``Online``.
+        loss: Q-values, targets and importance weights → ``Errors``.
     """
 
     def __init__(
-        self, agent: Agent, settings: LearnerSettings, generator: torch.Generator, reuse: bool = True
+        self,
+        values: QFunction,
+        settings: LearnerSettings,
+        generator: torch.Generator,
+        reuse: bool = True,
+        loss: Loss = errors,
     ) -> None:
-        self.agent, self.settings, self._generator = agent, settings, generator
-        self._reuse = reuse and agent.process.offers_all
+        self.values, self.settings, self._generator = values, settings, generator
+        self._reuse, self._loss = reuse, loss
         self.trained_steps = 0
-        self.optimiser = torch.optim.Adam(agent.network.parameters(), lr=settings.learning_rate, fused=True)
+        self.optimiser = torch.optim.Adam(values.network.parameters(), lr=settings.learning_rate, fused=True)
 
-    @torch.no_grad()
-    def targets(
-        self, sample: Sample, target: Snapshot, known: Known | None = None
-    ) -> Float32[Tensor, " batch"]:
-        """``bootstrapped`` from the target network, which without ``double`` also chooses.
-
-        Args:
-            sample: the batch.
-            target: Q_target.
-            known: Q_online at some states, not to be computed again.
-        """
-        batch = sample.transitions
-        offered = self._offer(batch.s_t, batch.offer_t)
-        value = target.q(batch.s_t, offered)
-        if not self.settings.double:
-            online = value
-        elif known is None:
-            online = self.agent.q(offered, self._generator)
-        else:
-            online = self._online(batch.s_t, known)
-        return bootstrapped(batch, value, online)
-
-    def update(self, sample: Sample, target: Snapshot | Planner) -> Update:
-        """One step of Adam on the importance-weighted Huber loss.
-
-        With a snapshot, of the actions taken. With a planner, of all actions of the states sampled whose
-        reward has been seen, averaged a state: a forward pass values them all anyway.
-        """
-        batch = sample.transitions
-        s, at = self._distinct(batch.s_tm1)
-        offered = self._offer(s, batch.offer_tm1)
-        values = self.agent.q(offered, self._generator)
-        q = values.index_select(0, at)
-        if isinstance(target, Planner):
-            y = target.targets(offered).index_select(0, at)
-        else:
-            known_q = Known(s, values.detach()) if self._reuse else None
-            y = self.targets(sample, target, known_q)[:, None]
-            q = q.gather(1, batch.a_tm1[:, None])
-        loss, error, mean_q = errors(q, y, sample.weight)
+    def update(self, sample: Sample, target: Target) -> Learned:
+        """One step of Adam on the importance-weighted loss."""
+        batch, device = sample.transitions, self.values.device
+        online = Online(self.values, batch, self._generator, self._reuse)
+        q = online.q.index_select(0, online.at.to(device))
+        y, action = target.goals(batch, online)
+        if action is not None:
+            q = q.gather(1, action[:, None].to(device))
+        loss, error, mean_q = self._loss(q, y.to(device), sample.weight.to(device))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.agent.network.parameters(), self.settings.max_grad_norm)
+        norm = nn.utils.clip_grad_norm_(self.values.network.parameters(), self.settings.max_grad_norm)
         self.optimiser.param_groups[0]["lr"] = self.learning_rate()
         self.optimiser.step()
         self.trained_steps += len(y)
-        return Update(error, loss.detach(), mean_q, norm.detach())
+        return Learned(error.to(CPU), loss.detach().to(CPU), mean_q.to(CPU), norm.detach().to(CPU))
 
     def learning_rate(self) -> float:
         """lr/(1 + trained/halving_steps): falls with the work done, whatever the length of the run, so that a
@@ -170,31 +113,9 @@ class Learner:
         halving = self.settings.halving_steps
         return self.settings.learning_rate / (1 + self.trained_steps / halving if halving else 1)
 
-    def _distinct(self, s: Int64[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
-        """The states to evaluate, in order, and the place of each of the batch among them."""
-        if self._reuse:
-            states, at = s.unique(return_inverse=True)
-            return _rounded(states, len(s)), at
-        return s, torch.arange(len(s))
-
-    def _online(self, s: Int64[Tensor, " batch"], known: Known) -> Float32[Tensor, "batch actions"]:
-        """The network's Q-values, computed once a distinct state that is not known yet."""
-        states, at = self._distinct(s)
-        place = torch.searchsorted(known.states, states).clamp(max=len(known.states) - 1)
-        values = known.q[place]
-        new = (known.states[place] != states).nonzero().squeeze(1)
-        if len(new):
-            offered = self.agent.process.choices[_rounded(states[new], len(s))]
-            values[new] = self.agent.q(offered, self._generator)[: len(new)]
-        return values[at]
-
-    def _offer(self, s: Tensor, stored: Tensor) -> Tensor:
-        process = self.agent.process
-        return offer(process, s, self._generator) if process.offers_all else stored
-
     def state_dict(self) -> dict[str, Tensor]:
         """Weights and optimiser moments, flat."""
-        state = {f"network.{k}": v for k, v in self.agent.network.state_dict().items()}
+        state = {f"network.{k}": v for k, v in self.values.network.state_dict().items()}
         state["trained_steps"] = torch.tensor(self.trained_steps)
         for i, moments in self.optimiser.state_dict()["state"].items():
             state |= {f"adam.{i}.{k}": v for k, v in moments.items()}
@@ -203,7 +124,7 @@ class Learner:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
         weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
-        self.agent.network.load_state_dict(weights)
+        self.values.network.load_state_dict(weights)
         self.trained_steps = int(state["trained_steps"])
         adam = self.optimiser.state_dict()
         adam["state"] = {}

@@ -26,7 +26,7 @@ from archwalk.datasets.digits.statistics import (
     text,
 )
 from archwalk.datasets.digits.tasks import PERMUTATIONS, TASKS, make_data
-from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
 
 INK, SOFT, ACCENT = "#222222", "#8fa8c8", "#c2452d"
@@ -47,7 +47,7 @@ def make_card(folder: Path) -> str:
     Raises:
         SettingsError: scikit-learn is missing.
     """
-    benchmark, seeds = load_benchmark("digits"), open_seeds()
+    benchmark, seeds = load_table("digits"), open_seeds()
     summaries, matrix = summarise(benchmark, seeds), correlations(benchmark)
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):

@@ -20,7 +20,7 @@ from archwalk.datasets.digits.scenes import SPLITS
 from archwalk.datasets.digits.tasks import TASKS
 from archwalk.datasets.digits.training import Settings, train_cells
 from archwalk.errors import SettingsError
-from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
 
 TOLERANCE = {"top1": 3.0, "mIoU": 0.5, "ssim": 0.005, "neg_loss": 0.01}  # largest absolute difference
@@ -85,7 +85,7 @@ def verify(
     """
     if sample < 1:
         raise SettingsError("a positive sample", str(sample), "give at least 1")
-    benchmark = benchmark or load_benchmark("digits")
+    benchmark = benchmark or load_table("digits")
     settings = settings or Settings()
     groups, firsts = benchmark.space.canonical_groups(), representatives()
     generator = np.random.default_rng(seed)

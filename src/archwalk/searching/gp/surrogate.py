@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -26,6 +27,7 @@ from archwalk.searching.problem import Floats, Floats32, Ints, Problem, normal_s
 
 COARSE = np.float32(0.7)  # weight of the canonical view
 NOISES = (0.003, 0.03, 0.1, 0.3)  # variance of the noise over that of the process
+NEGLIGIBLE = 0.01  # likelihood, relative to the likeliest, below which one is left out where time matters
 MOST = 3  # hypotheses that a suggestion averages over: the likeliest
 
 
@@ -99,13 +101,17 @@ class Fit:
     mean: float
     variance: float
 
+    @cached_property
+    def _factor32(self) -> Floats32:
+        return self.factor.astype(np.float32)
+
     def predict(self, cross: Floats32, prior: Floats | float) -> tuple[Floats, Floats]:
         """Posterior mean and standard deviation, from covariances with the evaluated and prior variances,
         [n, N], [N] → [N], [N].
 
         The noise is part of the deviation: what a table or a training run answers has it too.
         """
-        half = solve_triangular(self.factor.astype(np.float32), cross, lower=True, check_finite=False)
+        half = solve_triangular(self._factor32, cross, lower=True, check_finite=False)
         left = prior + self.noise - np.einsum("ij,ij->j", half, half).astype(np.float64)
         return self.mean + (self.whitened @ half), np.sqrt(self.variance * np.maximum(left, 1e-9))
 
@@ -148,15 +154,17 @@ class Improvement:
 
     def __init__(self, problem: Problem, history: History, kernels: Sequence[Kernel]) -> None:
         y = warped(history.rewards)
-        fits = [
-            fit(covariance, y, kernel, noise)
-            for kernel in kernels
-            for covariance in [kernel(problem, history.indices, history.indices)]
-            for noise in NOISES
-        ]
         self._problem, self._rows, self._best = problem, history.indices, float(y.max())
-        self.fits = sorted(fits, key=lambda f: -f.evidence)[:MOST]
+        self.fits: list[Fit] = []
+        for kernel in kernels:
+            covariance = kernel(problem, history.indices, history.indices)
+            for noise in NOISES:  # the likeliest are kept: each holds a matrix
+                fits = [*self.fits, fit(covariance, y, kernel, noise)]
+                self.fits = sorted(fits, key=lambda f: -f.evidence)[:MOST]
         weights = np.exp([f.evidence - self.fits[0].evidence for f in self.fits])
+        if not problem.listed:  # there time matters, and what hardly counts costs as much as the rest
+            self.fits = [f for f, weight in zip(self.fits, weights, strict=True) if weight > NEGLIGIBLE]
+            weights = weights[: len(self.fits)]
         self.weights = weights / weights.sum()
 
     def __call__(self, ids: Ints | None = None) -> Floats:

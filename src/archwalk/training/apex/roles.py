@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archwalk.agents.base import Agent, Snapshot
 from archwalk.agents.dqn.replay import Replay, Transitions
+from archwalk.agents.dqn.rollout import Rollout
+from archwalk.agents.values import QFunction, Snapshot
 from archwalk.config import ReplaySettings, Settings
 from archwalk.envs.process import Walks, start
 from archwalk.execution.cluster import load_ray
 from archwalk.seeding import Generators
-from archwalk.training.rollout import Rollout
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -167,15 +167,15 @@ class RolloutActor:
     """Some of the walks.
 
     Args:
-        agent: network, tokens and process; its weights come with the orders.
+        values: network and process; its weights come with the orders.
         post: everything else.
     """
 
-    def __init__(self, agent: Agent, post: Post) -> None:
+    def __init__(self, values: QFunction, post: Post) -> None:
         torch.set_num_threads(1)
         self._post, self._version = post, -1
-        process = agent.process
-        self._agent = agent
+        process = values.process
+        self._values = values
         self._generators = Generators(post.seed, f"actor {post.index}, life {post.life}, ")
         walks = start(process, len(post.epsilon), self._generators["starts"])
         if post.starts is not None:
@@ -198,11 +198,12 @@ class RolloutActor:
         parts, errors, places = [], [], []
         complete = steps = ended = ended_steps = 0
         while complete < self._post.chunk:
-            walked = rollout.step()
-            parts.append(walked.complete)
-            errors.append(walked.error)
+            rolled = rollout.step()
+            parts.append(rolled.complete)
+            errors.append(rolled.error)
+            complete += len(rolled.error)
+            walked = rolled.walked
             places.append(walked.architecture)
-            complete += len(walked.error)
             steps, ended = steps + walked.steps, ended + walked.ended
             ended_steps += walked.ended_steps
         transitions = Transitions(*(torch.cat(field) for field in zip(*parts, strict=True)))
@@ -219,15 +220,15 @@ class RolloutActor:
     def _follow(self, version: int, weights: list[Any]) -> Rollout:
         if version != self._version or self._rollout is None:
             arrays = load_ray().get(weights[0])
-            self._agent.network.load_state_dict(to_tensors(arrays))
+            self._values.network.load_state_dict(to_tensors(arrays))
             settings, gen = self._post.settings, self._generators
             training = settings.training
             share = len(self._post.epsilon) / settings.exploration.walks
-            looks = round(training.actor_period * training.sampled_per_trained * share)
-            policy = Snapshot(self._agent, training.reuse, looks, gen["padding"])
+            requests = round(training.actor_period * training.sampled_per_trained * share)
+            policy = Snapshot(self._values, training.reuse, requests, gen["padding"])
             if self._rollout is None:
                 epsilon = torch.tensor(self._post.epsilon)
-                process = self._agent.process
+                process = self._values.process
                 self._rollout = Rollout(process, self._walks, epsilon, settings.learner, policy, gen)
             self._rollout.policy, self._version = policy, version
         return self._rollout

@@ -1,7 +1,7 @@
 """``Rollout``: the role of an actor: walks, an epsilon each, a frozen policy; out come transitions.
 
-In: a process, a ``Snapshot`` to act by, generators. Out: ``Walked``: complete transitions with their first
-priorities. Next: ``loop`` has one rollout of all walks; ``archwalk.execution`` has many, each in a process.
+In: a process, a ``Snapshot`` to act by, generators. Out: ``Rolled``: complete transitions with their first
+priorities. Next: ``agent`` has one rollout of all walks; ``training.apex`` has many, each in a process.
 """
 
 from __future__ import annotations
@@ -9,36 +9,31 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from torch import Tensor
 
-from archwalk.agents.base import Snapshot
+from archwalk.agents.base import Walked
 from archwalk.agents.dqn.exploration import choose
 from archwalk.agents.dqn.replay import Transitions, Windows
+from archwalk.agents.values import Snapshot
 from archwalk.config import LearnerSettings
-from archwalk.envs.process import WalkProcess, Walks, offer, restart, take
+from archwalk.envs.process import SearchProcess, Walks, restart, take
 from archwalk.seeding import Generators
 from archwalk.spaces.base import PAD
 
 
-class Walked(NamedTuple):
+class Rolled(NamedTuple):
     """What one step of every walk yields.
 
     Attributes:
         complete: the transitions that it completed.
         error: the actor's absolute TD error of each, which is its first priority.
-        architecture: where each walk arrived: what was looked up.
-        steps: steps taken, one a walk.
-        ended: walks that ended.
-        ended_steps: steps of those, in all.
+        walked: what is counted.
     """
 
     complete: Transitions
     error: Float32[Tensor, " n"]
-    architecture: Int64[Tensor, " walks"]
-    steps: int
-    ended: int
-    ended_steps: int
+    walked: Walked
 
 
 class Rollout:
@@ -55,7 +50,7 @@ class Rollout:
 
     def __init__(
         self,
-        process: WalkProcess,
+        process: SearchProcess,
         walks: Walks,
         epsilon: Float32[Tensor, " walks"],
         learner: LearnerSettings,
@@ -65,10 +60,10 @@ class Rollout:
         self.process, self.walks, self.epsilon = process, walks, epsilon
         self.policy, self.generators = policy, generators
         self.windows = Windows(len(epsilon), learner.n_step, learner.discount, stored_columns(process))
-        self.offered = offer(process, walks.architecture, generators["offers"])
+        self.offered = process.offer(walks.architecture, generators["offers"])
         self.q = policy.q(walks.architecture, self.offered)
 
-    def step(self) -> Walked:
+    def step(self) -> Rolled:
         """One step of every walk; those that end begin anew elsewhere."""
         process, gen, state = self.process, self.generators, self.walks.architecture
         u = torch.rand(len(self.epsilon), 2, generator=gen["exploration"])
@@ -76,7 +71,7 @@ class Rollout:
         q_taken = self.q.gather(1, action[:, None]).squeeze(1)
         outcome = take(process, self.walks, self.offered, action)
         ended = outcome.terminated | outcome.truncated
-        offered = offer(process, outcome.architecture, gen["offers"])
+        offered = process.offer(outcome.architecture, gen["offers"])
         q = self.policy.q(outcome.architecture, offered)
         columns = self.windows.columns
         complete, error = self.windows.push(
@@ -93,10 +88,11 @@ class Rollout:
         ended_steps = int(self.walks.age[ended].sum())
         restart(process, self.walks, ended, gen["starts"])
         fresh = ended.nonzero().squeeze(1)
-        offered[fresh] = offer(process, self.walks.architecture[fresh], gen["offers"])
+        offered[fresh] = process.offer(self.walks.architecture[fresh], gen["offers"])
         q[fresh] = self.policy.q(self.walks.architecture[fresh], offered[fresh])
         self.offered, self.q = offered, q
-        return Walked(complete, error, outcome.architecture, len(action), int(ended.sum()), ended_steps)
+        walked = Walked(outcome.architecture, len(action), int(ended.sum()), ended_steps)
+        return Rolled(complete, error, walked)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Walks, windows and policy, each flat; the generators belong to whoever gave them."""
@@ -117,6 +113,6 @@ class Rollout:
         self.windows.load_state_dict(state["windows"])
 
 
-def stored_columns(process: WalkProcess) -> int:
+def stored_columns(process: SearchProcess) -> int:
     """Columns of an offer that a transition must keep: none where offers are a function of the state."""
     return 0 if process.offers_all else process.actions

@@ -1,6 +1,6 @@
-"""Ape-X on Ray: ``RayLoop`` is the learner, in the process of the command; walks and replay are elsewhere.
+"""Ape-X on Ray: ``ApexAgent`` is the learner, in the process of the command; walks and replay are elsewhere.
 
-In: what ``Loop`` takes, and ``RaySettings``. Out: the same rows, checkpoints, weights. Next: ``api``.
+In: what ``DQN`` takes, and ``RaySettings``. Out: an ``Agent`` for the one loop. Next: ``api``.
 
     rollout actor 0..7    walks until a chunk is full, with the parameters that its order names
       │ chunk of transitions, with first priorities       ▲ order: version, reference to parameters, shard
@@ -16,17 +16,22 @@ one chunk an actor is under way, and whoever is faster waits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from archwalk.agents.base import Snapshot
+from archwalk.agents.base import Update, Walked
+from archwalk.agents.dqn.agent import DQN
 from archwalk.agents.dqn.replay import Sample, Transitions, importance, strata
+from archwalk.agents.dqn.rollout import stored_columns
+from archwalk.agents.values import CPU, Snapshot
 from archwalk.config import RaySettings, ReplaySettings, Settings
-from archwalk.envs.process import Walks
+from archwalk.envs.process import SearchProcess, Walks
+from archwalk.envs.tabular import TabularProcess
+from archwalk.errors import SettingsError
 from archwalk.execution.cluster import (
     GLANCE,
     bundle,
@@ -38,7 +43,7 @@ from archwalk.execution.cluster import (
     room,
     silent,
 )
-from archwalk.tasks.table import Benchmark
+from archwalk.seeding import Generators
 from archwalk.training.apex.roles import (
     Arrays,
     Drawn,
@@ -51,8 +56,6 @@ from archwalk.training.apex.roles import (
     to_arrays,
     to_tensors,
 )
-from archwalk.training.loop import Loop, Row
-from archwalk.training.rollout import stored_columns
 
 
 def describe_executor(settings: RaySettings) -> str:
@@ -189,30 +192,40 @@ class Shards:
         return states
 
 
-class RayLoop(Loop):
+class ApexAgent(DQN):
     """The learner of a distributed run.
 
     Args:
         ray: where, and with what.
 
-    The others are those of ``Loop``. Nothing runs before ``run`` is called; ``close`` ends it all.
+    The others are those of ``DQN``. Nothing runs before ``begin`` is called; ``close`` ends it all.
+
+    Raises:
+        SettingsError: the space is not listed: states are numbered by each process as it meets them, and
+            would mean other architectures elsewhere.
+        ClusterError: there is no room for the processes.
     """
 
     replay: Shards
 
     def __init__(
         self,
-        benchmark: Benchmark,
-        task: str,
+        process: SearchProcess,
         settings: Settings,
-        seed: int,
+        generators: Generators,
+        device: torch.device = CPU,
         weights: Mapping[str, Tensor] | None = None,
-        cut: int = 0,
         *,
         ray: RaySettings,
     ) -> None:
+        if not isinstance(process, TabularProcess):
+            raise SettingsError(
+                "a table of measured architectures with --executor ray",
+                "a space that nobody lists",
+                "train in one process: leave --executor out",
+            )
         self._ray = ray
-        super().__init__(benchmark, task, settings, seed, weights, cut)
+        super().__init__(process, settings, generators, device, weights)
         count = settings.exploration.actors
         cpus = ray.actor_cpus
         if cpus is None:
@@ -222,10 +235,10 @@ class RayLoop(Loop):
         remedy = "start more nodes, lower --ray.actor-cpus or --exploration.actors"
         check_room(self._actor, count, "rollout actors", remedy)
 
-    def begin(self, walks: Walks, policy: Snapshot) -> None:
+    def set_up(self, walks: Walks, policy: Snapshot) -> None:
         """Plan the processes; the walks get their parameters with the first order."""
         del policy
-        count, columns = self._ray.shards, stored_columns(self.agent.process)
+        count, columns = self._ray.shards, stored_columns(self.process)
         self.replay = Shards(
             self.settings.replay, columns, count, self._start_shard, self._shard_lost, self._refill
         )
@@ -238,20 +251,20 @@ class RayLoop(Loop):
         self._version = 0
         self._weights: Any = None
         self._on_nodes: set[str] = set()
+        self._refilled: list[Walked] = []  # steps taken because the replay was empty
         self.restarts = 0
         self.nodes: dict[str, int] = {}  # node → steps walked there
 
-    def run(self) -> Iterator[Row]:
-        """Train to the end."""
+    def begin(self) -> None:
+        """Start every process."""
         ray = load_ray()
-        self._shipped = ray.put(self.agent)
+        self._shipped = ray.put(self.values)
         self.publish(None)
         for k in range(self._ray.shards):
             self._begin_shard(k)
         for i in range(len(self._actors)):
             self._begin_actor(i)
         self._first = None  # later lives begin elsewhere
-        yield from super().run()
 
     def _start_shard(self, settings: ReplaySettings, columns: int) -> Any:
         how = options(bundle(self._ray.shard_cpus, 0, {}))
@@ -275,8 +288,8 @@ class RayLoop(Loop):
         how = options(self._actor)
         self._actors[i] = load_ray().remote(RolloutActor).options(**how).remote(self._shipped, post)
 
-    def act(self) -> int:
-        """The next chunk that an actor reports."""
+    def act(self) -> list[Walked]:
+        """The next chunk that an actor reports, or nothing when a shard does."""
         waiting_since = time.monotonic()
         ray = load_ray()
         while True:
@@ -284,9 +297,10 @@ class RayLoop(Loop):
             ready, _ = ray.wait(list(self._under_way), num_returns=1, timeout=GLANCE)
             if ready:
                 i, k, shard = self._under_way.pop(ready[0])
-                return (
-                    self._lives_now(k, shard, ready[0]) if i is None else self._walked(i, k, shard, ready[0])
-                )
+                if i is not None:
+                    return self._walked(i, k, shard, ready[0])
+                self._lives_now(k, shard, ready[0])
+                return []
             if time.monotonic() - waiting_since > self._ray.patience:
                 raise silent(self._ray.patience)
 
@@ -300,16 +314,15 @@ class RayLoop(Loop):
                 order = actor.walk.remote(self._version, [self._weights], shard)
                 self._under_way[order] = (i, k, shard)
 
-    def _lives_now(self, k: int, shard: Any, reference: Any) -> int:
+    def _lives_now(self, k: int, shard: Any, reference: Any) -> None:
         ray = load_ray()
         try:
             self.replay.note(k, shard, Filled(*ray.get(reference)))
         except ray.exceptions.RayActorError as error:
             if shard is self.replay.handles[k]:
                 self._shard_lost(k, error)
-        return 0
 
-    def _walked(self, i: int, k: int, shard: Any, reference: Any) -> int:
+    def _walked(self, i: int, k: int, shard: Any, reference: Any) -> list[Walked]:
         ray = load_ray()
         try:
             walk = Walk(*ray.get(reference))
@@ -318,15 +331,14 @@ class RayLoop(Loop):
         except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
             self._died(f"rollout actor {i}", error)
             self._begin_actor(i)
-            return 0
+            return []
         if walk.filled is not None:
             self.replay.note(k, shard, Filled(*walk.filled))
         elif shard is self.replay.handles[k]:
             self._shard_lost(k, RuntimeError(f"rollout actor {i} found it dead"))
-        self.count(torch.tensor(walk.seen), walk.steps, walk.ended, walk.ended_steps)
         self._on_nodes.add(walk.node)
         self.nodes[walk.node] = self.nodes.get(walk.node, 0) + walk.steps
-        return walk.steps
+        return [Walked(torch.tensor(walk.seen), walk.steps, walk.ended, walk.ended_steps)]
 
     def _shard_lost(self, k: int, error: BaseException) -> None:
         """A shard comes back empty; the walks fill it again."""
@@ -340,21 +352,33 @@ class RayLoop(Loop):
             raise lost(what, self._deaths[what], error)
 
     def _refill(self) -> None:
-        self.counters.owed += self.act() / self.settings.training.sampled_per_trained
+        self._refilled += self.act()
 
-    def ready(self) -> bool:
+    def ready(self, sampled_steps: int) -> bool:
         """Also not while shards that were lost are filled again."""
-        return super().ready() and len(self.replay) >= self.settings.replay.warmup
+        return super().ready(sampled_steps) and len(self.replay) >= self.settings.replay.warmup
+
+    def draw(self) -> Sample:
+        """A batch, whose states are evaluated even if the chunk that met them is not counted yet."""
+        sample = super().draw()
+        self.process.mark(sample.transitions.s_t)
+        return sample
+
+    def update(self) -> tuple[Update, list[Walked]]:
+        """With what had to be walked because the replay was empty."""
+        update, _ = super().update()
+        walked, self._refilled = self._refilled, []
+        return update, walked
 
     def publish(self, frozen: Snapshot | None) -> None:
         """One copy of the parameters into the object store; orders name it from now on."""
         del frozen  # its Q-values are of no use elsewhere
         self._version += 1
-        self._weights = load_ray().put(to_arrays(self.agent.network.state_dict()))
+        self._weights = load_ray().put(to_arrays(self.values.network.state_dict()))
 
-    def report(self) -> Row:
-        """With ``nodes`` that walked since the last row, and ``restarts`` of actors and shards so far."""
-        row = super().report() | {"nodes": len(self._on_nodes), "restarts": self.restarts}
+    def report(self) -> dict[str, int]:
+        """``nodes`` that walked since the last row, and ``restarts`` of actors and shards so far."""
+        row = {"nodes": len(self._on_nodes), "restarts": self.restarts}
         self._on_nodes.clear()
         release_memory()
         return row

@@ -1,7 +1,7 @@
-"""Making runs: a loop beside its folder.
+"""``Runner``: the one place where a run is put together: spec, benchmark, algorithm, device and folder.
 
-In: ``Order``s: which folder, for which plan, from which weights. Out: the folders, finished; killed at any
-moment and ordered again, they go on from their last checkpoints. Next: ``archwalk.api``.
+In: a ``RunSpec`` and where. Out: the folder, finished; killed at any moment and run again, it goes on from
+its last checkpoint. Next: ``archwalk.api``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from archwalk.config import Settings
+from archwalk.agents.base import MakeAgent
+from archwalk.agents.registry import find_algorithm
+from archwalk.agents.values import CPU, QFunction, make_values
+from archwalk.envs.build import greedy_process
 from archwalk.errors import BenchmarkError, RunError, SettingsError
 from archwalk.files import write_atomically
+from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
-from archwalk.training.loop import CPU, Loop, Row, Trainer
+from archwalk.training.loop import Loop, Row
 from archwalk.training.rundir import (
     CHECKPOINT,
     CUT,
@@ -34,31 +37,13 @@ from archwalk.training.rundir import (
     TIMING,
     WEIGHTS,
     Costs,
-    Plan,
     RunDir,
     read_lines,
     read_tensors,
 )
+from archwalk.training.spec import RunSpec
 
-MakeLoop = Callable[[Benchmark, str, Settings, int, dict[str, Tensor] | None, int], Loop]
 OnRow = Callable[[Row, float], None]
-
-
-@dataclass(frozen=True)
-class Order:
-    """One run to be made.
-
-    Attributes:
-        run: its folder.
-        plan: what to do.
-        initial: weights to begin with; drawn from the seed if None.
-        on_row: called with each new row of metrics and the seconds so far.
-    """
-
-    run: RunDir
-    plan: Plan
-    initial: dict[str, Tensor] | None = None
-    on_row: OnRow | None = None
 
 
 def find_device(asked: str) -> torch.device:
@@ -83,43 +68,87 @@ def find_device(asked: str) -> torch.device:
     )
 
 
-def make_run(
-    order: Order, benchmark: Benchmark, make_loop: MakeLoop | None = None, device: torch.device = CPU
-) -> None:
-    """Run a plan to its end, from the last checkpoint if there is one.
+@dataclass(frozen=True)
+class Runner:
+    """One run to be made.
 
-    Killed at any moment and called again, it goes on, inline with the same bits in weights and metrics. A
-    folder whose run has the same plan but fewer trained steps is continued.
+    Attributes:
+        run: its folder.
+        spec: what it is.
+        benchmark: what the spec names.
+        initial: weights to begin with; drawn from the seed if None.
+        on_row: called with each new row of metrics and the seconds so far.
+    """
 
-    Args:
-        order: what to make.
-        benchmark: the plan's benchmark.
-        make_loop: what trains, called with the arguments of ``Loop``; in this process by default.
-        device: where the network is, in this process.
+    run: RunDir
+    spec: RunSpec
+    benchmark: Benchmark | Predicted
+    initial: dict[str, Tensor] | None = None
+    on_row: OnRow | None = None
+
+    def make(self, device: torch.device = CPU, make_agent: MakeAgent | None = None) -> RunDir:
+        """Run to the end, from the last checkpoint if there is one.
+
+        Killed at any moment and called again, it goes on, in one process with the same bits in weights and
+        metrics. A folder whose run has the same spec but fewer trained steps is continued. A zero-shot run
+        has its source's weights and costs nothing.
+
+        Args:
+            device: where the network is.
+            make_agent: what makes the agent, in place of the spec's algorithm in this process.
+
+        Raises:
+            RunError: the folder belongs to another run, is in use, damaged, or cannot be written.
+        """
+        if self.spec.regime == "zero-shot" and self.initial is not None:
+            self.run.adopt(self.spec, self.initial)
+            return self.run
+        spec = self.run.settled(self.spec, device)
+        loop = Loop(  # checks before any write
+            self.benchmark,
+            spec.task,
+            spec.settings,
+            spec.seed,
+            self.initial,
+            spec.cut_steps,
+            device,
+            make_agent or find_algorithm(spec.algorithm),
+        )
+        with closing(loop), self.run.claimed(spec), threads(spec.settings.training.threads):
+            keeper = _Keeper(self.run, spec, loop, self.on_row)
+            if not keeper.done:
+                keeper.begin()
+                for row in loop.run():
+                    keeper.keep(row)
+                keeper.finish()
+        return self.run
+
+
+def load_values(run: RunDir, benchmark: Benchmark | Predicted) -> QFunction:
+    """A finished run's network, in a process over a benchmark of the same space, to walk greedily.
 
     Raises:
-        RunError: the folder belongs to another plan, is in use, damaged, or cannot be written.
+        RunError: the run is not finished, or its weights do not fit.
     """
-    plan = order.run.settled(order.plan, device)
-    make_loop = make_loop or partial(Trainer, device=device)
-    # checks before any write
-    loop = make_loop(benchmark, plan.task, plan.settings, plan.seed, order.initial, plan.cut_steps)
-    with closing(loop), order.run.claimed(plan), threads(plan.settings.training.threads):
-        keeper = Keeper(order.run, plan, loop, order.on_row)
-        if keeper.done:
-            return
-        keeper.begin()
-        for row in loop.run():
-            keeper.keep(row)
-        keeper.finish()
+    spec, weights = run.spec(), run.weights()
+    values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
+    try:
+        values.network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(
+            f"weights of a network for the space {benchmark.space.name!r}",
+            f"{run.path}: {str(error).splitlines()[0]}",
+            "use a benchmark of the space that the run was trained on",
+        ) from error
+    return values
 
 
-class Keeper:
+class _Keeper:
     """Writes one run down while it is made.
 
     Args:
         run: its folder, which is claimed.
-        plan: what it is for.
+        spec: what it is.
         loop: what trains; brought to the last checkpoint, and what was written after that is cut off.
         on_row: called with each new row of metrics and the seconds so far.
 
@@ -130,16 +159,16 @@ class Keeper:
         RunError: damaged files.
     """
 
-    def __init__(self, run: RunDir, plan: Plan, loop: Loop, on_row: OnRow | None) -> None:
-        self.run, self.plan, self.loop = run, plan, loop
+    def __init__(self, run: RunDir, spec: RunSpec, loop: Loop, on_row: OnRow | None) -> None:
+        self.run, self.spec, self.loop = run, spec, loop
         self._on_row = on_row
         self._rows, self._spent = self._restore()
         trained = loop.counters.trained_steps
-        self.done = run.finished and trained >= plan.settings.training.trained_steps
+        self.done = run.finished and trained >= spec.settings.training.trained_steps
         self._began, self._saved = time.monotonic(), self._checkpoints()
 
     def _checkpoints(self) -> int:
-        return self.loop.counters.trained_steps // self.plan.settings.training.checkpoint_every
+        return self.loop.counters.trained_steps // self.spec.settings.training.checkpoint_every
 
     @property
     def seconds(self) -> float:
@@ -149,7 +178,7 @@ class Keeper:
     def begin(self) -> None:
         """The folder is that of a run under way from now on."""
         (self.run.path / WEIGHTS).unlink(missing_ok=True)
-        write_atomically(self.run.path / SETTINGS, self.plan.to_toml().encode())
+        write_atomically(self.run.path / SETTINGS, self.spec.to_toml().encode())
         self._began = time.monotonic()
 
     def keep(self, row: Row) -> None:
@@ -159,7 +188,7 @@ class Keeper:
         _append_line(path / METRICS, row)
         _append_line(path / TIMING, {"trained_steps": row["trained_steps"], "seconds": round(seconds, 3)})
         if self.loop.at_cut:
-            RunDir(path / CUT).adopt(self.plan.cut(), self._weights(), self._costs())
+            RunDir(path / CUT).adopt(self.spec.cut(), self._weights(), self._costs())
         if self._on_row:
             self._on_row(row, seconds)
         if self._checkpoints() != self._saved:
@@ -172,10 +201,10 @@ class Keeper:
         self.run.finish(self._weights(), self._costs())
 
     def _weights(self) -> dict[str, Tensor]:
-        return dict(self.loop.agent.network.state_dict())
+        return {name: value.to(CPU) for name, value in self.loop.agent.values.network.state_dict().items()}
 
     def _costs(self) -> Costs:
-        counters, seen = self.loop.counters, self.loop.evaluated
+        counters, seen = self.loop.counters, self.loop.process.evaluated
         hours = _evaluation_hours(self.loop)
         return Costs(
             counters.trained_steps, counters.sampled_steps, int(seen.sum()), round(self.seconds, 3), hours
@@ -231,11 +260,13 @@ def threads(count: int) -> Iterator[None]:
 
 def _evaluation_hours(loop: Loop) -> float | None:
     benchmark, task = loop.benchmark, loop.task
+    if not isinstance(benchmark, Benchmark):
+        return None
     try:
         seconds = benchmark.values(task, "none", "time_elapsed")
     except BenchmarkError:
         return None
-    return float(np.nansum(seconds[loop.evaluated.numpy()]) / 3600)
+    return float(np.nansum(seconds[loop.process.evaluated.numpy()]) / 3600)
 
 
 def _append_line(file: Path, row: Row) -> None:

@@ -1,0 +1,74 @@
+"""Seconds that each search method takes for a suggestion, and the memory of the process, in a space nobody
+lists.
+
+    OMP_NUM_THREADS=1 python benchmarks/suggest.py [--space NAME-OR-FILE] [--evaluations 200,2000] [--methods
+    a,b]
+
+By default the space has 24 slots of 6 choices: 4.7e18 architectures, 120 neighbours each. Evaluated are
+random architectures and, so that there is something to climb, neighbours of the best of them; the reward is
+a sum over pairs of slots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+
+import numpy as np
+import torch
+
+from archwalk.searching.history import make_history
+from archwalk.searching.open import OpenProblem
+from archwalk.searching.registry import find_method
+from archwalk.spaces.registry import open_space
+
+SLOTS = {"name": "suggest", "slots": {f"s{i}": {"choices": list("abcdef")} for i in range(24)}}
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--space", default=None)
+parser.add_argument("--evaluations", default="200,2000")
+parser.add_argument("--methods", default="random,local,evolution,reinforce,forest,gp")
+parser.add_argument("--repeats", type=int, default=3)
+args = parser.parse_args()
+torch.set_num_threads(1)
+space = open_space(args.space or SLOTS)
+print(
+    f"{space.name}: {space.size or float('nan'):.2g} architectures, at most {space.max_neighbours} neighbours"
+)
+generator = np.random.default_rng(0)
+slots, choices = len(space.slot_sizes), max(space.slot_sizes) + 1
+weights = generator.standard_normal((slots, slots, choices, choices)) / slots
+
+
+def reward(codes: np.ndarray) -> np.ndarray:
+    total = np.zeros(len(codes))
+    for a in range(slots):
+        for b in range(a, slots):
+            total += weights[a, b, codes[:, a], codes[:, b]]
+    return total
+
+
+print(f"| {'method':10} | evaluations | seconds a suggestion (median, most) | peak memory, MB |")
+print("|---|---|---|---|")
+for count in map(int, args.evaluations.split(",")):
+    for name in args.methods.split(","):
+        problem = OpenProblem(space, measured_apart=True)
+        ids = np.unique(problem.sample(count, np.random.default_rng(1)))[: count // 2]
+        while len(ids) < count:
+            best = ids[np.argsort(-reward(problem.codes(ids)))[:5]]
+            around = problem.neighbours(best).ravel()
+            fresh = np.setdiff1d(around[around >= 0], ids)
+            ids = np.concatenate([ids, fresh])[:count]
+        rewards = reward(problem.codes(ids))
+        times = []
+        for repeat in range(args.repeats):
+            optimizer = find_method(name).make(problem, repeat)
+            optimizer.update(make_history(problem, ids.tolist(), rewards.tolist()))
+            began = time.perf_counter()
+            optimizer.suggest(1)
+            times.append(time.perf_counter() - began)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        spread = f"{statistics.median(times):.2f}, {max(times):.2f}"
+        print(f"| {name:10} | {count:11,} | {spread:35} | {peak:15,.0f} |", flush=True)

@@ -1,0 +1,61 @@
+"""From a task and settings to its decision process, in a table or in an open space.
+
+In: a benchmark, a task, ``Settings``. Out: a ``SearchProcess``. Next: ``archwalk.agents`` act in it.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import torch
+
+from archwalk.config import Settings
+from archwalk.envs.open import OpenProcess
+from archwalk.envs.process import SearchProcess
+from archwalk.envs.reward import shaped_evaluator, shaped_rewards
+from archwalk.envs.tabular import TabularProcess
+from archwalk.spaces.base import Codes
+from archwalk.spaces.tokens import TokenEncoder, make_tokens
+from archwalk.tasks.base import Predicted
+from archwalk.tasks.table import Benchmark
+
+
+def task_process(benchmark: Benchmark | Predicted, task: str, settings: Settings) -> SearchProcess:
+    """The process of a task.
+
+    Args:
+        benchmark: a table, whose process answers from arrays, or anything that can value any architecture.
+        task: one of its tasks.
+        settings: limits, shaping, tokens, and whether values will be planned.
+
+    Raises:
+        BenchmarkError: an unknown task, or missing rewards.
+        SettingsError: shaping that the rewards do not allow.
+    """
+    kind = settings.observation.tokens
+    if isinstance(benchmark, Benchmark):
+        rewards = shaped_rewards(benchmark, task, settings.reward)
+        tokens = make_tokens(benchmark.space, kind, benchmark.rows)
+        return TabularProcess(benchmark, rewards, settings.walk, tokens)
+    evaluate = shaped_evaluator(benchmark, task, settings.reward)
+    encoder = TokenEncoder(benchmark.space, kind)
+    return OpenProcess(benchmark.space, evaluate, settings.walk, encoder, linked=settings.learner.planning)
+
+
+def greedy_process(benchmark: Benchmark | Predicted, settings: Settings) -> SearchProcess:
+    """The process without rewards, in which trained agents walk greedily: no task is needed, nothing is
+    evaluated.
+
+    Args:
+        benchmark: gives the architectures.
+        settings: limits and tokens.
+    """
+    kind = settings.observation.tokens
+    if isinstance(benchmark, Benchmark):
+        tokens = make_tokens(benchmark.space, kind, benchmark.rows)
+        return TabularProcess(benchmark, torch.zeros(len(benchmark)), settings.walk, tokens)
+    return OpenProcess(benchmark.space, _nothing, settings.walk, TokenEncoder(benchmark.space, kind))
+
+
+def _nothing(codes: Codes) -> NoReturn:
+    raise AssertionError(f"{len(codes)} rewards were asked for in a process without rewards")

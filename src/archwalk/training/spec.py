@@ -1,0 +1,102 @@
+"""``RunSpec``: everything that decides what a run computes.
+
+In: what a user asks for. Out: one frozen description, which a run folder keeps as ``settings.toml``. Next:
+``rundir`` keeps it, ``runner`` carries it out.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from archwalk.agents.registry import DEFAULT
+from archwalk.config import Settings, parse_settings
+from archwalk.errors import RunError, SettingsError
+from archwalk.tasks.registry import AnyBenchmark, benchmark_names
+
+Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What a run is: two runs with equal specs compute the same.
+
+    Attributes:
+        benchmark: name or path of the benchmark.
+        checksum: of its content, which is what counts.
+        space: description of its search space (``SearchSpace.describe``).
+        task: the task trained on, the target.
+        seed: of every generator.
+        regime: scratch, zero-shot, fine-tune or retrain.
+        settings: everything else.
+        source_task: task of the run the weights came from; empty for scratch.
+        source_weights: SHA-256 of those weights; empty for scratch.
+        source_trained_steps: trained steps that went into them.
+        executor: ``inline``, which repeats itself bit for bit, or what ran elsewhere, and how.
+        algorithm: name of the algorithm (``agents.registry``).
+    """
+
+    benchmark: str
+    checksum: str
+    space: dict[str, Any]
+    task: str
+    seed: int
+    regime: Regime
+    settings: Settings
+    source_task: str = ""
+    source_weights: str = ""
+    source_trained_steps: int = 0
+    executor: str = "inline"
+    algorithm: str = DEFAULT
+
+    @property
+    def cut_steps(self) -> int:
+        """Trained steps at which the run, cut off, is the fine-tuned one; 0 if it is none of retraining."""
+        return self.settings.training.fine_tune_steps if self.regime == "retrain" else 0
+
+    def cut(self) -> RunSpec:
+        """The fine-tuning that a retraining run begins with."""
+        settings = self.settings.replace(training={"trained_steps": self.cut_steps})
+        return replace(self, regime="fine-tune", settings=settings)
+
+    def to_toml(self) -> str:
+        """Every field, the settings as tables."""
+        values = asdict(self) | {"settings": self.settings.model_dump()}
+        return tomli_w.dumps(
+            {"run": {k: v for k, v in values.items() if k != "settings"}} | values["settings"]
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a folder to be continued: all but where the benchmark lies, how long the run
+        is, and how often it reports."""
+        values = tomllib.loads(self.to_toml())
+        del values["run"]["benchmark"], values["training"]["trained_steps"], values["training"]["threads"]
+        return values
+
+
+def read_spec(file: Path) -> RunSpec:
+    """The inverse of ``RunSpec.to_toml``. Raises ``RunError`` if the file is not there or not readable."""
+    try:
+        values = tomllib.loads(file.read_text())
+        run = values.pop("run")
+        return RunSpec(**run, settings=parse_settings(values, str(file)))
+    except (OSError, KeyError, TypeError, ValueError, SettingsError) as error:
+        got = "no such file" if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise RunError(
+            "a run folder made by 'archwalk train' or 'archwalk transfer'",
+            f"{file.parent}: {file.name}: {got}",
+            "check the path",
+        ) from error
+
+
+def describe_benchmark(given: str | Path | AnyBenchmark) -> str:
+    """How a spec names a benchmark: a built-in name as it is, a file by its absolute path, an object by
+    its own name, which leads nowhere: whoever reads the run must give the object again."""
+    if not isinstance(given, str | Path):
+        return given.name
+    text = str(given)
+    return text if text in benchmark_names() else str(Path(text).resolve())
