@@ -7,7 +7,7 @@ import pytest
 
 from archwalk.searching.listed import list_problem
 from archwalk.searching.open import OpenProblem
-from archwalk.searching.rl.region import Region
+from archwalk.searching.rl.region import Region, planned_walks
 from archwalk.spaces import make_listed
 from archwalk.tasks import Benchmark
 from tests.oracles.planning import value_iteration
@@ -16,20 +16,25 @@ DISCOUNT = 0.8
 
 
 def test_a_path_by_hand() -> None:
-    """Six ordered choices in a row would need edits of one step; two slots of two choices make a square."""
+    """Two slots of two choices make a square; what is good lies two edits away."""
     space = make_listed("slots", {"a": ["0", "1"], "b": ["0", "1"]})
     problem = list_problem(space)
     reward = np.array([0.0, -1.0, -2.0, 10.0])  # 00, 01, 10, 11
     region = Region(problem, lambda ids: reward[ids], 0.5)
     assert region.rows(np.array([0])).tolist() == [0]
     offered = region.expand(np.array([0]))
-    assert region.ids[offered].tolist() == [[0, 1, 2]]  # 11 is two edits away: not reached yet
+    assert sorted(region.ids[offered[0]].tolist()) == [0, 1, 2]
     region.plan()
-    assert region.values.tolist() == [0.0, -1.0, -2.0]
+    assert region.values[region.rows(np.arange(3))].tolist() == [0.0, -1.0, -2.0]
     region.expand(region.rows(np.array([1])))
     region.plan()
     # 11 is taken as a place to stay at: 10; 01: (1-γ)(-1) + γ 10; 00: γ V(01)
-    assert dict(zip(region.ids.tolist(), region.values.tolist(), strict=True)) == {0: 2.25, 1: 4.5, 2: -2.0, 3: 10.0}
+    assert dict(zip(region.ids.tolist(), region.values.tolist(), strict=True)) == {
+        0: 2.25,
+        1: 4.5,
+        2: -2.0,
+        3: 10.0,
+    }
 
 
 @pytest.mark.parametrize("opened", [False, True])
@@ -62,6 +67,19 @@ def test_what_is_reached_again_is_not_asked_for_again(tiny: Benchmark) -> None:
     for start in (3, 4, 3):
         region.expand(region.rows(np.array([start, start])))
     assert len(asked) == len(set(asked)) == len(region.ids)
-    assert len(region.expanded) == len(region.choices) == 2
+    assert len(region.choices) == 2
     short = region.rows(np.array([[0, -1]]))
     assert short[0, 1] == -1
+
+
+def test_a_plan_crosses_a_valley_that_a_climb_does_not() -> None:
+    """From 00 every step is down, yet another walk has seen what lies behind 01."""
+    space = make_listed("slots", {"a": ["0", "1"], "b": ["0", "1"]})
+    reward = np.array([0.0, -1.0, -2.0, 10.0])  # 00, 01, 10, 11
+    problem = list_problem(space)
+    alone = planned_walks(Region(problem, lambda ids: reward[ids], 0.5), np.array([0]))
+    assert alone[-1].tolist() == [0]
+    both = planned_walks(Region(problem, lambda ids: reward[ids], 0.5), np.array([0, 1]))
+    assert both.T.tolist() == [[0, 1, 3, 3], [1, 3, 3, 3]]
+    impatient = planned_walks(Region(problem, lambda ids: reward[ids], 0.05), np.array([0, 1]))
+    assert impatient[-1].tolist() == [0, 3]  # so far away the end is worth less than staying

@@ -1,1 +1,1 @@
-"""An agent that is trained in a model of the reward, between evaluations."""
+"""A model of the reward, and walks planned in it, between evaluations."""
