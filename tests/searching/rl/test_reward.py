@@ -13,7 +13,7 @@ from archwalk.tasks import Benchmark
 
 
 def test_it_is_sure_where_it_has_been(tiny: Benchmark) -> None:
-    """Where it was evaluated, the optimistic reward is the measured one; elsewhere it has more to hope for."""
+    """Where it is known, the optimistic reward is the measured one; elsewhere there is more to hope for."""
     problem = list_problem(tiny.space)
     value = tiny.space.codes.astype(float) @ np.array([3.0, 1.0, 2.0, 0.5])
     rows = np.random.default_rng(0).permutation(54)[:30]

@@ -48,8 +48,11 @@ def rl(problem: Problem, history: History, seed: int) -> int:
 def _walked_to(
     problem: Problem, history: History, model: RewardModel, generator: np.random.Generator
 ) -> Ints:
-    """The unvisited architecture on the walks, or else around them, whose expected improvement is largest; [1],
-    or [0] if all are visited."""
+    """The unvisited architecture on the walks, or else around them, of the largest expected improvement.
+
+    Returns:
+        Its id, [1]; [0] if all around is visited.
+    """
     best = history.indices[np.argsort(-history.rewards, kind="stable")[:BEST]]
     starts = np.concatenate([best, problem.sample(RANDOM, generator), history.indices[-1:]])
     region = Region(problem, model.upper, DISCOUNT)

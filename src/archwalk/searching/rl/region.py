@@ -17,7 +17,7 @@ import numpy as np
 from archwalk.searching.problem import Floats, Ints, Problem
 
 BACKUPS = 50  # most sweeps of a plan; a sweep carries a value one step further
-STEPS = 10  # of a walk at most
+STEPS = 50  # of a walk at most, as in the decision process
 
 
 class Region:

@@ -1,7 +1,7 @@
 """The model of the reward: what an architecture is worth that nobody has evaluated, and how sure that is.
 
 In: a ``History``. Out: for any ids, an optimistic reward and the expected improvement. Next: ``region``
-offers the optimistic reward to walks in the model; the method ranks by the improvement what the walks come by.
+offers the optimistic reward to walks in the model; the method ranks what they come by by the improvement.
 
 Where a step leads is known exactly, so the reward is all that there is to learn. The model is the Gaussian
 process of ``gp.surrogate``, with the sources' part where there are sources.
