@@ -37,7 +37,7 @@ def test_no_architecture_twice_and_seeds_decide(method: str, tiny: Benchmark) ->
     assert len(set(evaluated)) == 30
     assert evaluated == evaluated_by(method, problem, reward, 30)
     assert evaluated != evaluated_by(method, problem, reward, 30, seed=1)
-    assert (evaluated[0] == 4) == (method == "transfer-gp")
+    assert (evaluated[0] == 4) == (method in ("rl", "transfer-gp"))
 
 
 @pytest.mark.parametrize("method", ["local", "evolution", "reinforce", "gp"])

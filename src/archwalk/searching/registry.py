@@ -16,14 +16,14 @@ from importlib.util import find_spec
 from typing import Any
 
 from archwalk.errors import SearchError, unknown
-from archwalk.searching.methods import evolution, forest, gp, local, random, reinforce, transfer_gp
+from archwalk.searching.methods import evolution, forest, gp, local, random, reinforce, rl, transfer_gp
 from archwalk.searching.optimizer import Method, make_method
 
 DEFAULT = "agent"
 SHIPPED = {DEFAULT: "transfer-gp"}  # the name of the shipped default, and which method that is
 GROUP = "archwalk.methods"
 _IMPORTS = {"scikit-learn": ("sklearn", "pip install 'archwalk[search]'")}
-_MODULES = (random, local, evolution, reinforce, forest, gp, transfer_gp)
+_MODULES = (random, local, evolution, reinforce, forest, gp, rl, transfer_gp)
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
 

@@ -1,0 +1,1 @@
+"""A model of the reward, and walks planned in it, between evaluations."""
