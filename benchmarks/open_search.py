@@ -5,10 +5,10 @@
     python benchmarks/open_search.py mnasnet-throughput --file mnasnet.task --out runs/mnasnet-throughput
     python benchmarks/open_search.py gpt-latency --file gpt-s.task --out runs/gpt-latency
 
-The files come from 'archwalk data import nasbench301' and 'archwalk data fit-surrogate' (docs/surrogates.md).
-Two objectives become one: top1 · (throughput / target)^0.07, as MnasNet weighs them (Tan et al. 2019), the
-target being the median of random architectures; and perplexity where the latency is below that of a quarter
-of the random architectures, else a random architecture's or its own, whichever is worse, times how often the limit is broken.
+The files come from 'archwalk data import nasbench301' and 'archwalk data fit-surrogate'. Two objectives
+become one: top1 · (throughput / target)^0.07, as MnasNet weighs them (Tan et al. 2019), the target being the
+median of random architectures; and perplexity where the latency is at most that of a quarter of the random
+architectures, else the mean perplexity or its own, whichever is worse, times latency over limit.
 """
 
 from __future__ import annotations
