@@ -25,6 +25,14 @@ def test_ids_are_those_of_a_dictionary(seed: int, slots: int, batches: int) -> N
         assert mine.find(codes).tolist() == [slow[c.tobytes()] for c in codes]
     assert len(mine) == len(slow)
     assert [c.tobytes() for c in mine.codes] == list(slow)
+    half = len(slow) // 2
+    mine.truncate(half)
+    assert len(mine) == half
+    names = list(slow)
+    texts = [np.frombuffer(name, dtype=np.int16) for name in names]
+    if names:
+        assert mine.find(np.stack(texts)).tolist() == [*range(half), *[PAD] * (len(names) - half)]
+        assert mine.add(np.stack(texts)).tolist() == list(range(len(names)))
     again = CodeIndex(slots)
     again.load(mine.state())
     assert again.find(mine.codes).tolist() == list(range(len(slow)))

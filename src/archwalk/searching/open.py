@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from archwalk.errors import ArchitectureError, SearchError
 from archwalk.searching.listed import list_problem
 from archwalk.searching.problem import Floats, Floats32, Ints, Problem
-from archwalk.spaces.base import ListedSpace, SearchSpace
+from archwalk.spaces.base import PAD, ListedSpace, SearchSpace
+from archwalk.spaces.index import CodeIndex
 
 LISTED = 200_000  # architectures of a space above which values of all take longer than a local search
 
@@ -33,8 +34,7 @@ class OpenProblem(Problem):
     def __init__(self, space: SearchSpace, *, measured_apart: bool) -> None:
         super().__init__()
         self.space, self._apart = space, measured_apart
-        self._codes = np.empty((1024, len(space.slot_sizes)), dtype=np.int16)
-        self._id: dict[bytes, int] = {}  # exact: equal bytes, equal codes
+        self._index = CodeIndex(len(space.slot_sizes))
         self._keys: dict[int, int] = {}
         self._key_numbers: dict[Hashable, int] = {}
         widths = np.array(space.slot_sizes) + 1
@@ -43,36 +43,18 @@ class OpenProblem(Problem):
 
     def __len__(self) -> int:
         """Architectures met so far."""
-        return len(self._id)
+        return len(self._index)
 
     def intern(self, codes: NDArray[np.int16]) -> Ints:
         """Ids of codes, [n, S] → [n]; -1 for rows of padding."""
-        rows = np.ascontiguousarray(codes, dtype=np.int16)
-        begin, table = len(self._id), self._id
-        raw, width = rows.tobytes(), rows.itemsize * rows.shape[1]
-        padding = b"\xff" * width
-        found = np.empty(len(rows), dtype=np.int64)
-        fresh = []
-        for i in range(len(rows)):
-            row = raw[i * width : (i + 1) * width]
-            at = table.get(row)
-            if at is None:
-                if row == padding:
-                    at = -1
-                else:
-                    at = table[row] = len(table)
-                    fresh.append(i)
-            found[i] = at
-        end = begin + len(fresh)
-        while end > len(self._codes):
-            self._codes = np.concatenate([self._codes, np.empty_like(self._codes)])
-        self._codes[begin:end] = rows[fresh]
+        real = np.flatnonzero((codes != PAD).any(1))
+        found = np.full(len(codes), PAD, dtype=np.int64)
+        found[real] = self._index.add(codes[real].astype(np.int16))
         return found
 
     def forget(self, mark: int) -> None:
         """Let go of all ids from ``mark`` on, so that what was only considered takes no room."""
-        for row in self._codes[mark : len(self._id)]:
-            del self._id[row.tobytes()]
+        self._index.truncate(mark)
         for index in [i for i in self._keys if i >= mark]:
             del self._keys[index]
 
@@ -82,12 +64,12 @@ class OpenProblem(Problem):
 
     def neighbours(self, ids: Ints) -> Ints:
         """Ids one edit away, [n, K], -1 where there are fewer."""
-        around = self.space.neighbours(self._codes[ids])
+        around = self.space.neighbours(self._index.codes[ids])
         return self.intern(around.reshape(-1, around.shape[-1])).reshape(around.shape[:2])
 
     def codes(self, ids: Ints) -> Ints:
         """Slot values, [n, S]; -1 where a slot is absent."""
-        return self._codes[ids].astype(np.int64)
+        return self._index.codes[ids].astype(np.int64)
 
     def view(self, which: int, ids: Ints) -> Ints:
         """``codes``: the only view."""
@@ -97,11 +79,11 @@ class OpenProblem(Problem):
         """Slots in which architectures differ, [rows, columns]; an absent slot is a choice of its own."""
         columns = np.arange(len(self)) if columns is None else columns
         alike = self._sparse(rows) @ self._sparse(columns).T  # small whole numbers, exact in float32
-        return (self._codes.shape[1] - alike).astype(np.uint8)
+        return (self._index.codes.shape[1] - alike).astype(np.uint8)
 
     def _sparse(self, ids: Ints) -> Floats32:
         features = np.zeros((len(ids), self._features), dtype=np.float32)
-        at = self._codes[ids] + self._first_column
+        at = self._index.codes[ids] + self._first_column
         np.put_along_axis(features, at, np.float32(1), axis=1)
         return features
 
@@ -126,7 +108,7 @@ class OpenProblem(Problem):
         return repr(self.space.canonical(self._code(index)))
 
     def _code(self, index: int) -> list[int]:
-        return self._codes[index].tolist()
+        return self._index.codes[index].tolist()
 
     def ids(self, texts: Iterable[str]) -> Ints:
         """Ids of architecture strings, [texts]."""

@@ -77,6 +77,13 @@ class CodeIndex:
         self._append(np.ascontiguousarray(codes[new[first[order]]]))
         return found
 
+    def truncate(self, count: int) -> None:
+        """Forget all ids from ``count`` on, so that what was only considered takes no room."""
+        self._count = min(count, self._count)
+        kept, new = self._ids < count, self._new_ids < count
+        self._keys, self._ids = self._keys[kept], self._ids[kept]
+        self._new_keys, self._new_ids = self._new_keys[new], self._new_ids[new]
+
     def _append(self, codes: Codes) -> None:
         before, after = self._count, self._count + len(codes)
         if after > len(self._codes):
