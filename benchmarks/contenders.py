@@ -29,7 +29,7 @@ from archwalk.envs.gym import WalkVectorEnv
 from archwalk.seeding import make_generator
 from archwalk.spaces.tokens import make_tokens
 from archwalk.tasks import Benchmark, load_benchmark
-from archwalk.training.loop import Trainer
+from archwalk.training.loop import Loop
 
 WALKS, BATCH, CAPACITY, EPSILON = 256, 256, 25_000, 0.1
 
@@ -130,10 +130,10 @@ class Archwalk(System):
 
     def __init__(self, problem: Problem, shipped: bool = False, **training: Any) -> None:
         settings = (problem.shipped if shipped else problem.settings).replace(training=training)
-        self.trainer = Trainer(problem.open(), problem.task, endless(settings), seed=0)
-        self.periods = periods(self.trainer)
+        self.loop = Loop(problem.open(), problem.task, endless(settings), seed=0)
+        self.periods = periods(self.loop)
         next(self.periods)
-        self.facts = {"parameters": sum(p.numel() for p in self.trainer.agent.network.parameters())}
+        self.facts = {"parameters": sum(p.numel() for p in self.loop.agent.values.network.parameters())}
 
     def train(self, seconds: float) -> tuple[int, float]:
         steps, began = 0, time.perf_counter()

@@ -26,7 +26,7 @@ from archwalk.config import load_preset
 from archwalk.spaces import make_space
 from archwalk.tasks.synthetic import make_synthetic
 from archwalk.tasks.table import open_benchmark
-from archwalk.training.loop import Trainer
+from archwalk.training.loop import Loop
 
 VARIANTS: dict[str, dict[str, Any]] = {"laptop": {}, "no planning": {"learner": {"planning": False}}}
 
@@ -58,7 +58,7 @@ class Grown(System):
             made = time.perf_counter()
             benchmark = open_benchmark(file)
             opened = time.perf_counter()
-        self.trainer = Trainer(benchmark, "alpha", settings, seed=0)
+        self.loop = Loop(benchmark, "alpha", settings, seed=0)
         self.facts = {
             "architectures": len(benchmark),
             "neighbours": benchmark.neighbours.shape[1],
@@ -66,7 +66,7 @@ class Grown(System):
             "open_seconds": opened - made,
             "trainer_seconds": time.perf_counter() - opened,
         }
-        self.periods = periods(self.trainer)
+        self.periods = periods(self.loop)
         next(self.periods)
 
     def train(self, seconds: float) -> tuple[int, float]:
@@ -76,10 +76,10 @@ class Grown(System):
         return steps, time.perf_counter() - began
 
     def end(self) -> dict[str, Any]:
-        sizes = sum(of.nbytes for of in {of.data_ptr(): of for of in tensors(self.trainer)}.values())
-        facts = {"tensors": sizes, "rss": rss(), "seen": int(self.trainer.evaluated.sum())}
+        sizes = sum(of.nbytes for of in {of.data_ptr(): of for of in tensors(self.loop)}.values())
+        facts = {"tensors": sizes, "rss": rss(), "seen": int(self.loop.process.evaluated.sum())}
         began = time.perf_counter()
-        self.trainer.evaluate()
+        self.loop._evaluate()
         return facts | {"evaluate_seconds": time.perf_counter() - began, "peak": peak()}
 
 

@@ -18,7 +18,7 @@ import torch
 
 from archwalk.config import load_preset
 from archwalk.tasks import load_benchmark
-from archwalk.training.loop import Trainer
+from archwalk.training.loop import Loop
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--preset", default="paper")
@@ -57,21 +57,21 @@ def timed(call: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-trainer = Trainer(benchmark, "alpha", settings, seed=0)
-network = trainer.agent.network
+loop = Loop(benchmark, "alpha", settings, seed=0)
+network = loop.agent.values.network
 network.embed = timed(network.embed)  # type: ignore[method-assign]
 network.judge = timed(network.judge)  # type: ignore[method-assign]
 torch.Tensor.backward = timed(torch.Tensor.backward)  # type: ignore[method-assign]
-trainer.learner.optimiser.step = timed(trainer.learner.optimiser.step)  # type: ignore[method-assign]
+loop.agent.learner.optimiser.step = timed(loop.agent.learner.optimiser.step)  # type: ignore[method-assign]
 torch.nn.utils.clip_grad_norm_ = timed(torch.nn.utils.clip_grad_norm_)
 
 inside, began = 0.0, time.perf_counter()
-trainer.evaluate = dict  # type: ignore[method-assign, assignment] - the last row's evaluation is not the loop
-for _ in trainer.run():
+loop._evaluate = dict  # type: ignore[method-assign, assignment] - the last row's evaluation is not the loop
+for _ in loop.run():
     pass
 total = time.perf_counter() - began
-steps = trainer.counters.trained_steps
-print(f"preset {args.preset}, {torch.get_num_threads()} thread(s), {trainer.counters.updates} updates")
-ratio = trainer.counters.sampled_steps / steps
+steps = loop.counters.trained_steps
+print(f"preset {args.preset}, {torch.get_num_threads()} thread(s), {loop.counters.updates} updates")
+ratio = loop.counters.sampled_steps / steps
 print(f"{steps / total:,.0f} trained steps/s with {ratio:.2f} sampled a trained step")
 print(f"outside the network: {100 * (1 - inside / total):.1f} % of {total:.1f} s")

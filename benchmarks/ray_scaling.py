@@ -18,19 +18,20 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from archwalk.training.apex.loop import RayLoop
 
 import archwalk
 from archwalk.config import RaySettings, load_preset
 from archwalk.execution.cluster import connected, load_ray
 from archwalk.tasks import load_benchmark
+from archwalk.training.apex.agent import ApexAgent
 from archwalk.training.apex.roles import to_arrays
-from archwalk.training.loop import Trainer
+from archwalk.training.loop import Loop
 
 parser = argparse.ArgumentParser()
 parser.add_argument("what", choices=["evaluations", "training", "memory", "seeds"])
@@ -150,7 +151,7 @@ def settings_of(args: argparse.Namespace, steps: int) -> Any:
 
 def rate_of(loop: Any, steps: int) -> float:
     """Trained steps a second after the first quarter."""
-    loop.evaluate = dict
+    loop._evaluate = dict
     began, first, row = 0.0, 0, {"trained_steps": 0}
     for row in loop.run():
         if not began and row["trained_steps"] >= steps / 4:
@@ -160,7 +161,7 @@ def rate_of(loop: Any, steps: int) -> float:
 
 def training(args: argparse.Namespace) -> None:
     table, settings = load_benchmark(args.benchmark), settings_of(args, args.steps)
-    inline = Trainer(table, args.task, settings, 0)
+    inline = Loop(table, args.task, settings, 0)
     say(inline_steps_a_second=rate_of(inline, args.steps), load=os.getloadavg()[0])
     step = timed(inline.act, 20)
     batch, gen = settings.learner.batch_size, inline.generators["replay"]
@@ -171,10 +172,10 @@ def training(args: argparse.Namespace) -> None:
     say(seconds_a_step_of_walks=step, seconds_a_walked_step=step / walks, seconds_an_update=update)
     ray_settings = RaySettings(object_store_mb=200, shards=args.shards, cpus=max(2, os.cpu_count() or 2))
     with connected(ray_settings):
-        loop = RayLoop(table, args.task, settings, 0, ray=ray_settings)
-        say(ray_steps_a_second=rate_of(loop, args.steps), restarts=loop.restarts)
-        remote = timed(lambda: loop.replay.sample(batch, gen), 50)
-        weights = to_arrays(dict(loop.agent.network.state_dict()))
+        loop = Loop(table, args.task, settings, 0, make_agent=partial(ApexAgent, ray=ray_settings))
+        say(ray_steps_a_second=rate_of(loop, args.steps), restarts=loop.agent.restarts)
+        remote = timed(lambda: loop.agent.replay.sample(batch, gen), 50)
+        weights = to_arrays(dict(loop.agent.values.network.state_dict()))
         put = timed(lambda: load_ray().put(weights), 20)
         chunk = to_arrays(sample.transitions._asdict())
         bytes_a_transition = sum(a.nbytes for a in chunk.values()) / batch
@@ -201,13 +202,13 @@ def memory(args: argparse.Namespace) -> None:
     settings = settings.replace(replay={"capacity": 25_000})  # full, as it stays, within minutes
     ray_settings = RaySettings(object_store_mb=200, shards=args.shards)
     with connected(ray_settings):
-        loop = RayLoop(table, args.task, settings, 0, ray=ray_settings)
+        loop = Loop(table, args.task, settings, 0, make_agent=partial(ApexAgent, ray=ray_settings))
         began, last = time.monotonic(), 0.0
         for row in loop.run():
             now = time.monotonic() - began
             if now - last >= 30:
                 last = now
-                parts = loop.memory()
+                parts = loop.agent.memory()
                 ray = load_ray()
                 free = ray.available_resources().get("object_store_memory", 0.0)
                 used = ray.cluster_resources().get("object_store_memory", 0.0) - free

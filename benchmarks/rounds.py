@@ -1,6 +1,6 @@
 """Systems that take turns: each in a process of its own, timed in short slices, one system after the other.
 
-The scripts `frameworks.py`, `growth.py` and `lanes.py` use it. Noise of a shared machine then hits all
+The scripts `frameworks.py`, `growth.py` and `open_space.py` use it. Noise of a shared machine then hits all
 systems alike.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from archwalk.config import Settings
-from archwalk.training.loop import Trainer
+from archwalk.training.loop import Loop
 
 NEVER = 10**12
 Facts = dict[str, Any]
@@ -61,12 +61,12 @@ def endless(settings: Settings) -> Settings:
     )
 
 
-def periods(trainer: Trainer) -> Iterator[int]:
+def periods(loop: Loop) -> Iterator[int]:
     """Trained steps, a period of copies at a time: a slice of whole periods pays for each copy once."""
     before = 0
-    for _ in trainer.run():
-        yield trainer.counters.trained_steps - before
-        before = trainer.counters.trained_steps
+    for _ in loop.run():
+        yield loop.counters.trained_steps - before
+        before = loop.counters.trained_steps
 
 
 def _serve(pipe: Connection, make: Callable[..., System], threads: int, arguments: tuple[Any, ...]) -> None:

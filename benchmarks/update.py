@@ -20,10 +20,11 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from archwalk.agents.dqn.agent import DQNAgent
 from archwalk.agents.dqn.planner import Planner
 from archwalk.config import load_preset
 from archwalk.tasks import load_benchmark
-from archwalk.training.loop import Trainer
+from archwalk.training.loop import Loop
 
 SIDE = 2_048  # of the square products
 
@@ -52,23 +53,23 @@ def main() -> None:
     notes = []
     for precision in args.precision.split(","):
         settings = load_preset(args.preset).replace(training={"precision": precision})
-        trainer = Trainer(load_benchmark("synthetic"), "alpha", settings, seed=0)
-        while len(trainer.replay) < settings.replay.warmup:
-            trainer.act()
-        if isinstance(trainer.target, Planner):
-            trainer.target.refresh(trainer.evaluated)
+        loop = Loop(load_benchmark("synthetic"), "alpha", settings, seed=0)
+        while len(loop.agent.replay) < settings.replay.warmup:
+            loop._count(loop.agent.act())
+        if isinstance(loop.agent.target, Planner):
+            loop.agent.target.refresh()
 
-        def update(trainer: Trainer = trainer, batch: int = settings.learner.batch_size) -> None:
-            sample = trainer.replay.sample(batch, trainer.generators["replay"])
-            found = trainer.learner.update(sample, trainer.target)
-            trainer.replay.set_errors(sample.slots, found.error)
+        def update(agent: DQNAgent = loop.agent, batch: int = settings.learner.batch_size) -> None:
+            sample = agent.replay.sample(batch, agent.generators["replay"])
+            found = agent.learner.update(sample, agent.target)
+            agent.replay.set_errors(sample.slots, found.error)
 
         update()  # the target's Q-values are looked up for the first time
         with FlopCounterMode(display=False) as counter:
             update()
         flops = counter.get_total_flops()
         if args.compile:
-            network = trainer.agent.network
+            network = loop.agent.values.network
             network.forward = torch.compile(network.forward)  # type: ignore[method-assign]
             first = seconds(update)
             notes.append(f"{precision}: compiled in {first:.1f} s")
