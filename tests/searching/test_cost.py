@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import archwalk
 from archwalk.cli import main
-from archwalk.searching.registry import METHODS
 from tests.conftest import tiny_benchmark
 from tests.oracles import searching as slow
+from tests.searching.spying import spied
 
 SEEDS = (0, 1, 2)
 
@@ -47,18 +48,29 @@ def on_true_front() -> set[str]:
 
 
 def test_the_front_is_of_a_large_metric_and_a_small_cost(folder: Path, capsys: pytest.CaptureFixture) -> None:
-    """From the command line, where suggestions aim at the front too."""
-    best = on_true_front()
+    """Once from the command line, where suggestions aim at the front too; then by the function alone."""
+    points, best = objectives(), on_true_front()
     assert 10 < len(best) < 40
-    given = ["search", "--command", "cat values/{}", "--space", "tiny.parquet", "--metric", "acc"]
-    given += ["--method", "gp", "--budget", "22", "--json"]
+
+    def measured(name: str) -> dict[str, float]:
+        return {"acc": points[name][0], "params": points[name][1]}
+
+    def search(seed: int, cost: bool) -> dict[str, Any]:
+        out, second = f"{cost}-{seed}", "params" if cost else None
+        if seed or not cost:
+            given: dict[str, Any] = {"space": "tiny.parquet", "metric": "acc", "method": "gp", "budget": 22}
+            return archwalk.search(measured, out, cost=second, seed=seed, **given)
+        words = ["search", "--command", "cat values/{}", "--space", "tiny.parquet", "--metric", "acc"]
+        words += ["--cost", "params", "--method", "gp", "--budget", "22", "--json", "--out", out]
+        main(words)
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
     found = {True: 0, False: 0}
     cheapest = {True: 0.0, False: 0.0}
     for seed in SEEDS:
         for cost in (True, False):
-            options = ["--cost", "params"] if cost else []
-            main([*given, "--seed", str(seed), "--out", f"{cost}-{seed}", *options])
-            result = json.loads(capsys.readouterr().out)
+            result = search(seed, cost)
             looks = result["looks"]
             assert ("front" in result) == cost
             found[cost] += len(best & {look["architecture"] for look in looks})
@@ -71,25 +83,20 @@ def test_the_front_is_of_a_large_metric_and_a_small_cost(folder: Path, capsys: p
     assert cheapest[True] < 0.9 * cheapest[False]
 
 
-def test_every_suggestion_sees_rewards_that_weigh_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_suggestion_sees_rewards_that_weigh_both(folder: Path) -> None:
     """Under weights of its own, drawn from the seed and the number of evaluations so far."""
-    given, original = [], METHODS["random"]
-
-    def spy(problem, history, seed):  # type: ignore[no-untyped-def]
-        given.append(([problem.architectures[i] for i in history.indices], history.rewards))
-        return original(problem, history, seed)
-
-    monkeypatch.setitem(METHODS, "random", spy)
+    method, histories = spied("random")
     archwalk.search(
         None,
         "out",
         command="cat values/{}",
         space="tiny.parquet",
-        method="random",
+        method=method,
         budget=8,
         cost="params",
         seed=4,
     )
+    given = [([h.problem.text(i) for i in h.indices.tolist()], h.rewards) for h in histories]
     assert [len(names) for names, _ in given] == list(range(8))
     favourites = set()
     for names, rewards in given[2:]:

@@ -1,4 +1,4 @@
-"""What a comparison reports, look by look; and the distributions from which simple methods draw."""
+"""What a comparison reports, evaluation by evaluation; and from which distributions simple methods draw."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import torch
 from scipy.stats import norm
 
 import archwalk
-from archwalk.searching.problem import Problem, make_history, make_problem
-from archwalk.searching.registry import METHODS
+from archwalk.searching.history import make_history
+from archwalk.searching.listed import ListedProblem, list_problem
+from archwalk.searching.methods.evolution import evolution
+from archwalk.searching.methods.forest import forest
+from archwalk.searching.methods.reinforce import reinforce
 from archwalk.tasks import Benchmark
 from archwalk.tasks.metrics import METRICS
 from archwalk.tasks.table import make_benchmark
@@ -59,8 +62,8 @@ def test_a_comparison_by_hand(made, tmp_path: Path) -> None:  # type: ignore[no-
         assert row["regret_mean"] == pytest.approx(np.mean([abs(top - b) for b in last]))
 
 
-def problem_of(benchmark: Benchmark) -> Problem:
-    return make_problem(benchmark.space, benchmark.rows, measured_apart=True)
+def problem_of(benchmark: Benchmark) -> ListedProblem:
+    return list_problem(benchmark.space, benchmark.rows)
 
 
 def test_the_worst_of_the_population_have_no_children(synthetic: Benchmark) -> None:
@@ -68,8 +71,8 @@ def test_the_worst_of_the_population_have_no_children(synthetic: Benchmark) -> N
     problem = problem_of(synthetic)
     indices = np.random.default_rng(0).permutation(len(problem))[:20].tolist()
     history = make_history(problem, indices, [float(i) for i in range(20)])
-    children = {METHODS["evolution"](problem, history, seed) for seed in range(150)}
-    around = [set(problem.neighbours[i].tolist()) for i in indices]
+    children = {evolution(problem, history, seed) for seed in range(150)}
+    around = [set(problem.edits[i].tolist()) for i in indices]
     others = set().union(*around[4:])
     assert children <= others
     assert len(set().union(*around[:4]) - others) > 20
@@ -81,17 +84,15 @@ def test_only_the_newest_have_children(synthetic: Benchmark) -> None:
     problem = problem_of(synthetic)
     indices = np.random.default_rng(1).permutation(len(problem))[:45].tolist()
     history = make_history(problem, indices, [9.0] * 25 + [float(i) / 20 for i in range(20)])
-    children = {METHODS["evolution"](problem, history, seed) for seed in range(60)}
-    young, old = (
-        {int(n) for i in part for n in problem.neighbours[i]} for part in (indices[25:], indices[:25])
-    )
+    children = {evolution(problem, history, seed) for seed in range(60)}
+    young, old = ({int(n) for i in part for n in problem.edits[i]} for part in (indices[25:], indices[:25]))
     assert children <= young
     assert len(old - young) > 100
 
 
-def slow_policy(problem: Problem, looks: list[int], rewards: list[float]) -> np.ndarray:
+def slow_policy(problem: ListedProblem, evaluated: list[int], rewards: list[float]) -> np.ndarray:
     """REINFORCE by automatic differentiation and the framework's Adam; probabilities, [N]."""
-    codes = torch.from_numpy(problem.codes)
+    codes = torch.from_numpy(problem.tables[2])
     sizes = (codes.amax(0) + 1).tolist()
     logits = [torch.zeros(size, dtype=torch.float64, requires_grad=True) for size in sizes]
     optimiser = torch.optim.Adam(logits, lr=0.2)
@@ -100,48 +101,50 @@ def slow_policy(problem: Problem, looks: list[int], rewards: list[float]) -> np.
         return torch.stack([x.log_softmax(0)[codes[:, i]] for i, x in enumerate(logits)]).sum(0)
 
     average = rewards[0]
-    for look, reward in zip(looks, rewards, strict=True):
+    for index, reward in zip(evaluated, rewards, strict=True):
         average = 0.9 * average + 0.1 * reward
         optimiser.zero_grad()
-        (-(reward - average) * log_policy()[look]).backward()
+        (-(reward - average) * log_policy()[index]).backward()
         optimiser.step()
     return log_policy().exp().detach().numpy()
 
 
 def test_reinforce_draws_from_the_policy_that_it_learned(tiny: Benchmark) -> None:
     problem = problem_of(tiny)
-    looks = np.random.default_rng(3).permutation(54)[:14].tolist()
-    rewards = [5.0 + float(problem.codes[i, 0] == 0) + 0.3 * float(problem.codes[i, 2]) for i in looks]
-    policy = slow_policy(problem, looks, rewards)
-    policy[looks] = 0
+    evaluated = np.random.default_rng(3).permutation(54)[:14].tolist()
+    rewards = [
+        5.0 + float(problem.tables[2][i, 0] == 0) + 0.3 * float(problem.tables[2][i, 2]) for i in evaluated
+    ]
+    policy = slow_policy(problem, evaluated, rewards)
+    policy[evaluated] = 0
     policy /= policy.sum()
-    history = make_history(problem, looks, rewards)
+    history = make_history(problem, evaluated, rewards)
     draws = 1_200
-    drawn = [METHODS["reinforce"](problem, history, seed) for seed in range(draws)]
+    drawn = [reinforce(problem, history, seed) for seed in range(draws)]
     counts = np.bincount(drawn, minlength=54)
     for slot in range(4):
-        for choice in range(int(problem.codes[:, slot].max()) + 1):
-            where = problem.codes[:, slot] == choice
+        for choice in range(int(problem.tables[2][:, slot].max()) + 1):
+            where = problem.tables[2][:, slot] == choice
             share = policy[where].sum()
             assert abs(counts[where].sum() / draws - share) < 4.5 * np.sqrt(share * (1 - share) / draws)
     assert np.abs(policy - 1 / 40).max() > 0.03
 
 
-def test_the_forest_looks_where_its_trees_expect_to_improve(tiny: Benchmark) -> None:
+def test_the_forest_suggests_where_its_trees_expect_to_improve(tiny: Benchmark) -> None:
     from sklearn.ensemble import RandomForestRegressor
 
     problem, reward = problem_of(tiny), tiny.reward("main")
-    features = problem.one_hot[1]
+    features = problem.one_hot()
     for seed, n in ((0, 6), (1, 12), (2, 25)):
-        looks = np.random.default_rng(seed).permutation(54)[:n].tolist()
+        evaluated = np.random.default_rng(seed).permutation(54)[:n].tolist()
         model = RandomForestRegressor(50, max_features=0.5, random_state=seed)
-        model.fit(features[looks], reward[looks])
+        model.fit(features[evaluated], reward[evaluated])
         trees, value = [tree.predict(features) for tree in model.estimators_], {}
-        for x in set(range(54)) - set(looks):
+        for x in set(range(54)) - set(evaluated):
             says = [float(tree[x]) for tree in trees]
             mean, spread = np.mean(says), max(float(np.std(says)), 1e-9)
-            z = (mean - reward[looks].max()) / spread
+            z = (mean - reward[evaluated].max()) / spread
             value[x] = spread * (z * norm.cdf(z) + norm.pdf(z))
-        history = make_history(problem, looks, reward[looks].tolist())
-        chosen = METHODS["forest"](problem, history, seed)
+        history = make_history(problem, evaluated, reward[evaluated].tolist())
+        chosen = forest(problem, history, seed)
         assert value[chosen] == pytest.approx(max(value.values()), abs=1e-10)

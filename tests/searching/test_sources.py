@@ -14,9 +14,9 @@ import archwalk
 from archwalk.agents.values import QFunction, make_values
 from archwalk.envs.build import greedy_process
 from archwalk.searching.adapt import make_sources, mean_of_sources
-from archwalk.searching.gp.surrogate import MOST, NOISES, Kernel, improvement, warped
-from archwalk.searching.problem import Problem, make_history, make_problem
-from archwalk.searching.registry import METHODS
+from archwalk.searching.gp.surrogate import MOST, NOISES, Improvement, Kernel, warped
+from archwalk.searching.history import make_history
+from archwalk.searching.listed import ListedProblem, list_problem
 from archwalk.spaces import make_space
 from archwalk.tasks import Benchmark, Column
 from archwalk.tasks.metrics import METRICS
@@ -25,6 +25,7 @@ from archwalk.training.rundir import RunDir
 from archwalk.training.runner import load_values
 from tests.conftest import small_settings, tiny_benchmark
 from tests.oracles import searching as slow
+from tests.searching.spying import spied
 
 
 def three_tasks() -> Benchmark:
@@ -71,19 +72,6 @@ def most_ended(*agents: QFunction) -> int:
     return best
 
 
-def spied(method: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Problem, object]]:
-    """What a method is given, call by call."""
-    given: list[tuple[Problem, object]] = []
-    original = METHODS[method]
-
-    def spy(problem, history, seed):  # type: ignore[no-untyped-def]
-        given.append((problem, history))
-        return original(problem, history, seed)
-
-    monkeypatch.setitem(METHODS, method, spy)
-    return given
-
-
 @pytest.mark.parametrize("keep", [None, 9])
 def test_opinions_are_mean_values_of_arriving_and_most_walks_make_the_suggestion(keep: int | None) -> None:
     benchmark = tiny_benchmark(keep)
@@ -116,7 +104,7 @@ def test_columns_keep_what_the_sources_say(tiny: Benchmark) -> None:
     """Normal scores that rise with the source; ties share theirs."""
     g = np.random.default_rng(0)
     sources = [g.integers(0, 9, len(tiny)).astype(float), g.gamma(0.3, 5.0, len(tiny))]
-    problem = make_problem(tiny.space, tiny.rows, measured_apart=True, sources=sources, proposal=3)
+    problem = list_problem(tiny.space, tiny.rows, sources=sources, proposal=3)
     for i, source in enumerate(sources):
         np.testing.assert_allclose(problem.sources[:, i], slow.normal_scores(source.tolist()), atol=1e-9)
     assert problem.proposal == 3
@@ -125,40 +113,42 @@ def test_columns_keep_what_the_sources_say(tiny: Benchmark) -> None:
 def test_an_agents_search_begins_where_its_walks_end_and_knows_its_opinion(
     run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = spied("agent", monkeypatch)
+    method, given = spied("agent")
     agent, benchmark = agent_of(run), run.benchmark()
     monkeypatch.chdir(tmp_path)
     result = archwalk.search(
-        None, tmp_path / "out", command="echo '{\"acc\": 1}'", agent=run.path, method="agent", budget=2
+        None, tmp_path / "out", command="echo '{\"acc\": 1}'", agent=run.path, method=method, budget=2
     )
     assert result["looks"][0]["architecture"] == benchmark.architectures[most_ended(agent)]
     assert result["looks"][1] != result["looks"][0]
-    columns = given[0][0].sources
+    assert isinstance(given[0].problem, ListedProblem)
+    columns = given[0].problem.sources
     expected = [benchmark.reward("one").tolist(), slow.opinion(agent)]
     np.testing.assert_allclose(columns[:, 0], slow.normal_scores(expected[0]), atol=1e-9)
     assert np.corrcoef(columns[:, 1], slow.normal_scores(expected[1]))[0, 1] > 0.9999
 
 
 def test_a_comparison_learns_the_mean_of_its_sources_and_gives_what_they_say(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Path, tmp_path: Path
 ) -> None:
-    given = spied("agent", monkeypatch)
+    method, given = spied("agent")
     benchmark, out, names = open_benchmark(table), tmp_path / "out", ("two", "three")
-    options = {"sources": names, "methods": ("agent",), "budgets": (0, 2), "seeds": 1, "preset": SETTINGS}
+    options = {"sources": names, "methods": (method,), "budgets": (0, 2), "seeds": 1, "preset": SETTINGS}
     zero, _ = archwalk.compare(table, "one", out, **options)  # type: ignore[arg-type]
     learned = RunDir(out / "agent" / "run")
     mean = slow.mean_of_standardised([benchmark.reward(name) for name in names])
     np.testing.assert_allclose(learned.benchmark().reward(learned.spec().task), mean, atol=1e-9)
     agent, reward = agent_of(learned), benchmark.reward("one")
     best = most_ended(agent)
-    assert pl.read_csv(out / "runs" / "agent-0.csv")["architecture"][0] == benchmark.architectures[best]
+    assert pl.read_csv(out / "runs" / "spied-0.csv")["architecture"][0] == benchmark.architectures[best]
     rank = 1 + sum(reward > reward[best])
     assert json.loads((out / "zero-shot.json").read_text())["proposal"] == rank == zero["rank_mean"]
     told = json.loads((out / "zero-shot.json").read_text())
     assert told["best_of_source"] == {
         name: 1 + sum(reward > reward[benchmark.reward(name).argmax()]) for name in names
     }
-    columns = given[0][0].sources
+    assert isinstance(given[0].problem, ListedProblem)
+    columns = given[0].problem.sources
     assert columns.shape == (54, 3)
     for i, name in enumerate(names):
         np.testing.assert_allclose(
@@ -168,8 +158,8 @@ def test_a_comparison_learns_the_mean_of_its_sources_and_gives_what_they_say(
 
 
 @pytest.mark.parametrize("case", ["a true source", "a useless source", "none is right"])
-@pytest.mark.parametrize("looked_at", [5, 14, 30])
-def test_hypotheses_are_averaged_by_their_evidence(case: str, looked_at: int) -> None:
+@pytest.mark.parametrize("evaluated_count", [5, 14, 30])
+def test_hypotheses_are_averaged_by_their_evidence(case: str, evaluated_count: int) -> None:
     benchmark = three_tasks()
     reward, noise = benchmark.reward("one"), np.random.default_rng(0).normal(size=(2, 54))
     truth, source = {
@@ -177,14 +167,16 @@ def test_hypotheses_are_averaged_by_their_evidence(case: str, looked_at: int) ->
         "a useless source": (reward, noise[0]),
         "none is right": (noise[0], noise[1]),
     }[case]
-    problem = make_problem(benchmark.space, benchmark.rows, measured_apart=True, sources=[source], proposal=0)
-    looks = np.random.default_rng(looked_at).permutation(54)[:looked_at]
-    history = make_history(problem, looks.tolist(), truth[looks].tolist())
+    problem = list_problem(benchmark.space, benchmark.rows, sources=[source], proposal=0)
+    evaluated = np.random.default_rng(evaluated_count).permutation(54)[:evaluated_count]
+    history = make_history(problem, evaluated.tolist(), truth[evaluated].tolist())
     kernels = (Kernel(1.0), Kernel(8.0), Kernel(3.0, 0.3), Kernel(3.0, 30.0))
     covariances = [kernel(problem, np.arange(54)).astype(np.float64) for kernel in kernels]
-    each, weights = slow.improvements(covariances, NOISES, looks, warped(history.rewards), MOST)
+    each, weights = slow.improvements(covariances, NOISES, evaluated, warped(history.rewards), MOST)
     expected = weights @ each
-    np.testing.assert_allclose(improvement(problem, history, kernels), expected, rtol=1e-3, atol=2e-5)
-    if looked_at == 14 and case == "a true source":  # where a plain mean of the likeliest would be far off
+    np.testing.assert_allclose(Improvement(problem, history, kernels)(), expected, rtol=1e-3, atol=2e-5)
+    if (
+        evaluated_count == 14 and case == "a true source"
+    ):  # where a plain mean of the likeliest would be far off
         assert np.abs(each.mean(0) / expected - 1).max() > 0.05
         assert weights[0] > 1.5 * weights[-1]
