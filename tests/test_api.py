@@ -49,7 +49,7 @@ def test_fine_tuning_is_the_retraining_cut_off(source: RunDir, tmp_path: Path) -
 def test_transferring_again_adds_up_and_goes_by_the_latest_task(source: RunDir, tmp_path: Path) -> None:
     second = archwalk.transfer(source.path, "beta", "fine-tune", tmp_path / "b")
     third = archwalk.transfer(second.path, "delta", "zero-shot", tmp_path / "d")
-    plan = third.plan()
+    plan = third.spec()
     assert plan.source_task == "beta"
     assert plan.source_trained_steps == 4_096 + 512
 
@@ -57,8 +57,8 @@ def test_transferring_again_adds_up_and_goes_by_the_latest_task(source: RunDir, 
 def test_init_is_retraining(source: RunDir, tmp_path: Path) -> None:
     settings = small_settings(training={"trained_steps": 512})
     run = archwalk.train("synthetic", "beta", tmp_path / "r", preset=settings, init=source.path)
-    assert run.plan().regime == "retrain"
-    assert run.plan().source_weights == source.weights_digest()
+    assert run.spec().regime == "retrain"
+    assert run.spec().source_weights == source.weights_digest()
 
 
 def test_a_walk_of_the_agent(source: RunDir) -> None:

@@ -88,7 +88,7 @@ def test_preset_gives_defaults_and_flags_override(table: Path, toml: Path, tmp_p
     run = tmp_path / "run"
     given = ("--benchmark", table, "--task", "main", f"--preset={toml}", "--run-dir", run)
     assert call("train", *given, "--steps", 256, "--learner.discount", 0.8) == 0
-    settings = RunDir(run).plan().settings
+    settings = RunDir(run).spec().settings
     assert settings.learner.discount == 0.8
     assert settings.network.width == small_settings().network.width
     assert settings.training.trained_steps == 256

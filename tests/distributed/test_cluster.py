@@ -42,7 +42,7 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_nothing_of_ray_is_imported_unasked() -> None:
     code = "import sys, archwalk.api, archwalk.studies.study, archwalk.searching.verbs\n"
     code += "import archwalk.cli.commands\n"
-    code += "import archwalk.training.apex.loop, archwalk.searching.remote, archwalk.studies.remote\n"
+    code += "import archwalk.training.apex.agent, archwalk.searching.remote, archwalk.studies.remote\n"
     code += "print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -65,7 +65,7 @@ def test_it_runs_on_both_nodes_with_the_bits_of_one_machine(
     assert same(whole.path, made.path)
     assert len({event.node for event in events if event.kind == "done"}) == 2
     assert sorted(str(e.job) for e in events if e.kind == "done") == sorted(map(str, made.plan().jobs()))
-    assert made.run(Job("one", "two", 0)).plan() == whole.run(Job("one", "two", 0)).plan()
+    assert made.run(Job("one", "two", 0)).spec() == whole.run(Job("one", "two", 0)).spec()
     archwalk.study(table, TASKS, tmp_path / "s", seeds=1, preset=SETTINGS)  # on one machine: all is done
 
 

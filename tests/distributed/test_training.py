@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from archwalk.agents.dqn.replay import Replay, Transitions, strata
 from archwalk.config import RaySettings, ReplaySettings
 from archwalk.execution.cluster import load_ray
 from archwalk.seeding import make_generator
-from archwalk.training.apex.loop import RayLoop, allot
+from archwalk.training.apex.agent import ApexAgent, allot
 from archwalk.training.apex.roles import ReplayShard, to_arrays
+from archwalk.training.loop import Loop
 from archwalk.training.rundir import CHECKPOINT, RunDir
 from tests.conftest import small_settings, tiny_benchmark
 from tests.distributed.conftest import PATIENCE, Nodes
@@ -32,9 +34,11 @@ SETTINGS = small_settings(
 )
 
 
-def make_loop(both: RaySettings, **groups: dict[str, object]) -> RayLoop:
+def make_loop(both: RaySettings, **groups: dict[str, object]) -> Loop:
     ray = both.model_copy(update={"shards": 2, "chunk": 64})
-    return RayLoop(tiny_benchmark(), "main", SETTINGS.replace(**groups), 0, ray=ray)
+    return Loop(
+        tiny_benchmark(), "main", SETTINGS.replace(**groups), 0, make_agent=partial(ApexAgent, ray=ray)
+    )
 
 
 def transitions(count: int, first: int = 0) -> Transitions:
@@ -100,9 +104,9 @@ def test_actors_and_shards_that_die_come_back(both: RaySettings) -> None:
     loop = make_loop(both, learner={"planning": True})
     ray, rows = load_ray(), []
     victims: list[Callable[[], object]] = [
-        lambda: loop._actors[1],
-        lambda: loop.replay.handles[0],
-        lambda: loop.replay.handles[1],
+        lambda: loop.agent._actors[1],
+        lambda: loop.agent.replay.handles[0],
+        lambda: loop.agent.replay.handles[1],
     ]
     for row in loop.run():
         rows.append(row)
@@ -120,7 +124,7 @@ def test_a_node_that_dies_takes_no_run_with_it(nodes: Nodes, both: RaySettings) 
     killed_at = 0
     for row in loop.run():
         assert row["trained_steps"] < 500_000
-        if not killed_at and len(loop.nodes) == 2:
+        if not killed_at and len(loop.agent.nodes) == 2:
             nodes.kill("right")
             killed_at = row["trained_steps"]
         if row["restarts"] and row["trained_steps"] >= killed_at + 4_096:
@@ -134,7 +138,7 @@ def test_an_actor_that_dies_too_often_ends_the_run(both: RaySettings) -> None:
 
     def run() -> None:
         for _ in loop.run():
-            load_ray().kill(loop._actors[0])
+            load_ray().kill(loop.agent._actors[0])
 
     with pytest.raises(archwalk.errors.ClusterError, match=r"rollout actor 0 to live(.|\n)*time 2"):
         run()

@@ -116,6 +116,10 @@ def test_a_predicting_task_answers_a_search(tmp_path: Path) -> None:
     for wrong, says in [
         ({"task": None}, "one of the tasks"),
         ({"task": "hard", "space": "nasbench201"}, "the space of the task"),
+        ({"task": "hard", "minimise": ["loss"]}, "no --minimise"),
+        ({"task": "hard", "agent": "runs/a"}, "no --agent"),
+        ({"task": "hard", "metric": "val_loss"}, "--minimise val_loss"),
+        ({"task": "hrad"}, "did you mean 'hard'"),
     ]:
         with pytest.raises(ArchwalkError, match=says):
             archwalk.search(formula, tmp_path / "b", budget=2, method="gp", **wrong)  # type: ignore[arg-type]

@@ -117,7 +117,7 @@ def test_the_fine_tuned_agent_is_the_retraining_run_cut_off(whole: StudyDir, tmp
     cut = RunDir(retrained.path / CUT)
     assert (cut.path / WEIGHTS).read_bytes() == (alone.path / WEIGHTS).read_bytes()
     assert [row for row in retrained.rows() if row["trained_steps"] <= 320] == alone.rows()
-    assert cut.plan() == alone.plan()
+    assert cut.spec() == alone.spec()
     ignored = {"seconds"}
     ours, theirs = (archwalk.evaluate(run.path) for run in (cut, alone))
     assert {k: v for k, v in ours.items() if k not in ignored} == {

@@ -12,17 +12,24 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from archwalk.config import load_preset
+from archwalk.agents.values import QFunction, make_values
+from archwalk.config import Settings, load_preset
+from archwalk.envs import greedy_process
 from archwalk.errors import ArchwalkError
 from archwalk.seeding import make_generator
+from archwalk.tasks import Benchmark
 from archwalk.training.evaluation import evaluate_agent, greedy_walks, ranks
-from archwalk.training.loop import Trainer, make_agent
+from archwalk.training.loop import Loop
 from tests.conftest import small_settings, tiny_benchmark
 from tests.oracles.planning import follow, value_iteration
 
 
-def rows_of(trainer: Trainer) -> list[dict]:
-    return list(trainer.run())
+def values_of(benchmark: Benchmark, settings: Settings, seed: int) -> QFunction:
+    return make_values(greedy_process(benchmark, settings), settings, seed)
+
+
+def rows_of(loop: Loop) -> list[dict]:
+    return list(loop.run())
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -38,12 +45,12 @@ def test_it_learns_what_planning_knows(precision: str) -> None:
             "precision": precision,
         },
     )
-    trainer = Trainer(benchmark, "main", settings, seed=0)
-    rows_of(trainer)
-    process = trainer.agent.process
+    loop = Loop(benchmark, "main", settings, seed=0)
+    rows_of(loop)
+    process = loop.process
     choices, reward = process.choices.numpy(), process.rewards.double().numpy()
     best = value_iteration(choices, reward, settings.learner.discount)
-    learned = trainer.agent.sweep(make_generator(0, "t")).double().numpy()
+    learned = loop.agent.values.sweep(make_generator(0, "t")).double().numpy()
     exists = choices >= 0
     assert np.abs(learned - best)[exists].mean() < 0.1 * best[exists].std()
     metric = benchmark.values("main")
@@ -56,9 +63,9 @@ def test_it_learns_what_planning_knows(precision: str) -> None:
 def test_same_seed_same_run_other_seed_other_run(most: int) -> None:
     def run(seed: int) -> tuple[list[dict], dict]:
         settings = small_settings(walk={"max_neighbours": most}, training={"trained_steps": 512})
-        trainer = Trainer(tiny_benchmark(), "main", settings, seed)
+        loop = Loop(tiny_benchmark(), "main", settings, seed)
         torch.manual_seed(seed + 100)  # a global generator must not matter
-        return rows_of(trainer), trainer.state_dict()
+        return rows_of(loop), loop.state_dict()
 
     one, two, other = run(0), run(0), run(1)
     assert one[0] == two[0] != other[0]
@@ -88,7 +95,7 @@ def test_reuse_changes_no_number(n_step: int, double: bool, period: int) -> None
                 "sampled_per_trained": 0.2,
             },
         )
-        rows[reuse] = rows_of(Trainer(tiny_benchmark(keep=40), "main", settings, seed=0))
+        rows[reuse] = rows_of(Loop(tiny_benchmark(keep=40), "main", settings, seed=0))
     assert len(rows[True]) == len(rows[False]) > 5
     for swept, plain in zip(rows[True], rows[False], strict=True):
         assert swept.keys() == plain.keys()
@@ -99,22 +106,22 @@ def test_reuse_changes_no_number(n_step: int, double: bool, period: int) -> None
 def test_ratio_of_sampled_to_trained_steps_is_held() -> None:
     for ratio in (0.5, 1.0, 2.5):
         settings = small_settings(training={"sampled_per_trained": ratio})
-        trainer = Trainer(tiny_benchmark(), "main", settings, seed=0)
-        rows_of(trainer)
-        walked = trainer.counters.sampled_steps - settings.replay.warmup
-        assert walked / trainer.counters.trained_steps == pytest.approx(ratio, rel=0.15)
+        loop = Loop(tiny_benchmark(), "main", settings, seed=0)
+        rows_of(loop)
+        walked = loop.counters.sampled_steps - settings.replay.warmup
+        assert walked / loop.counters.trained_steps == pytest.approx(ratio, rel=0.15)
 
 
 def test_evaluations_are_the_distinct_architectures_looked_up() -> None:
     settings = small_settings(reward={"standardise": False})
-    trainer = Trainer(tiny_benchmark(), "main", settings, seed=0)
+    loop = Loop(tiny_benchmark(), "main", settings, seed=0)
     looked: set[int] = set()
     for _ in range(10):
-        trainer.act()
-        looked |= set(trainer.replay.state_dict()["s_t"].tolist())
-        assert set(trainer.evaluated.nonzero().squeeze(1).tolist()) == looked
-    counted = Trainer(tiny_benchmark(), "main", small_settings(reward={"standardise": True}), seed=0)
-    assert int(counted.evaluated.sum()) == len(counted.rollout.walks.architecture.unique())
+        loop._count(loop.agent.act())
+        looked |= set(loop.agent.replay.state_dict()["s_t"].tolist())
+        assert set(loop.process.evaluated.nonzero().squeeze(1).tolist()) == looked
+    counted = Loop(tiny_benchmark(), "main", small_settings(reward={"standardise": True}), seed=0)
+    assert int(counted.process.evaluated.sum()) == len(counted.agent.rollout.walks.architecture.unique())
 
 
 def test_work_is_bounded() -> None:
@@ -126,16 +133,16 @@ def test_work_is_bounded() -> None:
             learner={"double": False, "target_period": 1_024},
             training={"actor_period": 1_024, "evaluate_every": 10**9, "log_every": 10**9, "reuse": reuse},
         )
-        trainer = Trainer(benchmark, "main", settings, seed=0)
-        judge = trainer.agent.network.judge
+        loop = Loop(benchmark, "main", settings, seed=0)
+        judge = loop.agent.values.network.judge
 
         def counted(embedded, exists, judge=judge, reuse=reuse):
             states[reuse] += len(embedded)
             return judge(embedded, exists)
 
-        trainer.agent.network.judge = counted
-        trainer.rollout.policy = trainer.target = trainer.snapshot()
-        rows_of(trainer)
+        loop.agent.values.network.judge = counted
+        loop.agent.rollout.policy = loop.agent.target.snapshot = loop.agent.snapshot()
+        rows_of(loop)
     trained = 2_048
     sweeps = (2 + trained // 1_024) * len(benchmark)  # snapshots: first, copies; and the final evaluation
     assert states[True] <= trained + sweeps
@@ -169,16 +176,16 @@ def test_an_update_makes_few_calls_and_allocates_little(
         walk={"max_neighbours": neighbours},
         learner={"planning": planning, "n_step": 1, "double": not planning},
     )
-    trainer = Trainer(tiny_benchmark(), "main", settings, seed=0)
-    while len(trainer.replay) < settings.replay.warmup:
-        trainer.act()
+    loop = Loop(tiny_benchmark(), "main", settings, seed=0)
+    while len(loop.agent.replay) < settings.replay.warmup:
+        loop._count(loop.agent.act())
     if planning:
-        trainer.target.refresh(trainer.evaluated)
+        loop.agent.target.refresh()
     for counted in (False, True):  # not the first: Adam's state is made there
         with Work() if counted else nullcontext() as work:
-            sample = trainer.replay.sample(32, trainer.generators["replay"])
-            update = trainer.learner.update(sample, trainer.target)
-            trainer.replay.set_errors(sample.slots, update.error)
+            sample = loop.agent.replay.sample(32, loop.generators["replay"])
+            update = loop.agent.learner.update(sample, loop.agent.target)
+            loop.agent.replay.set_errors(sample.slots, update.error)
     assert work.calls <= calls
     assert work.allocated <= most
 
@@ -186,9 +193,9 @@ def test_an_update_makes_few_calls_and_allocates_little(
 def test_nothing_outside_the_offer_is_ever_taken_or_targeted() -> None:
     settings = small_settings(walk={"max_neighbours": 3})
     benchmark = tiny_benchmark(keep=20)
-    trainer = Trainer(benchmark, "main", settings, seed=0)
-    rows_of(trainer)
-    state = trainer.replay.state_dict()
+    loop = Loop(benchmark, "main", settings, seed=0)
+    rows_of(loop)
+    state = loop.agent.replay.state_dict()
     taken = state["offer_tm1"].gather(1, state["a_tm1"][:, None])
     assert (taken >= 0).all()
     for s, offered in zip(state["s_tm1"].tolist(), state["offer_tm1"].tolist(), strict=True):
@@ -202,13 +209,13 @@ def test_nothing_outside_the_offer_is_ever_taken_or_targeted() -> None:
 def test_bad_rewards_stop_before_any_work(synthetic) -> None:
     settings = load_preset("quick").replace(reward={"gamma": {"gamma": 0.5}})
     with pytest.raises(ArchwalkError, match="at least 0"):
-        Trainer(synthetic, "gamma", settings, seed=0)
+        Loop(synthetic, "gamma", settings, seed=0)
 
 
 @pytest.mark.parametrize("tokens", ["slots", "graph"])
 def test_walks_from_few_starts_are_those_from_all(tokens: str) -> None:
     """Though only the states they meet are looked at."""
-    agent = make_agent(tiny_benchmark(), small_settings(observation={"tokens": tokens}), seed=3)
+    agent = values_of(tiny_benchmark(), small_settings(observation={"tokens": tokens}), seed=3)
     every = greedy_walks(agent, torch.arange(54), make_generator(0, "t"))
     few = greedy_walks(agent, torch.tensor([7]), make_generator(0, "t"))
     assert few[:, 0].tolist() == every[: len(few), 7].tolist()
@@ -218,7 +225,7 @@ def test_walks_from_few_starts_are_those_from_all(tokens: str) -> None:
 def test_greedy_walks_and_their_numbers_by_hand(most: int) -> None:
     benchmark = tiny_benchmark(keep=40)
     settings = small_settings(walk={"max_neighbours": most, "step_limit": 6})
-    agent = make_agent(benchmark, settings, seed=3)
+    agent = values_of(benchmark, settings, seed=3)
     path = greedy_walks(agent, torch.arange(40), make_generator(0, "t"))
     result = evaluate_agent(agent, benchmark, "main", generator=make_generator(0, "t"))
     if most == 50:
@@ -248,7 +255,7 @@ def test_greedy_walks_and_their_numbers_by_hand(most: int) -> None:
 
 def test_a_sample_of_starts_where_there_are_many() -> None:
     benchmark = tiny_benchmark()
-    agent = make_agent(benchmark, small_settings(), seed=0)
+    agent = values_of(benchmark, small_settings(), seed=0)
     result = evaluate_agent(agent, benchmark, "main", most_starts=10, generator=make_generator(0, "t"))
     assert result.starts == 10
 
@@ -264,11 +271,13 @@ def test_a_smaller_is_better_metric_is_walked_downhill(tmp_path) -> None:
     lines = [f"{a},{b},{abs(a - 3) + abs(b - 2) + 1}" for a in range(6) for b in range(5)]
     file.write_text("a,b,loss\n" + "\n".join(lines) + "\n")
     benchmark = import_table(file, "slots", slots=["a", "b"])
-    trainer = Trainer(benchmark, "main", small_settings(training={"trained_steps": 16_384}), seed=0)
-    last = rows_of(trainer)[-1]
+    loop = Loop(benchmark, "main", small_settings(training={"trained_steps": 16_384}), seed=0)
+    last = rows_of(loop)[-1]
     assert last["greedy_validation_score"] > 0.9
     assert last["greedy_valid_mean"] < 1.5
-    result = evaluate_agent(trainer.agent, benchmark, "main", split="valid", generator=make_generator(0, "t"))
+    result = evaluate_agent(
+        loop.agent.values, benchmark, "main", split="valid", generator=make_generator(0, "t")
+    )
     assert result.oracle == 1.0
     assert result.regret_mean >= 0
     assert result.test_mean is None

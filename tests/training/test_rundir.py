@@ -101,7 +101,7 @@ def test_a_shorter_run_goes_on_to_the_same_weights(table: Path, tmp_path: Path) 
 
 def test_the_folder_says_what_was_done(table: Path, tmp_path: Path) -> None:
     run = train(table, tmp_path / "r", seed=7)
-    plan, costs, rows = run.plan(), run.costs(), run.rows()
+    plan, costs, rows = run.spec(), run.costs(), run.rows()
     assert (plan.task, plan.seed, plan.regime) == ("main", 7, "scratch")
     assert plan.settings == small_settings()
     assert costs.trained_steps == 2_048
@@ -121,15 +121,15 @@ def test_a_run_keeps_the_precision_it_began_with(
     monkeypatch.setattr("archwalk.agents.networks.BFLOAT16_WIDTH", 16)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     run = train(table, tmp_path / "r", auto, steps=1_024)
-    assert run.plan().settings.training.precision == "bfloat16"
+    assert run.spec().settings.training.precision == "bfloat16"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
     train(table, tmp_path / "r", auto)
-    assert run.plan().settings.training.precision == "bfloat16"
+    assert run.spec().settings.training.precision == "bfloat16"
     assert run.costs().trained_steps == 2_048
     with pytest.raises(RunError, match=r"training.precision: 'bfloat16' there, 'float32' asked"):
         train(table, tmp_path / "r", steps=4_096)
     other = train(table, tmp_path / "other", auto)
-    assert other.plan().settings.training.precision == "float32"
+    assert other.spec().settings.training.precision == "float32"
 
 
 def test_another_settings_folder_is_refused_untouched(table: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ space that nobody lists) with ``start``, ``take`` and ``restart`` for a whole ba
 environments over the same. Next: ``archwalk.agents``.
 """
 
-from archwalk.envs.build import task_process
+from archwalk.envs.build import greedy_process, task_process
 from archwalk.envs.open import OpenProcess
 from archwalk.envs.process import SearchProcess, Walks, restart, start, take
 from archwalk.envs.reward import shaped_rewards, standardised
@@ -16,6 +16,7 @@ __all__ = [
     "SearchProcess",
     "TabularProcess",
     "Walks",
+    "greedy_process",
     "make_process",
     "restart",
     "shaped_rewards",

@@ -64,7 +64,9 @@ class History:
         if self._all is not None:
             return bool(self._all.all())
         size = self.problem.space.size
-        return size is not None and len(self.touched) * 100 > size and draw(self.problem, self, 0) is None
+        if size is not None and len(self.touched) * 100 <= size:
+            return False
+        return draw(self.problem, self, 0) is None
 
     def with_pending(self, ids: Sequence[int]) -> History:
         """The same with more under evaluation."""

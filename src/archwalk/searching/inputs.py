@@ -73,6 +73,8 @@ def make_setting(
     Raises:
         ArchwalkError: anything that does not fit.
     """
+    if isinstance(evaluator, str) and Path(evaluator).suffix == ".task":
+        evaluator = open_tasks(evaluator)
     if not agents and space is None and not isinstance(evaluator, Predicted):
         raise SearchError("an agent or a space", "neither", "give --agent RUN or --space NAME")
     where, table = _open(evaluator if space is None and isinstance(evaluator, Predicted) else space, agents)
@@ -80,6 +82,13 @@ def make_setting(
         if evaluator is None and isinstance(table, Predicted):
             evaluator = table
         if isinstance(evaluator, Predicted):
+            for what, given in (("--agent", agents), ("--minimise", minimise), ("--maximise", maximise)):
+                if given:
+                    raise SearchError(
+                        f"no {what} with a task that predicts, which knows its metrics and has no sources",
+                        ", ".join(str(getattr(g, "path", g)) for g in given),
+                        "leave it out",
+                    )
             return _predicted(evaluator, where, task, metric, cost)
     if task is not None:
         raise SearchError(
@@ -144,6 +153,14 @@ def open_named(name: str | Path) -> SearchSpace | AnyBenchmark:
     if str(name) in space_names() or Path(name).suffix in (".toml", ".json"):
         return open_space(name)
     return load_benchmark(name)
+
+
+def open_tasks(path: str) -> Predicted:
+    """A predicting task from its file. Raises ``BenchmarkError``; ``SearchError`` if it is a table."""
+    found = load_benchmark(path)
+    if not isinstance(found, Predicted):
+        raise SearchError("a task that predicts", path, "give the table with --space")
+    return found
 
 
 def _predicted(

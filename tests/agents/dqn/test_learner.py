@@ -8,23 +8,29 @@ import numpy as np
 import pytest
 import torch
 
-from archwalk.agents.base import Agent, Snapshot
 from archwalk.agents.dqn.exploration import choose, epsilons
 from archwalk.agents.dqn.learner import Learner
 from archwalk.agents.dqn.planner import Planner
 from archwalk.agents.dqn.replay import Sample, Transitions
+from archwalk.agents.dqn.targets import Online, TargetNetwork
+from archwalk.agents.values import QFunction, Snapshot, make_values
 from archwalk.config import ExplorationSettings, LearnerSettings
+from archwalk.envs import greedy_process
 from archwalk.seeding import make_generator
 from archwalk.spaces.tokens import TokenTable
-from archwalk.training.loop import make_agent
 from tests.conftest import small_settings, tiny_benchmark
 
 
-def agent(keep: int | None = 30, seed: int = 0, **groups: dict) -> Agent:
-    return make_agent(tiny_benchmark(keep), small_settings(**groups), seed)
+def agent(keep: int | None = 30, seed: int = 0, **groups: dict) -> QFunction:
+    settings = small_settings(**groups)
+    return make_values(greedy_process(tiny_benchmark(keep), settings), settings, seed)
 
 
-def sample_of(a: Agent, n: int = 40) -> Sample:
+def bootstrap(of: QFunction, reuse: bool = True, requests: int = 10**6, double: bool = True) -> TargetNetwork:
+    return TargetNetwork(Snapshot(of, reuse, requests, make_generator(0, "p")), double)
+
+
+def sample_of(a: QFunction, n: int = 40) -> Sample:
     g = make_generator(0, "sample")
     size = len(a.process)
     s_tm1, s_t = (torch.randint(size, (n,), generator=g) for _ in range(2))
@@ -37,24 +43,26 @@ def sample_of(a: Agent, n: int = 40) -> Sample:
     return Sample(fields, torch.arange(n), torch.rand(n, generator=g))
 
 
-def slow_q(a: Agent, offered: torch.Tensor) -> list[float]:
+def slow_q(a: QFunction, offered: torch.Tensor) -> list[float]:
     """Q of one state from its existing actions alone: no padding anywhere."""
     real = offered[offered >= 0]
-    rows = a.tokens.rows[a.tokens.first[real]].float()
+    rows = a.process.tokens.rows[a.process.tokens.first[real]].float()
     return a.network(rows[None], None)[0].tolist()
 
 
 @pytest.mark.parametrize("double", [True, False])
 @pytest.mark.parametrize("most", [50, 4])
-@pytest.mark.parametrize(("reuse", "looks"), [(True, 10**6), (True, 0), (False, 0)])
-def test_targets_against_a_slow_version(double: bool, most: int, reuse: bool, looks: int) -> None:
+@pytest.mark.parametrize(("reuse", "requests"), [(True, 10**6), (True, 0), (False, 0)])
+def test_targets_against_a_slow_version(double: bool, most: int, reuse: bool, requests: int) -> None:
     online = agent(seed=0, walk={"max_neighbours": most})
     frozen = agent(seed=1, walk={"max_neighbours": most})
-    learner = Learner(online, LearnerSettings(double=double), make_generator(0, "l"))
-    sample = sample_of(online)
-    got = learner.targets(sample, Snapshot(frozen, reuse, looks, make_generator(0, "p")))
+    t = sample_of(online).transitions
+    target = bootstrap(frozen, reuse, requests, double)
+    goals = target.goals(t, Online(online, t, make_generator(0, "l"), reuse))
+    assert goals.action is not None
+    assert torch.equal(goals.action, t.a_tm1)
+    got = goals.y.squeeze(1)
     for i in range(len(got)):
-        t = sample.transitions
         offered = online.process.choices[t.s_t[i]] if online.process.offers_all else t.offer_t[i]
         value = slow_q(frozen, offered)
         chooser = slow_q(online, offered) if double else value
@@ -68,9 +76,10 @@ def test_targets_against_a_slow_version(double: bool, most: int, reuse: bool, lo
 def test_loss_is_the_weighted_huber_loss() -> None:
     a = agent()
     learner = Learner(a, LearnerSettings(learning_rate=1e-3), make_generator(0, "l"))
-    sample, target = sample_of(a), Snapshot(a, True, 10**6, make_generator(0, "p"))
-    y = learner.targets(sample, target)
-    q = a.q(a.process.choices[sample.transitions.s_tm1], make_generator(0, "q")).detach()
+    sample, target = sample_of(a), bootstrap(a)
+    t = sample.transitions
+    y = target.goals(t, Online(a, t, make_generator(0, "l"), True)).y.squeeze(1)
+    q = a.q(t.s_tm1, a.process.choices[t.s_tm1], make_generator(0, "q")).detach()
     total = 0.0
     for i in range(len(y)):
         e = abs(float(y[i]) - float(q[i, sample.transitions.a_tm1[i]]))
@@ -81,7 +90,7 @@ def test_loss_is_the_weighted_huber_loss() -> None:
 
 def test_updates_move_q_towards_a_fixed_target() -> None:
     a = agent()
-    target = Snapshot(a, True, 10**6, make_generator(0, "p"))
+    target = bootstrap(a)
     learner = Learner(a, LearnerSettings(learning_rate=3e-3), make_generator(0, "l"))
     losses = [float(learner.update(sample_of(a), target).loss) for _ in range(150)]
     assert losses[-1] < 0.1 * losses[0]
@@ -91,7 +100,7 @@ def test_the_step_size_halves_on_schedule_whatever_the_length() -> None:
     a = agent()
     learner = Learner(a, LearnerSettings(learning_rate=1e-3, halving_steps=80), make_generator(0, "l"))
     assert learner.learning_rate() == 1e-3
-    target = Snapshot(a, True, 10**6, make_generator(0, "p"))
+    target = bootstrap(a)
     for _ in range(2):
         learner.update(sample_of(a), target)
     assert learner.learning_rate() == pytest.approx(5e-4)
@@ -100,7 +109,7 @@ def test_the_step_size_halves_on_schedule_whatever_the_length() -> None:
 def test_gradients_are_clipped_to_their_norm() -> None:
     a = agent()
     learner = Learner(a, LearnerSettings(max_grad_norm=1e-3), make_generator(0, "l"))
-    update = learner.update(sample_of(a), Snapshot(a, True, 10**6, make_generator(0, "p")))
+    update = learner.update(sample_of(a), bootstrap(a))
     norm = torch.stack([p.grad.norm() for p in a.network.parameters()]).norm()
     assert float(update.grad_norm) > 1e-3
     assert float(norm) == pytest.approx(1e-3, rel=1e-3)
@@ -110,27 +119,27 @@ def test_gradients_are_clipped_to_their_norm() -> None:
 def test_a_sweep_is_the_network_at_every_state(keep: int | None) -> None:
     a = agent(keep)
     swept = a.sweep(make_generator(0, "p"))
-    plain = a.q(a.process.choices, make_generator(0, "p")).detach()
+    plain = a.q(torch.arange(len(a.process)), a.process.choices, make_generator(0, "p")).detach()
     torch.testing.assert_close(swept, plain)
     assert torch.equal(torch.isinf(swept), a.process.choices < 0)
 
 
-@pytest.mark.parametrize("looks", [10**6, 0])
+@pytest.mark.parametrize("requests", [10**6, 0])
 @pytest.mark.parametrize("most", [50, 4])
-def test_a_snapshot_stays_frozen_and_survives(most: int, looks: int) -> None:
+def test_a_snapshot_stays_frozen_and_survives(most: int, requests: int) -> None:
     a = agent(walk={"max_neighbours": most})
     g = make_generator(0, "o")
     states = torch.arange(len(a.process))
     offered = a.process.offer(states, g)
-    snapshot = Snapshot(a, True, looks, make_generator(0, "p"))
+    snapshot = Snapshot(a, True, requests, make_generator(0, "p"))
     snapshot.q(states[:7], offered[:7])  # some states may be known before the weights move on
     with torch.no_grad():
         for p in a.network.parameters():
             p.add_(0.1)
     frozen = agent(walk={"max_neighbours": most})
     before = snapshot.q(states, offered)
-    torch.testing.assert_close(before, frozen.q(offered, make_generator(0, "p")).detach())
-    again = Snapshot(a, True, looks, make_generator(1, "p"))
+    torch.testing.assert_close(before, frozen.q(states, offered, make_generator(0, "p")).detach())
+    again = Snapshot(a, True, requests, make_generator(1, "p"))
     assert not torch.equal(again.q(states, offered), before)
     again.load_state_dict({k: v.clone() for k, v in snapshot.state_dict().items()})
     assert torch.equal(again.q(states, offered), before)
@@ -142,15 +151,15 @@ def test_embedding_only_what_is_looked_at_changes_no_value(tokens: str) -> None:
     a = agent(observation={"tokens": tokens})
     states = torch.arange(len(a.process))
     values, after = [], []
-    for looks in (10**6, 1, 0):  # swept, embedded at once, nothing at once
+    for requests in (10**6, 1, 0):  # swept, embedded at once, nothing at once
         g = make_generator(0, "p")
-        values.append(Snapshot(a, True, looks, g).q(states, a.process.choices))
+        values.append(Snapshot(a, True, requests, g).q(states, a.process.choices))
         after.append(torch.rand(1, generator=g))
         torch.testing.assert_close(values[-1], values[0])
     assert after[0] == after[1] == after[2]
 
 
-def test_a_snapshot_of_few_looks_embeds_no_architecture_before_it_is_met() -> None:
+def test_a_snapshot_of_few_requests_embeds_no_architecture_before_it_is_met() -> None:
     state = Snapshot(agent(), True, 0, make_generator(0, "p")).state_dict()
     assert "embedded" not in state
     assert not bool(state["known"].any())
@@ -188,7 +197,7 @@ def test_exploration_is_uniform_over_what_exists_and_greedy_otherwise() -> None:
 def test_each_distinct_state_once_is_the_same_update(
     planning: bool, double: bool, tokens: str, multiple: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("archwalk.agents.dqn.learner.ROUND", multiple)
+    monkeypatch.setattr("archwalk.agents.dqn.targets.ROUND", multiple)
     monkeypatch.setattr(TokenTable, "draw", lambda self, of, generator: self.first[of.clamp(min=0)])
     updates, looked, weights = {}, {}, {}
     for reuse in (True, False):
@@ -200,10 +209,11 @@ def test_each_distinct_state_once_is_the_same_update(
         sample = sample_of(a, 60)
         if planning:
             target = Planner(a.process, settings.discount)
-            target.refresh(torch.ones(len(a.process), dtype=torch.bool))
+            a.process.mark(torch.arange(len(a.process)))
+            target.refresh()
         else:
-            target = Snapshot(a, True, 10**6, make_generator(0, "target"))
-            target.q(torch.arange(1), a.process.choices[:1])  # sweeps
+            target = bootstrap(a, double=double)
+            target.snapshot.q(torch.arange(1), a.process.choices[:1])  # sweeps
         counted.clear()
         updates[reuse] = learner.update(sample, target)
         looked[reuse] = sum(counted)

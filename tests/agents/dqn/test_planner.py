@@ -11,16 +11,22 @@ from hypothesis import strategies as st
 from archwalk.agents.dqn.learner import Learner
 from archwalk.agents.dqn.planner import ROUNDS, Planner, known_of
 from archwalk.config import LearnerSettings, load_preset
-from archwalk.envs.process import WalkProcess, make_process
+from archwalk.envs import TabularProcess, make_process
 from archwalk.errors import SettingsError
 from archwalk.seeding import make_generator
-from archwalk.training.loop import Trainer
+from archwalk.training.loop import Loop
 from tests.agents.dqn.test_learner import agent, sample_of
 from tests.conftest import small_settings, tiny_benchmark
 from tests.oracles.planning import refreshed, value_iteration
 
 
-def process(keep: int | None = 40, seed: int = 0, scale: float = 1.0, shift: float = 0.0) -> WalkProcess:
+def see(planner: Planner, seen: torch.Tensor) -> None:
+    """Count these as evaluated, and plan."""
+    planner.process.evaluated = seen.clone()
+    planner.refresh()
+
+
+def process(keep: int | None = 40, seed: int = 0, scale: float = 1.0, shift: float = 0.0) -> TabularProcess:
     benchmark = tiny_benchmark(keep, seed)
     rewards = torch.from_numpy(benchmark.reward("main")).float() / 80 * scale + shift
     return make_process(benchmark, rewards, small_settings().walk)
@@ -42,9 +48,9 @@ def test_values_are_those_of_the_part_that_was_seen(
     planner, seen = Planner(p, discount), torch.zeros(len(p), dtype=torch.bool)
     for upto in np.cumsum(parts):
         seen[order[: int(upto)]] = True
-        planner.refresh(seen)
+        see(planner, seen)
     planner._since.fill_(10**6)  # so that one more plan is due, and no news is left
-    planner.refresh(seen)
+    see(planner, seen)
     got = planner.targets(p.choices).double().numpy()
     expected = value_iteration(p.choices.numpy(), p.rewards.double().numpy(), discount, seen=seen.numpy())
     known = np.isfinite(expected)
@@ -57,7 +63,7 @@ def test_while_news_spreads_values_are_a_lower_bound_and_nothing_seen_is_missing
     planner, seen = Planner(p, 0.9), torch.zeros(len(p), dtype=torch.bool)
     for i in torch.randperm(len(p), generator=make_generator(0, "order")).tolist():
         seen[i] = True
-        planner.refresh(seen)
+        see(planner, seen)
         got = planner.targets(p.choices).numpy()
         best = value_iteration(p.choices.numpy(), p.rewards.numpy(), 0.9, seen=seen.numpy())
         assert (np.isfinite(got) == np.isfinite(best)).all()
@@ -69,11 +75,12 @@ def test_only_seen_rewards_are_read() -> None:
     one = process()
     seen = torch.zeros(len(one), dtype=torch.bool)
     seen[::3] = True
-    other = WalkProcess(one.choices, one.rewards.masked_fill(~seen, torch.nan), one.actions, one.step_limit)
+    other = process()
+    other.rewards = one.rewards.masked_fill(~seen, torch.nan)
     targets = []
     for p in (one, other):
         planner = Planner(p, 0.9)
-        planner.refresh(seen)
+        see(planner, seen)
         targets.append(planner.targets(p.choices))
     assert torch.equal(*targets)
 
@@ -99,7 +106,7 @@ def test_leaving_out_what_cannot_change_changes_no_bit(
     updates = range(1, len(p) + 1, 2)
     for upto in updates:
         seen[order[:upto]] = True
-        planner.refresh(seen)
+        see(planner, seen)
         arrival, since = refreshed(arrival, since, seen, p.rewards, p.choices, 0.95)
         assert torch.equal(planner.targets(p.choices), known_of(p.choices, arrival))
         if upto == 21:
@@ -111,7 +118,7 @@ def test_it_survives() -> None:
     p = process()
     planner, again = Planner(p, 0.9), Planner(p, 0.9)
     seen = torch.arange(len(p)) < 20
-    planner.refresh(seen)
+    see(planner, seen)
     again.load_state_dict({k: v.clone() for k, v in planner.state_dict().items()})
     assert torch.equal(planner.targets(p.choices), again.targets(p.choices))
 
@@ -125,10 +132,10 @@ def test_the_planned_loss_by_hand(most: int) -> None:
     planner, seen = Planner(a.process, own.discount), torch.zeros(len(a.process), dtype=torch.bool)
     seen[::2] = True
     seen[sample.transitions.s_tm1] = True
-    planner.refresh(seen)
+    see(planner, seen)
     t = sample.transitions
     offered = a.process.choices[t.s_tm1] if a.process.offers_all else t.offer_tm1
-    y, q = planner.targets(offered), a.q(offered, make_generator(0, "q")).detach()
+    y, q = planner.targets(offered), a.q(t.s_tm1, offered, make_generator(0, "q")).detach()
     total, largest = 0.0, []
     for i in range(len(y)):
         errors = [
@@ -155,7 +162,7 @@ def test_it_learns_from_what_it_planned(most: int, score: float) -> None:
         learner={"planning": True, "halving_steps": 8_000},
         training={"trained_steps": steps, "sampled_per_trained": 0.25, "evaluate_every": 4_096},
     )
-    trainer = Trainer(benchmark, "main", own, seed=0)
+    trainer = Loop(benchmark, "main", own, seed=0)
     rows = list(trainer.run())
     assert rows[-1]["greedy_validation_score"] > score
 

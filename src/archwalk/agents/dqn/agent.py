@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float32, Int64
@@ -28,6 +28,7 @@ from archwalk.envs.process import SearchProcess, Walks, start
 from archwalk.seeding import Generators
 
 
+@runtime_checkable
 class Memory(Protocol):
     """What the learner needs of a replay, wherever it is."""
 

@@ -5,7 +5,7 @@ In: a batch, and the online network at its states. Out: ``Goals``. Next: ``learn
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float32, Int64
@@ -89,6 +89,7 @@ class Online:
         return s, torch.arange(len(s))
 
 
+@runtime_checkable
 class Target(Protocol):
     """Where targets come from."""
 

@@ -78,7 +78,24 @@ class Kernel:
 
 
 STRUCTURE = tuple(Kernel(length) for length in (1.0, 3.0, 8.0))
+OPEN_SHARES = (
+    0.5,
+    2.0,
+)  # lengths in slots of a space, where there are many: few evaluations are near each other
 WITH_SOURCES = (Kernel(None), *STRUCTURE, Kernel(None, 0.3), Kernel(None, 1.0))
+
+
+def structure_kernels(problem: Problem) -> tuple[Kernel, ...]:
+    """The hypotheses about structure alone.
+
+    In an open space the lengths grow with the number of slots: random architectures differ in most slots
+    there, and a correlation that has died away at such distances learns nothing from a few dozen of them.
+    """
+    if problem.listed:
+        return STRUCTURE
+    slots = len(problem.space.slot_sizes)
+    lengths = {kernel.length for kernel in STRUCTURE[1:]} | {share * slots for share in OPEN_SHARES}
+    return tuple(Kernel(length) for length in sorted(length for length in lengths if length))
 
 
 @dataclass(frozen=True)

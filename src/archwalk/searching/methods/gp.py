@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archwalk.searching.acquisition import maximise
-from archwalk.searching.gp.surrogate import STRUCTURE, Improvement
+from archwalk.searching.gp.surrogate import Improvement, structure_kernels
 from archwalk.searching.history import History
 from archwalk.searching.methods.random import random
 from archwalk.searching.optimizer import make_method
@@ -16,7 +16,7 @@ def gp(problem: Problem, history: History, seed: int) -> int:
     """Gaussian process with Hamming kernels, expected improvement."""
     if len(history) < FIRST:
         return random(problem, history, seed)
-    return maximise(problem, history, Improvement(problem, history, STRUCTURE), seed)
+    return maximise(problem, history, Improvement(problem, history, structure_kernels(problem)), seed)
 
 
 METHOD = make_method("gp", gp, source="Jones et al. 1998; Rasmussen and Williams 2006")

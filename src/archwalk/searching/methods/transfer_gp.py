@@ -16,7 +16,7 @@ FIRST = 3  # evaluations before the model is asked: the proposal, two random one
 
 
 def transfer_gp(problem: Problem, history: History, seed: int) -> int:
-    """The same process with what source tasks and a trained agent know; without sources it is gp.
+    """Gaussian process with what source tasks and a trained agent know; without sources it is gp.
 
     The first evaluation is the sources' proposal, where their greedy walks end; two random ones follow, so
     that the hypotheses about the sources can be told apart; then expected improvement.
