@@ -44,15 +44,16 @@ def test_a_sum_of_slots_is_understood() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_listed_or_open_it_suggests_the_same(seed: int) -> None:
+def test_what_was_met_before_changes_nothing_and_what_walks_came_by_is_forgotten(seed: int) -> None:
     rows = np.random.default_rng(seed).permutation(243)[:20].tolist()
     rewards = VALUE[rows].tolist()
-    listed = suggested(list_problem(SPACE), rows, rewards, pending=[], seed=seed)
-    opened = OpenProblem(SPACE, measured_apart=True)
-    opened.sample(50, np.random.default_rng(7))  # has met others before
-    mark = len(opened)
-    assert suggested(opened, rows, rewards, pending=[], seed=seed) == listed
-    assert len(opened) <= mark + 21  # what walks only came by is forgotten
+    fresh, used = (OpenProblem(SPACE, measured_apart=True) for _ in range(2))
+    used.sample(50, np.random.default_rng(7))
+    mark = len(used)
+    expected = suggested(fresh, rows, rewards, pending=[], seed=seed)
+    assert suggested(used, rows, rewards, pending=[], seed=seed) == expected
+    assert len(fresh) == 21
+    assert len(used) <= mark + 21
 
 
 def test_neither_evaluated_nor_pending() -> None:

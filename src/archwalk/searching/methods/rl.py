@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from archwalk.searching.acquisition import maximise
-from archwalk.searching.gp.surrogate import STRUCTURE, WITH_SOURCES
+from archwalk.searching.gp.surrogate import WITH_SOURCES, structure_kernels
 from archwalk.searching.history import History
 from archwalk.searching.methods import gp, transfer_gp
 from archwalk.searching.methods.random import random
@@ -28,7 +28,7 @@ def rl(problem: Problem, history: History, seed: int) -> int:
     The first evaluations are those of ``gp``, or of ``transfer_gp`` where there are sources. Nothing is kept
     between suggestions.
     """
-    proposal, first, kernels = problem.proposal, gp.FIRST, STRUCTURE
+    proposal, first, kernels = problem.proposal, gp.FIRST, structure_kernels(problem)
     if proposal is not None:
         if not history.visited(np.array([proposal]))[0]:
             return proposal
