@@ -103,8 +103,8 @@ class RayEvaluator:
 
     def close(self) -> None:
         """Stop what is under way; those that wait for it get ``Stopped``."""
+        self._closed = True  # first, or whoever serves might go on taking its turn
         with self._turn:
-            self._closed = True
             self._tasks.stop()
 
 
