@@ -355,9 +355,7 @@ def open_benchmark(path: str | Path) -> Benchmark:
 def _open_space(description: dict[str, Any], strings: pl.Series) -> ListedSpace:
     """The space; of one that cannot be listed the architectures that the table has."""
     space = make_space(**description)
-    if isinstance(space, ListedSpace):
-        return space
-    return MeasuredSubset(space, space.rows(strings.to_list()))
+    return space.listing() or MeasuredSubset(space, space.rows(strings.to_list()))
 
 
 def _read_rows(space: ListedSpace, strings: pl.Series) -> NDArray[np.int64]:
