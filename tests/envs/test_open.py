@@ -152,6 +152,27 @@ def test_a_run_goes_on_with_the_same_bits(planning: bool, most: int, tokens: str
         assert torch.equal(one, two)
 
 
+def test_links_are_there_after_a_restart() -> None:
+    own = small_settings(learner=PLANNED)
+    (one, tasks), (other, _) = open_process(own), open_process(own)
+    one.draw(torch.ones(20, dtype=torch.bool), make_generator(0, "s"))
+    other.load_state_dict({name: value.clone() for name, value in one.state_dict().items()})
+    table = tasks.table
+    around = {
+        a: {table.architectures[j] for j in row}
+        for a, row in zip(table.architectures, table.neighbours, strict=True)
+    }
+    every = other.names(torch.arange(len(other)))
+    for state, row in enumerate(other.choices.tolist()):
+        assert row[0] == state
+        assert {every[j] for j in row[1:] if j >= 0} == around[every[state]] & set(every)
+    more = torch.ones(20, dtype=torch.bool)  # and what is met later is linked to what was there
+    for process in (one, other):
+        process.draw(more, make_generator(1, "s"))
+    assert [set(row) for row in other.choices.tolist()] == [set(row) for row in one.choices.tolist()]
+    assert len(other) > len(every)
+
+
 def test_values_are_kept_a_state_until_the_next_copy() -> None:
     own = small_settings()
     process, _ = open_process(own)

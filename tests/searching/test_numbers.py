@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import comb
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import chisquare, norm
 
 import archwalk
 from archwalk.searching.history import make_history
@@ -88,6 +89,23 @@ def test_only_the_newest_have_children(synthetic: Benchmark) -> None:
     young, old = ({int(n) for i in part for n in problem.edits[i]} for part in (indices[25:], indices[:25]))
     assert children <= young
     assert len(old - young) > 100
+
+
+def test_children_are_drawn_as_often_as_tournaments_say(tiny: Benchmark) -> None:
+    """Of 20, the one that k are worse than wins C(k, 4) of C(20, 5) tournaments; all edits are alike."""
+    problem = problem_of(tiny)
+    indices = np.random.default_rng(2).permutation(54)[:24].tolist()
+    history = make_history(problem, indices, [9.0] * 4 + [float(i) for i in range(20)])
+    share = np.zeros(54)
+    for worse, parent in enumerate(indices[4:]):
+        around = [n for n in problem.edits[parent].tolist() if n >= 0]
+        for child in set(around) - set(indices):  # one that is visited is drawn again
+            share[child] += comb(worse, 4) / comb(20, 5) / len(around)
+    share /= share.sum()
+    counts = np.bincount([evolution(problem, history, seed) for seed in range(4_000)], minlength=54)
+    assert counts[share == 0].sum() == 0
+    possible = share > 0
+    assert chisquare(counts[possible], 4_000 * share[possible]).pvalue > 0.001
 
 
 def slow_policy(problem: ListedProblem, evaluated: list[int], rewards: list[float]) -> np.ndarray:

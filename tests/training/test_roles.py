@@ -47,6 +47,30 @@ def test_target_and_actors_have_the_parameters_of_their_last_copies(target: int,
         assert not torch.allclose(now, first, atol=1e-3)
 
 
+@pytest.mark.parametrize(("target", "actors"), [(16, 16), (16, 24)])
+def test_copies_are_shared_after_a_restart_as_they_were_before(target: int, actors: int) -> None:
+    """One copy where both were made at once, two with parameters of their own where not."""
+    periods = {"learner": {"target_period": target}, "training": {"actor_period": actors}}
+    _, agent = loop_of(**periods)
+    for _ in range(5):
+        agent.act()
+    for _ in range(4):
+        agent.update()
+    _, again = loop_of(**periods)
+    parts = agent.parts()
+    again.load_parts({part: {k: v.clone() for k, v in state.items()} for part, state in parts.items()})
+    choices = agent.process.choices
+    for one in (agent, again):
+        assert isinstance(one.target, TargetNetwork)
+        assert (one.target.snapshot is one.rollout.policy) == (target == actors)
+    assert isinstance(agent.target, TargetNetwork)
+    assert isinstance(again.target, TargetNetwork)
+    pairs = [(agent.target.snapshot, again.target.snapshot), (agent.rollout.policy, again.rollout.policy)]
+    for held, restored in pairs:
+        states = torch.arange(len(choices))
+        torch.testing.assert_close(restored.q(states, choices), held.q(states, choices))
+
+
 def test_walks_end_where_they_stay_or_at_the_limit_and_begin_anew() -> None:
     _, agent = loop_of()
     walks = agent.rollout.walks
