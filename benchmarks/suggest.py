@@ -27,7 +27,7 @@ SLOTS = {"name": "suggest", "slots": {f"s{i}": {"choices": list("abcdef")} for i
 parser = argparse.ArgumentParser()
 parser.add_argument("--space", default=None)
 parser.add_argument("--evaluations", default="200,2000")
-parser.add_argument("--methods", default="random,local,evolution,reinforce,forest,gp")
+parser.add_argument("--methods", default="random,local,evolution,reinforce,forest,gp,rl")
 parser.add_argument("--repeats", type=int, default=3)
 args = parser.parse_args()
 torch.set_num_threads(1)
