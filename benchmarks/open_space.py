@@ -25,8 +25,8 @@ from archwalk.spaces.declaration import read_declaration
 from archwalk.spaces.declared import DeclaredSpace
 from archwalk.tasks import Benchmark, load_benchmark
 from archwalk.tasks.base import Predicted
-from archwalk.tasks.metrics import METRICS
-from archwalk.tasks.table import Column, make_benchmark
+from archwalk.tasks.metrics import METRICS, Column
+from archwalk.tasks.table import make_benchmark
 from archwalk.training.loop import Loop
 
 

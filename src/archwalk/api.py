@@ -303,8 +303,9 @@ def evaluate(
         benchmark: name, file or object; the run's own by default.
 
     Returns:
-        The fields of ``Evaluation``, where the agent comes from (``source_task, regime, seed``), and its
-        costs on its own task (``Costs``); on another task than that, ``evaluations`` is 0.
+        The fields of ``Evaluation``, ``benchmark`` and the ``protocol`` whose reward counts (empty: the
+        file's own), where the agent comes from (``source_task, regime, seed``), and its costs on its own task
+        (``Costs``); on another task than that, ``evaluations`` is 0.
     """
     walking = load_agent(run_dir, benchmark=benchmark, task=task)
     run = RunDir(run_dir)
@@ -321,6 +322,7 @@ def evaluate(
     moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
     return {
         "benchmark": walking.benchmark.name,
+        "protocol": walking.benchmark.protocol if isinstance(walking.benchmark, Benchmark) else "",
         "source_task": spec.source_task if moved else spec.task,
         "regime": spec.regime if own else "zero-shot",
         "seed": spec.seed,

@@ -163,7 +163,7 @@ class TrainingSettings(_Group):
     actor_period: int = Field(8_192, ge=1)
     """Trained steps between two copies of the online network to the actors (assumption)."""
     reuse: bool = True
-    """Compute the Q-values of one parameter version once a state, not once a look, where all neighbours are
+    """Compute the Q-values of one parameter version once a state, not once a step, where all neighbours are
     offered."""
     evaluate_every: int = Field(100_000, ge=1)
     """Trained steps between two greedy evaluations on the training task."""

@@ -86,6 +86,10 @@ def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
     return value
 
 
+def _under(benchmark: str, protocol: str | None) -> str:
+    return benchmark if protocol is None else f"{benchmark}@{protocol}"
+
+
 def train(
     benchmark: str,
     task: str,
@@ -98,11 +102,13 @@ def train(
     executor: Literal["inline", "ray"] = "inline",
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     device: str = "auto",
+    protocol: str | None = None,
 ) -> None:
     """Train an agent on a task. The same command again resumes.
 
     Args:
         benchmark: Name (see 'archwalk data list') or file.
+        protocol: Published protocol that says what the reward is; the file's own reward by default.
         task: One of the benchmark's tasks.
         run_dir: Folder of the run.
         settings: Every setting of the preset can be overridden.
@@ -119,7 +125,7 @@ def train(
     del preset  # its settings came as defaults
     with Reporter(steps or settings.training.trained_steps) as reporter:
         run = api.train(
-            benchmark,
+            _under(benchmark, protocol),
             task,
             run_dir,
             preset=settings,
@@ -296,11 +302,13 @@ def compare(
     preset: str = "quick",
     jobs: int = 1,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
+    protocol: str | None = None,
 ) -> None:
     """Compare search methods on a task, by rank after some evaluations. The same command again goes on.
 
     Args:
         benchmark: Name (see 'archwalk data list') or file.
+        protocol: Published protocol that says what the reward is; the file's own reward by default.
         target: The task to search.
         out: Folder of the runs and curves.
         sources: Tasks known beforehand, as a,b,c.
@@ -318,7 +326,7 @@ def compare(
     except ValueError:
         raise SettingsError("--budgets as 0,10,50", repr(budgets), "write whole numbers") from None
     rows = verbs.compare(
-        benchmark,
+        _under(benchmark, protocol),
         target,
         out,
         sources=_parts(sources),
@@ -381,12 +389,14 @@ def study(
     executor: Literal["inline", "ray"] = "inline",
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
+    protocol: str | None = None,
 ) -> None:
     """Train an agent a task, move each to every other task, evaluate every regime. The same command again
     resumes; run twice at once, both share the work.
 
     Args:
         benchmark: Name (see 'archwalk data list') or file.
+        protocol: Published protocol that says what the reward is; the file's own reward by default.
         tasks: At least two of its tasks, as a,b,c.
         run_dir: Folder of the study.
         settings: Every setting of the preset can be overridden.
@@ -404,7 +414,7 @@ def study(
     from archwalk.studies.plan import make_plan
     from archwalk.studies.study import forecast, run_study
 
-    plan = replace(make_plan(benchmark, tasks.split(","), seeds, settings), preset=preset)
+    plan = replace(make_plan(_under(benchmark, protocol), tasks.split(","), seeds, settings), preset=preset)
     if dry_run:
         print_forecast(plan, forecast(plan, run_dir, jobs, device), jobs)
         return

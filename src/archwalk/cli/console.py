@@ -173,6 +173,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
     low, high = r["starts_ci95"]
     lines = [
         ("agent", f"{r['regime']}, {r['source_task']} → {r['task']}, seed {r['seed']}, {r['benchmark']}"),
+        *([("protocol", r["protocol"])] if r["protocol"] else []),
         (f"{r['split']} {metric}", f"{r['mean']:.5g} ± {r['std']:.2g}   [{low:.5g}, {high:.5g}] over starts"),
     ]
     if r["validation_score"] is None:
@@ -268,6 +269,10 @@ def print_benchmark(benchmark: Benchmark) -> None:
             f"  {task:16} reward {'/'.join(column[1:]):18} {low:.4g} to {high:.4g} "
             f"{metric.unit}, {goal} is better; {sum(c.task == task for c in benchmark.columns)} columns"
         )
+    if benchmark.protocol:
+        print(f"  rewards of protocol {benchmark.protocol}")
+    elif benchmark.protocols:
+        print(f"  protocols: {', '.join(benchmark.protocols)} (--protocol, or FILE@PROTOCOL)")
     for column, count in benchmark.missing.items():
         print(f"  missing: {count:,} values of {column}")
     if not benchmark.missing:

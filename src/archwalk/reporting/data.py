@@ -41,7 +41,7 @@ COMPARISONS = "comparisons"  # folder within a study's, with a folder a comparis
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison of search methods: its target, every look, and means at the budgets asked for."""
+    """A finished comparison of search methods: target, every evaluation, means at the budgets asked for."""
 
     target: str
     curves: pl.DataFrame

@@ -65,7 +65,7 @@ def _curves(name: str, title: str, unit: str, part: float = 1.0) -> FigureSpec:
 
 def _anytime(name: str, title: str, column: str, what: str) -> FigureSpec:
     caption = (
-        f"{what} of the best architecture looked at so far, by the reward's column, and its 95 % interval "
+        f"{what} of the best architecture evaluated so far, by the reward's column, and its 95 % interval "
         "over seeds; a panel a target. Black: the default, which knows the other tasks; all others start "
         "from nothing."
     )

@@ -121,7 +121,7 @@ def _result(data: StudyData, source: str, target: str, regime: str) -> dict[str,
 def _search(data: StudyData) -> list[Table]:
     frame = search_table(data)
     caption = (
-        "Best architecture looked at within a budget of evaluations, by method and target: rank (1 is best) "
+        "Best architecture evaluated within a budget of evaluations, by method and target: rank (1 is best) "
         "and regret by the reward's column, over seeds; wall time of a search. docs/search.md explains the "
         "methods."
     )
@@ -261,6 +261,6 @@ def _costs(data: StudyData) -> Table:
         "costs",
         "What an agent costs",
         "Means over agents, beyond what went into their sources. evaluations: distinct architectures "
-        "looked up on the target task; evaluation_hours: the hours it took to train those, where known.",
+        "evaluated on the target task; evaluation_hours: the hours it took to train those, where known.",
         frame,
     )

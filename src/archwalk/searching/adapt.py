@@ -21,8 +21,8 @@ from archwalk.agents.values import CPU, QFunction
 from archwalk.config import Settings
 from archwalk.searching.problem import Floats
 from archwalk.seeding import make_generator
-from archwalk.tasks.metrics import Metric
-from archwalk.tasks.table import Benchmark, Column, make_benchmark
+from archwalk.tasks.metrics import Column, Metric
+from archwalk.tasks.table import Benchmark, make_benchmark
 from archwalk.training.evaluation import greedy_walks
 from archwalk.training.rundir import RunDir
 from archwalk.training.runner import Runner, load_values

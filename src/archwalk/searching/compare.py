@@ -127,8 +127,8 @@ def compare(
 
     Returns:
         One object a method and budget: ``method, budget, rank_mean, rank_std, rank_ci95, regret_mean,
-        evaluations, seconds``; on a predicting task the ranks are None, and ``score_mean, score_std,
-        score_ci95, reference`` come with them. docs/search.md explains each.
+        evaluations, seconds, target, protocol``; on a predicting task the ranks are None, and ``score_mean,
+        score_std, score_ci95, reference`` come with them. docs/search.md explains each.
 
     Raises:
         ArchwalkError: bad plan, a folder of another comparison, or objects that worker processes cannot open.
@@ -176,7 +176,8 @@ def compare(
     left_out = ("rank_ci95", "score_ci95", "reference")
     flat = [{k: v for k, v in row.items() if k not in left_out} for row in summary]
     _write(pl.DataFrame(flat), out / SUMMARY)
-    return summary
+    named = {"target": plan.target, "protocol": getattr(benchmark, "protocol", "")}
+    return [row | named for row in summary]
 
 
 def _blind(benchmark: AnyBenchmark) -> Problem:

@@ -23,6 +23,7 @@ import polars as pl
 from archwalk.errors import RunError
 from archwalk.files import write_atomically
 from archwalk.studies.plan import Job, Result, StudyPlan, read_plan
+from archwalk.tasks.registry import split_protocol
 from archwalk.training.evaluation import CURVE
 from archwalk.training.rundir import (
     CHECKPOINT,
@@ -122,8 +123,9 @@ class StudyDir:
 
     def benchmark(self) -> str:
         """Name or path of the benchmark, wherever this folder is."""
-        there = self.path / TABLE
-        return str(there) if there.exists() else self.plan().benchmark
+        there, named = self.path / TABLE, self.plan().benchmark
+        protocol = split_protocol(named)[1]
+        return (f"{there}@{protocol}" if protocol else str(there)) if there.exists() else named
 
     def done(self, job: Job) -> bool:
         """Whether nothing is left to do for an agent."""

@@ -23,7 +23,7 @@ from archwalk.execution.ray import RayTasks
 from archwalk.studies.folder import TABLE, StudyDir
 from archwalk.studies.plan import Job, StudyPlan, make_plan
 from archwalk.studies.worker import Event, OnEvent, agent_work
-from archwalk.tasks.registry import benchmark_names, load_benchmark
+from archwalk.tasks.registry import benchmark_names, load_benchmark, split_protocol
 from archwalk.training.loop import Loop
 from archwalk.training.runner import find_device
 
@@ -88,7 +88,8 @@ def run_study(
         where = str(find_device(device))
         _make(folder, plan, Processes(folder.path, jobs), where, on_event)
         return folder
-    own = {} if plan.benchmark in benchmark_names() else {TABLE: Path(plan.benchmark)}
+    where, _ = split_protocol(plan.benchmark)
+    own = {} if where in benchmark_names() else {TABLE: Path(where)}
     with connected(settings):
         tasks: RayTasks[Job] = RayTasks(folder.path, settings, "agent", own)
         _make(folder, plan, tasks, "cpu" if device == "auto" else device, on_event)

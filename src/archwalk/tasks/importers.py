@@ -20,8 +20,8 @@ from archwalk.errors import BenchmarkError, unknown
 from archwalk.spaces.base import ListedSpace, listed
 from archwalk.spaces.declared import ListedDeclaredSpace
 from archwalk.spaces.registry import make_listed, open_space
-from archwalk.tasks.metrics import METRICS, Metric, metric_for
-from archwalk.tasks.table import Benchmark, Column, epoch_order, make_benchmark
+from archwalk.tasks.metrics import METRICS, Column, Metric, metric_for
+from archwalk.tasks.table import Benchmark, epoch_order, make_benchmark
 
 SPLITS = ("train", "valid", "test", "none")
 TIDY = ("arch", "task", "metric", "split", "epoch", "value")

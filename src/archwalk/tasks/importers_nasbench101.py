@@ -35,8 +35,8 @@ from archwalk.spaces.graphs import (
 )
 from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.importers import choose_rewards
-from archwalk.tasks.metrics import metric_for
-from archwalk.tasks.table import Benchmark, Column, make_benchmark
+from archwalk.tasks.metrics import Column, metric_for
+from archwalk.tasks.table import Benchmark, make_benchmark
 from archwalk.tasks.tfrecord import Field, read_message, read_records
 
 TASK = "cifar10"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from archwalk.errors import SettingsError
 
@@ -53,6 +53,18 @@ class Metric:
             -inf if low is None else float(low),
             inf if high is None else float(high),
         )
+
+
+class Column(NamedTuple):
+    """The address of one column; in the file it is written ``task/metric/split/epoch``."""
+
+    task: str
+    metric: str
+    split: str
+    epoch: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
 
 
 # In order of preference: the first that a task has on the validation split becomes its default reward.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from archwalk.spaces.base import ListedSpace
 from archwalk.spaces.registry import make_listed
-from archwalk.tasks.metrics import METRICS
-from archwalk.tasks.table import Benchmark, Column, make_benchmark
+from archwalk.tasks.metrics import METRICS, Column
+from archwalk.tasks.table import Benchmark, make_benchmark
 
 SEED = 20240607
 # task → (metric, share of the quality that all tasks have in common, low and high end of the metric)

@@ -14,10 +14,10 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,7 +28,8 @@ from archwalk.files import write_atomically
 from archwalk.spaces.base import ListedSpace, restrict_neighbours
 from archwalk.spaces.registry import make_space
 from archwalk.spaces.subset import MeasuredSubset
-from archwalk.tasks.metrics import Metric
+from archwalk.tasks.metrics import Column, Metric
+from archwalk.tasks.protocols import protocols_of
 
 FORMAT = 1
 SUFFIX = ".parquet"
@@ -38,18 +39,6 @@ _SEAL_KEY = "archwalk-sha256"
 # How the footer holds that key's value: a Thrift compact string field of 64 bytes.
 _SEAL = re.compile(_SEAL_KEY.encode() + rb"\x18\x40([0-9a-f]{64})")
 _UNSEALED = b"0" * 64
-
-
-class Column(NamedTuple):
-    """The address of one column; in the file it is written ``task/metric/split/epoch``."""
-
-    task: str
-    metric: str
-    split: str
-    epoch: str
-
-    def __str__(self) -> str:
-        return "/".join(self)
 
 
 @dataclass(frozen=True)
@@ -64,6 +53,7 @@ class Benchmark:
         metrics: declaration of every metric that occurs.
         rewards: task → the column whose values agents are rewarded with.
         source: where the numbers come from, and how to cite them.
+        protocol: name of the published protocol that ``rewards`` follow; empty: the file's own.
     """
 
     name: str
@@ -74,11 +64,33 @@ class Benchmark:
     rewards: Mapping[str, Column]
     source: str = ""
     notes: tuple[str, ...] = field(default=())
+    protocol: str = ""
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks, sorted."""
         return tuple(sorted(self.rewards))
+
+    @cached_property
+    def protocols(self) -> dict[str, dict[str, Column]]:
+        """The published protocols that the table can be used under: name → task → reward column."""
+        return protocols_of(self.space.name, self.columns)
+
+    def under(self, protocol: str) -> Benchmark:
+        """The same table, rewarded as a published protocol does; its tasks are those that have its column.
+
+        Raises:
+            BenchmarkError: the table cannot be used under it.
+        """
+        if protocol not in self.protocols:
+            if self.protocols:
+                raise BenchmarkError(*unknown(f"protocol of {self.name!r}", protocol, self.protocols))
+            raise BenchmarkError(
+                f"a table with the columns of protocol {protocol!r}",
+                f"{self.name!r}, over the space {self.space.name!r}, which no known protocol fits",
+                "leave the protocol out: the file says which column is the reward",
+            )
+        return replace(self, rewards=self.protocols[protocol], protocol=protocol)
 
     @cached_property
     def architectures(self) -> tuple[str, ...]:

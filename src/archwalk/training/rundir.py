@@ -47,7 +47,7 @@ class Costs:
     Attributes:
         trained_steps: transitions trained on.
         sampled_steps: steps walked.
-        evaluations: distinct architectures looked up on the task.
+        evaluations: distinct architectures evaluated on the task.
         seconds: wall time.
         evaluation_hours: simulated training time of those architectures, in hours, where the benchmark
             records ``time_elapsed``; None elsewhere.

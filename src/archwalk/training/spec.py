@@ -16,7 +16,7 @@ import tomli_w
 from archwalk.agents.registry import DEFAULT
 from archwalk.config import Settings, parse_settings
 from archwalk.errors import RunError, SettingsError
-from archwalk.tasks.registry import AnyBenchmark, benchmark_names
+from archwalk.tasks.registry import AnyBenchmark, benchmark_names, split_protocol
 
 Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
 
@@ -98,5 +98,6 @@ def describe_benchmark(given: str | Path | AnyBenchmark) -> str:
     its own name, which leads nowhere: whoever reads the run must give the object again."""
     if not isinstance(given, str | Path):
         return given.name
-    text = str(given)
-    return text if text in benchmark_names() else str(Path(text).resolve())
+    where, protocol = split_protocol(str(given))
+    full = where if where in benchmark_names() else str(Path(where).resolve())
+    return f"{full}@{protocol}" if protocol else full

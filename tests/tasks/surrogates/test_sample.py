@@ -10,8 +10,8 @@ import pytest
 
 from archwalk.errors import ArchitectureError, ArchwalkError, BenchmarkError
 from archwalk.spaces import make_space
+from archwalk.tasks.metrics import Column
 from archwalk.tasks.surrogates.sample import ordered_slots, read_sample
-from archwalk.tasks.table import Column
 from tests.tasks.surrogates.samples import SLOTS, SPACE, table, write
 
 

@@ -21,7 +21,7 @@ from archwalk.envs.process import SearchProcess
 from archwalk.spaces.base import PAD
 
 CHUNK = 65_536  # states backed up at a time
-GROWTH = 0.01  # all is planned again when this share of it is new, which bounds the work a look
+GROWTH = 0.01  # all is planned again when this share of it is new, which bounds the work a step
 ROUNDS = 8  # most backups of a plan
 
 

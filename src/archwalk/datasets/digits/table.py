@@ -21,8 +21,8 @@ from archwalk.datasets.digits.tasks import TASKS
 from archwalk.errors import RunError
 from archwalk.files import write_atomically
 from archwalk.spaces.registry import make_listed
-from archwalk.tasks.metrics import METRICS
-from archwalk.tasks.table import Benchmark, Column, make_benchmark
+from archwalk.tasks.metrics import METRICS, Column
+from archwalk.tasks.table import Benchmark, make_benchmark
 
 DIGITS = 5  # significant digits kept, far below the noise
 SOURCE = (

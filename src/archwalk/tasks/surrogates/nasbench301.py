@@ -26,11 +26,10 @@ from archwalk.errors import ArchitectureError, BenchmarkError
 from archwalk.spaces.base import Codes, SearchSpace
 from archwalk.spaces.darts import DARTS_OPERATIONS, NODES
 from archwalk.spaces.registry import make_space
-from archwalk.tasks.metrics import METRICS, Metric
+from archwalk.tasks.metrics import METRICS, Column, Metric
 from archwalk.tasks.surrogates.file import Arrays
 from archwalk.tasks.surrogates.models import Floats, Prediction
 from archwalk.tasks.surrogates.task import Output, SurrogateTask
-from archwalk.tasks.table import Column
 
 # In the order of the categories' codes, which count from 1; 0 is an edge that is not there. The categories of
 # the edges stand in the order of the space's slots.

@@ -22,9 +22,9 @@ from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.spaces.declared import DeclaredSpace, ListedDeclaredSpace
 from archwalk.spaces.product import SlotSpace
 from archwalk.tasks.importers import read_frame, wide_address
-from archwalk.tasks.metrics import METRICS, Metric, metric_for
+from archwalk.tasks.metrics import METRICS, Column, Metric, metric_for
 from archwalk.tasks.surrogates.models import Floats
-from archwalk.tasks.table import Column, check_range
+from archwalk.tasks.table import check_range
 
 ARCH = "arch"
 # Names that contain one of these speak of something that is better when smaller, unless they are said to be a

@@ -21,11 +21,10 @@ from archwalk.errors import ArchwalkError, BenchmarkError, unknown
 from archwalk.files import write_atomically
 from archwalk.spaces.base import Codes, SearchSpace
 from archwalk.spaces.registry import make_space
-from archwalk.tasks.metrics import Metric
+from archwalk.tasks.metrics import Column, Metric
 from archwalk.tasks.surrogates.file import SUFFIX, Arrays, damaged, identity, pack, unpack
 from archwalk.tasks.surrogates.models import Floats, Model, make_model
 from archwalk.tasks.surrogates.reach import Reach, make_reach
-from archwalk.tasks.table import Column
 
 
 class ExtrapolationWarning(UserWarning):
