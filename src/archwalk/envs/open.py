@@ -21,6 +21,7 @@ from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.spaces.index import CodeIndex
 from archwalk.spaces.tokens import TokenEncoder
 
+LINKED_AT_ONCE = 10_000  # states after a restart: their neighbours must fit into memory
 Evaluate = Callable[[Codes], NDArray[np.float64]]
 
 
@@ -83,15 +84,20 @@ class OpenProcess(SearchProcess):
         return torch.from_numpy(ids)
 
     def _link(self, first: int) -> None:
-        """Note the neighbours of the states from ``first`` on."""
+        """Note the neighbours of the states from ``first`` on, which are new."""
         assert self._links is not None
-        around = self.space.neighbours(self.codes[first:])
-        found = self._index.find(around.reshape(-1, around.shape[2])).reshape(around.shape[:2])
-        new, column = np.nonzero(found != PAD)
-        a, b = new + first, found[new, column]
+        a, b = self._neighbours_met(first, len(self))
         old = b < first  # among the new ones each is found from both sides
         self._links.extend(len(self))
         self._links.add(np.concatenate([a, b[old]]), np.concatenate([b, a[old]]))
+
+    def _neighbours_met(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """States from ``first`` up to ``last`` and their neighbours that have ids, pair by pair, [pairs]
+        each."""
+        around = self.space.neighbours(self.codes[first:last])
+        found = self._index.find(around.reshape(-1, around.shape[2])).reshape(around.shape[:2])
+        row, column = np.nonzero(found != PAD)
+        return row + first, found[row, column]
 
     @property
     def choices(self) -> Int64[Tensor, "states choices"]:
@@ -205,16 +211,10 @@ class OpenProcess(SearchProcess):
         self._around = (self._around[0][:0], self._around[1])
         if self._links is not None:
             self._links = _Links()
-            for first in range(0, len(self), 10_000):  # in parts: memory
-                self._link_part(first, min(first + 10_000, len(self)))
-
-    def _link_part(self, first: int, last: int) -> None:
-        assert self._links is not None
-        around = self.space.neighbours(self.codes[first:last])
-        found = self._index.find(around.reshape(-1, around.shape[2])).reshape(around.shape[:2])
-        new, column = np.nonzero(found != PAD)
-        self._links.extend(last)
-        self._links.add(new + first, found[new, column])
+            for first in range(0, len(self), LINKED_AT_ONCE):
+                last = min(first + LINKED_AT_ONCE, len(self))
+                self._links.extend(last)
+                self._links.add(*self._neighbours_met(first, last))
 
 
 class _Links:
