@@ -230,8 +230,10 @@ def print_methods(rows: list[dict[str, Any]]) -> None:
     """A line a method."""
     for row in rows:
         also = f" (also: {', '.join(row['also'])})" if row["also"] else ""
-        needs = f"  needs {', '.join(row['needs'])}" if row["needs"] else ""
-        print(f"{row['name']:>14}  {row['summary']}{also}{needs}\n{'':>16}{row['source']}")
+        needed = [need for need in row["needs"] if need != "sources"]
+        needs = f"; needs {', '.join(needed)}" if needed else ""
+        sources = "; takes sources" if "sources" in row["needs"] else ""
+        print(f"{row['name']:>14}  {row['summary']}{also}\n{'':>16}{row['source']}{needs}{sources}")
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:

@@ -16,10 +16,7 @@ from archwalk.searching.rl.region import Region, planned_walks
 from archwalk.searching.rl.reward import RewardModel
 
 DISCOUNT = 0.9
-BEST, RANDOM = (
-    8,
-    8,
-)  # walks begin at so many of the best evaluated, at random ones, and at the latest evaluated
+BEST, RANDOM = 8, 8  # walks begin at so many of the best evaluated and random ones, and at the latest
 
 
 def rl(problem: Problem, history: History, seed: int) -> int:
