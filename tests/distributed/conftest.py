@@ -41,6 +41,7 @@ class Nodes:
         self.cpus, self.port = cpus, free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="aw"))  # Ray's sockets need short paths
         self.processes: dict[str, subprocess.Popen] = {}
+        self.killed: set[str] = set()  # ids of nodes, which the cluster takes for alive a while longer
 
     @property
     def address(self) -> str:
@@ -64,9 +65,12 @@ class Nodes:
         )
 
     def wait(self, count: int) -> None:
-        """Until so many nodes live. Must be called with a connection."""
+        """Until the cluster knows of so many living nodes, and of no killed one. Needs a connection."""
         deadline = time.monotonic() + PATIENCE
-        while sum(node["Alive"] for node in load_ray().nodes()) != count:
+        while True:
+            alive = {node["NodeID"] for node in load_ray().nodes() if node["Alive"]}
+            if len(alive) == count and not alive & self.killed:
+                return
             assert time.monotonic() < deadline
             time.sleep(0.2)
 
@@ -83,6 +87,8 @@ class Nodes:
     def kill(self, name: str) -> None:
         """SIGKILL to everything that the node started, as if its machine had lost power."""
         process = self.processes.pop(name)
+        if load_ray().is_initialized():
+            self.killed |= {node["NodeID"] for node in load_ray().nodes() if name in node["Resources"]}
         for pid in descendants(process.pid):
             with_signal(pid)
         process.wait()
