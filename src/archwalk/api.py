@@ -12,8 +12,9 @@ from typing import Any
 
 from archwalk.agents.values import QFunction
 from archwalk.config import RaySettings, Settings, load_preset, ray_settings
-from archwalk.errors import BenchmarkError, RunError, SettingsError, unknown
+from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
+from archwalk.tasks.base import check_task
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import evaluate_agent, greedy_walks
@@ -215,10 +216,9 @@ def _order(
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
     opened = load_benchmark(benchmark)
+    check_task(task, opened.tasks)
     if isinstance(opened, Benchmark):
-        opened.reward(task)  # known, and complete
-    elif task not in opened.tasks:
-        raise BenchmarkError(*unknown("task", task, opened.tasks))
+        opened.reward(task)  # complete
     run = RunDir(run_dir)
     origin: dict[str, Any] = {}
     weights = None
@@ -279,10 +279,7 @@ def load_agent(
     if benchmark is not None:
         _check_source(run, spec, opened, spec.settings)
     task = task or spec.task
-    if isinstance(opened, Benchmark):
-        opened.reward_column(task)
-    elif task not in opened.tasks:
-        raise BenchmarkError(*unknown("task", task, opened.tasks))
+    check_task(task, opened.tasks)
     return WalkingAgent(load_values(run, opened), opened, task)
 
 

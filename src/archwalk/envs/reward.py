@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from archwalk.config import RewardSettings
-from archwalk.errors import BenchmarkError, SettingsError, unknown
+from archwalk.errors import SettingsError
 from archwalk.spaces.base import Codes
-from archwalk.tasks.base import Predicted
+from archwalk.tasks.base import Predicted, check_task
 from archwalk.tasks.table import Benchmark
 
 
@@ -61,8 +61,7 @@ def shaped_evaluator(
         BenchmarkError: unknown task.
         SettingsError: as ``shaped``, at the first architecture with a negative reward.
     """
-    if task not in benchmark.tasks:
-        raise BenchmarkError(*unknown("task", task, benchmark.tasks))
+    check_task(task, benchmark.tasks)
     scale = benchmark.rewards[task].scale
     return lambda codes: shaped(benchmark.values(task, codes) * scale, task, settings)
 

@@ -13,7 +13,6 @@ from archwalk.spaces.declared import DeclaredSpace
 from archwalk.spaces.graphs import NasBench101Space
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.registry import (
-    SPACE_NAMES,
     find_space,
     make_listed,
     make_space,
@@ -25,7 +24,6 @@ from archwalk.spaces.skeletons import MacroSpace
 from archwalk.spaces.tokens import TokenTable, make_tokens
 
 __all__ = [
-    "SPACE_NAMES",
     "CellSpace",
     "DartsSpace",
     "Declaration",

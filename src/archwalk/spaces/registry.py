@@ -75,7 +75,6 @@ _NAMED: dict[str, _Entry] = {
     "darts": _Entry(DartsSpace, "DARTS (Liu et al. 2019), the space of NAS-Bench-301 (Zela et al. 2022)"),
     "nasbench101": _Entry(NasBench101Space, "NAS-Bench-101 (Ying et al. 2019), classes of graphs"),
 }
-SPACE_NAMES = (*_NAMED, "slots")
 _added: dict[str, _Entry] = {}
 
 

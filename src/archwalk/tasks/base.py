@@ -7,12 +7,13 @@ file; ``archwalk.envs`` makes either a decision process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from archwalk.errors import BenchmarkError, unknown
 from archwalk.spaces.base import Codes, SearchSpace
 from archwalk.tasks.metrics import Metric
 
@@ -68,3 +69,9 @@ class Predicted(Protocol):
             BenchmarkError: no such task or metric.
         """
         ...
+
+
+def check_task(task: str, tasks: Collection[str]) -> None:
+    """Raises ``BenchmarkError`` if a task is none of a benchmark's."""
+    if task not in tasks:
+        raise BenchmarkError(*unknown("task", task, tasks))

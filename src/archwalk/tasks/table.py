@@ -28,6 +28,7 @@ from archwalk.files import write_atomically
 from archwalk.spaces.base import ListedSpace, restrict_neighbours
 from archwalk.spaces.registry import make_space
 from archwalk.spaces.subset import MeasuredSubset
+from archwalk.tasks.base import check_task
 from archwalk.tasks.metrics import Column, Metric
 from archwalk.tasks.protocols import protocols_of
 
@@ -118,8 +119,7 @@ class Benchmark:
 
     def reward_column(self, task: str) -> Column:
         """The column that rewards agents on a task. Raises ``BenchmarkError`` for an unknown task."""
-        if task not in self.rewards:
-            raise BenchmarkError(*unknown("task", task, self.tasks))
+        check_task(task, self.tasks)
         return self.rewards[task]
 
     def index(self, architecture: str) -> int:
