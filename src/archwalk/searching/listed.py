@@ -116,6 +116,15 @@ class ListedProblem(Problem):
         except KeyError as error:
             raise self._stranger(error.args[0]) from None
 
+    def locate(self, codes: NDArray[np.int16]) -> Ints:
+        """Rows of codes, [n, S] → [n]; -1 for those that are not in the table."""
+        place = self._place
+        return np.array([place.get(code, -1) for code in map(tuple, codes.tolist())], dtype=np.int64)
+
+    @cached_property
+    def _place(self) -> dict[tuple[int, ...], int]:
+        return {code: i for i, code in enumerate(map(tuple, self.tables[2].tolist()))}
+
     def text(self, index: int) -> str:
         """The string of an architecture."""
         return self.architectures[index]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwalk.errors import ArchitectureError, SearchError
+from archwalk.searching.experience import Source
 from archwalk.searching.listed import list_problem
 from archwalk.searching.problem import Floats, Floats32, Ints, Problem
 from archwalk.spaces.base import PAD, ListedSpace, SearchSpace
@@ -117,6 +118,10 @@ class OpenProblem(Problem):
         except ArchitectureError as error:
             raise self._stranger(error.got) from error
 
+    def locate(self, codes: NDArray[np.int16]) -> Ints:
+        """Ids of codes, which must be of the space, [n, S] → [n]."""
+        return self.intern(codes)
+
     def text(self, index: int) -> str:
         """The string of an architecture."""
         return self.space.format(self._code(index))
@@ -130,6 +135,7 @@ def make_problem(
     measured: Sequence[Floats] = (),
     sources: Sequence[Floats] = (),
     proposal: int | None = None,
+    experience: Sequence[Source] = (),
 ) -> Problem:
     """The problem of searching a space, or some of its architectures.
 
@@ -140,6 +146,7 @@ def make_problem(
         measured: the source tasks' tables, [N] each; see ``ListedProblem.groups``.
         sources: one column each, [N], of which only the order counts: their tables, their agents' opinions.
         proposal: see ``Problem``.
+        experience: what is known of other tasks.
 
     Raises:
         SearchError: rows or sources, which are tables, of a space that cannot be listed.
@@ -151,5 +158,8 @@ def make_problem(
                 f"the space {space.name!r}",
                 "leave out the sources, or choose a method that needs none",
             )
-        return OpenProblem(space, measured_apart=measured_apart)
-    return list_problem(space, rows, measured_apart, measured, sources, proposal)
+        problem: Problem = OpenProblem(space, measured_apart=measured_apart)
+    else:
+        problem = list_problem(space, rows, measured_apart, measured, sources, proposal)
+    problem.experience = tuple(experience)
+    return problem

@@ -18,6 +18,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from archwalk.errors import SearchError
+from archwalk.searching.experience import Source
 from archwalk.spaces.base import SearchSpace
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,7 @@ class Problem(ABC):
         space: the search space.
         listed: whether values can be computed for all architectures at once.
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
+        experience: what is known of other tasks.
         proposal: the architecture that the sources recommend before any evaluation; None without sources.
         lock: held while a suggestion is made, where threads share a problem.
     """
@@ -40,6 +42,7 @@ class Problem(ABC):
     space: SearchSpace
     listed: bool
     views: int
+    experience: tuple[Source, ...] = ()
     proposal: int | None = None
 
     def __init__(self) -> None:
@@ -88,6 +91,10 @@ class Problem(ABC):
         Raises:
             SearchError: one is no architecture of this problem.
         """
+
+    @abstractmethod
+    def locate(self, codes: NDArray[np.int16]) -> Ints:
+        """Ids of codes, [n, S] → [n]; -1 for those that are none of this problem's."""
 
     @abstractmethod
     def text(self, index: int) -> str:
