@@ -34,7 +34,7 @@ from archwalk.errors import SearchError
 from archwalk.execution.executor import Say, Work, run
 from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
-from archwalk.searching.adapt import make_sources, pretrain
+from archwalk.searching.experience import Source
 from archwalk.searching.inputs import predicted_metric
 from archwalk.searching.judge import OpenJudge, TableJudge, make_judge
 from archwalk.searching.loop import check_fit, rewards_of, search
@@ -42,10 +42,11 @@ from archwalk.searching.open import make_problem
 from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Problem
 from archwalk.searching.registry import find_method
+from archwalk.spaces.base import listed
 from archwalk.tasks.ledger import Evaluation, Ledger
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
-from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
+from archwalk.training.evaluation import bootstrap_mean_ci95
 
 TYPES = {"best_rank": pl.Int64}  # which are all missing in an open space
 MADE, CURVES, SUMMARY = "compare.json", "curves.csv", "summary.csv"
@@ -148,10 +149,7 @@ def compare(
         and plan.sources
         and any(m.knows_sources for m in plan.chosen.values())
     ):
-        say(f"an agent for the mean of {', '.join(plan.sources)}")
         informed = _informed(benchmark, plan, out, settings)
-        zero_shot = json.dumps(_zero_shot(benchmark, plan, int(informed.proposal or 0)), indent=2)
-        write_atomically(out / "zero-shot.json", zero_shot.encode())
     length = min(max(plan.budgets), judge.size or math.inf)
     files = {(name, seed): _file(out, name, seed) for name in plan.chosen for seed in range(plan.seeds)}
     missing = [one for one, file in files.items() if not file.exists() or len(_read(file)) < length]
@@ -243,17 +241,9 @@ def _read(file: Path) -> pl.DataFrame:
 
 def _informed(benchmark: Benchmark, plan: Comparison, out: Path, settings: Settings) -> Problem:
     """The problem with what the sources know."""
-    agent = pretrain(benchmark, plan.sources, out / "agent", settings)
-    measured = [benchmark.reward(task) for task in plan.sources]
-    known = make_sources([agent], measured)
-    return make_problem(
-        benchmark.space,
-        benchmark.rows,
-        measured_apart=True,
-        measured=measured,
-        sources=known.columns,
-        proposal=known.proposal,
-    )
+    codes = listed(benchmark.space).codes[benchmark.rows].astype(np.int16)
+    known = [Source(task, codes, benchmark.reward(task)) for task in plan.sources]
+    return make_problem(benchmark.space, benchmark.rows, measured_apart=True, experience=known)
 
 
 def _run(
@@ -348,10 +338,3 @@ def _write(table: pl.DataFrame, file: Path) -> None:
     buffer = io.BytesIO()
     table.write_csv(buffer)
     write_atomically(file, buffer.getvalue())
-
-
-def _zero_shot(benchmark: Benchmark, plan: Comparison, proposal: int) -> dict[str, Any]:
-    """Rank of the proposal, beside the median rank and that of each source's best cell."""
-    rank = ranks(benchmark.reward(plan.target))
-    best = {task: int(rank[benchmark.reward(task).argmax()]) for task in plan.sources}
-    return {"proposal": int(rank[proposal]), "median": float(np.median(rank)), "best_of_source": best}

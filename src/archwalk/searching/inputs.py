@@ -16,7 +16,8 @@ import numpy as np
 
 from archwalk.agents.values import QFunction
 from archwalk.errors import SearchError
-from archwalk.searching.adapt import make_sources
+from archwalk.searching.adapt import opinion
+from archwalk.searching.experience import Source
 from archwalk.searching.listed import list_problem
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Floats, Ints, Problem
@@ -234,6 +235,7 @@ def _problem(
             )
         agents.append(load_values(run, own))
         columns.append(own.reward(spec.task))
-    known = make_sources(agents, columns)
-    problem = list_problem(space, rows, False, sources=known.columns, proposal=known.proposal)
-    return problem, metric
+    codes = space.codes[rows].astype(np.int16)
+    columns += [opinion(agent) for agent in agents]
+    known = [Source(str(at), codes, column) for at, column in enumerate(columns)]
+    return list_problem(space, rows, False, known), metric

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +36,7 @@ class Problem(ABC):
         space: the search space.
         listed: whether values can be computed for all architectures at once.
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
-        experience: what is known of other tasks.
-        proposal: the architecture that the sources recommend before any evaluation; None without sources.
+        experience: what is known of other tasks; see ``knowing``.
         lock: held while a suggestion is made, where threads share a problem.
     """
 
@@ -43,7 +44,6 @@ class Problem(ABC):
     listed: bool
     views: int
     experience: tuple[Source, ...] = ()
-    proposal: int | None = None
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -106,6 +106,18 @@ class Problem(ABC):
             repr(text),
             "choose another --out, or the space that the evaluations were made in",
         )
+
+
+AnyProblem = TypeVar("AnyProblem", bound=Problem)
+
+
+def knowing(problem: AnyProblem, experience: Sequence[Source]) -> AnyProblem:
+    """The same problem with other experience; ids and what was computed for them are shared."""
+    other = copy(problem)
+    other.experience = tuple(experience)
+    for source in other.experience:
+        other.locate(source.codes)  # an open problem knows them from now on
+    return other
 
 
 def normal_scores(values: Floats) -> Floats:
