@@ -245,6 +245,8 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
     budgets = list(dict.fromkeys(row["budget"] for row in rows))
     targets = list(dict.fromkeys(row["target"] for row in rows))
     for target in targets:
+        if target != targets[0]:
+            print()
         some = [row for row in rows if row["target"] == target]
         print(f"{target}, {_circumstances(some[0])}")
         print(f"{what + ' after':>12}" + "".join(f"{b:>17}" for b in budgets))
@@ -254,8 +256,8 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
     if any(row["against"] for row in rows):
         many = f", Holm's correction over {len(targets)} targets" if len(targets) > 1 else ""
         print(
-            f"+ better, - worse, = no difference at the 5 % level: first against gp, then against source-walk "
-            f"(.: itself\nor not there); signed-rank test over seeds{many}"
+            "+ better, - worse, = no difference at the 5 % level: first against gp, then against source-walk\n"
+            f"(.: itself, or not there); signed-rank test over seeds{many}"
         )
     if not ranked:
         to = rows[0]["reference"]
@@ -271,7 +273,9 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
 def _circumstances(row: dict[str, Any]) -> str:
     """Under which protocol, and what was known."""
     known = row["source_evaluations"]
-    sources = "complete sources" if known is None else f"{known} evaluations a source" if known else "no sources"
+    sources = (
+        "complete sources" if known is None else f"{known} evaluations a source" if known else "no sources"
+    )
     return f"protocol {row['protocol'] or 'of the file'}, reward {row['reward']}, {sources}"
 
 
@@ -288,16 +292,18 @@ def _print_over_targets(at: dict[str, Any]) -> None:
     p = at["friedman_p"]
     tested = "" if p is None else f"; all methods alike: p = {p:.2g} (Friedman)"
     print(f"\n{at['targets']} targets, after {at['budget']} evaluations{tested}")
-    print(f"{'':>14}{'mean rank':>10}{'rank / gp':>12}{'95 %':>16}{'gp: +/-':>12}{'walk: +/-':>12}")
+    heads = ("rank / gp's", "95 %", "gp: + / -", "walk: + / -")
+    print(f"{'':>14}{'mean rank':>11}" + "".join(f"{head:>16}" for head in heads))
     for m in sorted(at["methods"], key=lambda m: m["mean_rank"]):
         ratio, interval = m["rank_ratio_to_gp"], m["rank_ratio_to_gp_ci95"]
-        counts = [m.get(f"against_{b}") for b in ("gp", "source-walk")]
-        print(
-            f"{m['method']:>14}{m['mean_rank']:>10.2f}"
-            + (f"{ratio:>12.2f}" if ratio is not None else f"{'–':>12}")
-            + (f"{f'{interval[0]:.2f} – {interval[1]:.2f}':>16}" if interval else f"{'–':>16}")
-            + "".join(f"{f'{c["better"]}/{c["worse"]}' if c else '–':>12}" for c in counts)
-        )
+        cells = [
+            "–" if ratio is None else f"{ratio:.2f}",
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "–",
+        ]
+        for baseline in ("gp", "source-walk"):
+            counts = m.get(f"against_{baseline}")
+            cells.append(f"{counts['better']} / {counts['worse']}" if counts else "–")
+        print(f"{m['method']:>14}{m['mean_rank']:>11.2f}" + "".join(f"{cell:>16}" for cell in cells))
     for group in at["groups"]:
         print(f"{'':>14}no difference between: {', '.join(group)}")
 

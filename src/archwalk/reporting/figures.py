@@ -141,9 +141,9 @@ FIGURES = (
     FigureSpec(
         "21_search_over_targets",
         "Few evaluations: all targets together",
-        "Mean rank of each method among the methods, over the targets, 1 is best. A bar joins methods of which "
-        "no two differ at the 5 % level (signed-rank tests over targets, Holm's correction). Thick: methods "
-        "that know other tasks.",
+        "Mean rank of each method among the methods, over the targets, 1 is best. A bar joins methods of "
+        "which no two differ at the 5 % level (signed-rank tests over targets, Holm's correction). Thick: "
+        "methods that know other tasks.",
         lambda data: search_figures.critical_difference(data.comparisons),
     ),
 )

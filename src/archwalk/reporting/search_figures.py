@@ -105,12 +105,10 @@ def _draw_ranks(axes: Axes, at: dict[str, Any]) -> None:
         left = i < half
         level = -(0.35 * bars + 0.8 + (i if left else width - 1 - i))
         end = 0.55 if left else width + 0.45
-        ink = {"color": "black", "linewidth": 2.0 if knows_sources(method) else 0.9}
+        ink: dict[str, Any] = {"color": "black", "linewidth": 2.0 if knows_sources(method) else 0.9}
         axes.plot([place[method], place[method], end], [0, level, level], **ink)
         text = f"{method}  {place[method]:.2f}"
-        axes.text(
-            end + (-0.06 if left else 0.06), level, text, ha="right" if left else "left", va="center"
-        )
+        axes.text(end + (-0.06 if left else 0.06), level, text, ha="right" if left else "left", va="center")
     for k, group in enumerate(at["groups"]):
         ends = [place[method] for method in group]
         height = -0.35 * (k + 1)

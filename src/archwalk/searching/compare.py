@@ -48,7 +48,13 @@ from archwalk.searching.verdicts import add_verdicts, over_targets
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95
 
-CURVES, SUMMARY, TESTS, ALL, TARGETS = "curves.csv", "summary.csv", "tests.csv", "summary.json", "targets.json"
+CURVES, SUMMARY, TESTS, ALL, TARGETS = (
+    "curves.csv",
+    "summary.csv",
+    "tests.csv",
+    "summary.json",
+    "targets.json",
+)
 Key = tuple[str, ...]  # of a work: kind, folder, and what else it needs to know
 
 
@@ -187,7 +193,7 @@ def _partly(bench: Bench, folder: str) -> str:
     """A line about sources that know a part of the architectures; empty if all know all."""
     total = len(bench.blind()) if bench.plan(folder).sources else 0
     parts = [
-        f"{known.name} knows {len(known.rows):,} of the {total:,} architectures, and of its {known.of:,} these "
+        f"{known.name} knows {len(known.rows):,} of the {total:,} architectures; of its {known.of:,} only these "
         "are used"
         for known in bench.known(folder).values()
         if len(known.rows) < max(total, known.of)
