@@ -256,8 +256,8 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
     if any(row["against"] for row in rows):
         many = f", Holm's correction over {len(targets)} targets" if len(targets) > 1 else ""
         print(
-            "+ better, - worse, = no difference at the 5 % level: first against gp, then against source-walk\n"
-            f"(.: itself, or not there); signed-rank test over seeds{many}"
+            "+ better, - worse, = no difference at the 5 % level: first against gp, then against the\n"
+            f"source-walk (.: itself, or not there); signed-rank test over seeds{many}"
         )
     if not ranked:
         to = rows[0]["reference"]

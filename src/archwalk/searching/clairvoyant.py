@@ -18,7 +18,7 @@ from scipy.linalg import lapack
 from archwalk.errors import SearchError
 from archwalk.searching.gp.surrogate import Kernel, fit, structure_kernels
 from archwalk.searching.listed import ListedProblem
-from archwalk.searching.problem import Floats, Ints, normal_scores, one_hot
+from archwalk.searching.problem import Floats, Floats32, Ints, normal_scores, one_hot
 from archwalk.searching.registry import CLAIRVOYANT
 
 MOST = 20_000  # architectures: one matrix of N² numbers of 4 bytes
@@ -115,7 +115,7 @@ def leave_one_out(problem: ListedProblem, y: Floats, kernel: Kernel, noise: floa
     return np.asarray(y - (known - weight * ones * (ones @ y)) / diagonal)
 
 
-def _symmetric(lower: Floats, vectors: Floats) -> Floats:
+def _symmetric(lower: Floats | Floats32, vectors: Floats) -> Floats:
     """A matrix of which the lower triangle is given, times vectors, in double precision, [n, n] [n, k]."""
     n = len(lower)
     total = np.zeros(vectors.shape)

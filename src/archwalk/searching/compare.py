@@ -193,8 +193,8 @@ def _partly(bench: Bench, folder: str) -> str:
     """A line about sources that know a part of the architectures; empty if all know all."""
     total = len(bench.blind()) if bench.plan(folder).sources else 0
     parts = [
-        f"{known.name} knows {len(known.rows):,} of the {total:,} architectures; of its {known.of:,} only these "
-        "are used"
+        f"{known.name} knows {len(known.rows):,} of the {total:,} architectures; of its {known.of:,} only "
+        "these are used"
         for known in bench.known(folder).values()
         if len(known.rows) < max(total, known.of)
     ]

@@ -45,23 +45,19 @@ def add_verdicts(rows: Sequence[dict[str, Any]], series: Series) -> list[dict[st
             differences = series[row["target"], row["method"], row["budget"]] - theirs
             balance, p = signed_rank(differences)
             sign = 1.0 if row["rank_mean"] is not None else -1.0  # scores: larger is better
-            test: dict[str, Any] = {
-                "difference": sign * float(differences.mean()),
-                "p": p,
-                "balance": balance,
-            }
+            test: dict[str, Any] = {"difference": sign * float(differences.mean()), "p": p}
             row["against"][baseline] = test
-            tests.append({k: row[k] for k in ("target", "method", "budget")} | {"baseline": baseline})
-            tests[-1]["test"] = test
+            of = {k: row[k] for k in ("target", "method", "budget")} | {"baseline": baseline}
+            tests.append(of | {"test": test, "balance": balance})
     families: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
     for one in tests:
-        families.setdefault((one["method"], one["budget"], one["baseline"]), []).append(one["test"])
+        families.setdefault((one["method"], one["budget"], one["baseline"]), []).append(one)
     for family in families.values():
-        for test, corrected in zip(family, holm(np.array([t["p"] for t in family])).tolist(), strict=True):
-            balance = test.pop("balance")
-            test["p_holm"] = corrected
-            test["verdict"] = NO_DIFFERENCE if corrected >= ALPHA else "better" if balance < 0 else "worse"
-    return [{k: v for k, v in one.items() if k != "test"} | one["test"] for one in tests]
+        p_holm = holm(np.array([one["test"]["p"] for one in family]))
+        for one, corrected in zip(family, p_holm.tolist(), strict=True):
+            way = "better" if one.pop("balance") < 0 else "worse"
+            one["test"] |= {"p_holm": corrected, "verdict": way if corrected < ALPHA else NO_DIFFERENCE}
+    return [one | one.pop("test") for one in tests]
 
 
 def over_targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
