@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archwalk.searching.experience import Source
-from archwalk.searching.problem import Floats, Ints, Problem, knowing, one_hot
+from archwalk.searching.problem import Floats, Ints, Problem, one_hot
 from archwalk.spaces.base import ListedSpace, restrict_neighbours
 
 
@@ -45,6 +46,7 @@ class ListedProblem(Problem):
         super().__init__()
         self.space, self.architectures, self.tables = space, architectures, tables
         self.edits, self.groups = edits, groups
+        self.encodings: dict[tuple[int, ...], Any] = {}  # of ``gp.beliefs``, by the sources
         self._kept: tuple[dict[int, NDArray[np.uint8]], ...] = tuple({} for _ in tables)
 
     def __len__(self) -> int:
@@ -144,7 +146,7 @@ def list_problem(
         edits=restrict_neighbours(space.neighbour_table(), rows).astype(np.int64),
         groups=groups[rows],
     )
-    problem = knowing(problem, experience)
+    problem.experience = tuple(experience)
     if measured_apart:
         tables = [table for source in experience if (table := whole(problem, source)) is not None]
         alike = np.stack([problem.groups, *tables], 1) if tables else np.arange(len(rows))[:, None]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from archwalk.errors import ArchitectureError, SearchError
 from archwalk.searching.experience import Source
 from archwalk.searching.listed import list_problem
-from archwalk.searching.problem import Floats, Floats32, Ints, Problem, knowing
+from archwalk.searching.problem import Floats, Floats32, Ints, Problem
 from archwalk.spaces.base import PAD, ListedSpace, SearchSpace
 from archwalk.spaces.index import CodeIndex
 
@@ -153,4 +153,4 @@ def make_problem(
             f"the space {space.name!r}",
             "leave the table out",
         )
-    return knowing(OpenProblem(space, measured_apart=measured_apart), experience)
+    return OpenProblem(space, measured_apart=measured_apart).with_experience(experience)

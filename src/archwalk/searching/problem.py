@@ -8,11 +8,10 @@ alike.
 
 from __future__ import annotations
 
+import copy
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from copy import copy
-from typing import TypeVar
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +35,7 @@ class Problem(ABC):
         space: the search space.
         listed: whether values can be computed for all architectures at once.
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
-        experience: what is known of other tasks; see ``knowing``.
+        experience: what is known of other tasks; see ``with_experience``.
         lock: held while a suggestion is made, where threads share a problem.
     """
 
@@ -100,24 +99,23 @@ class Problem(ABC):
     def text(self, index: int) -> str:
         """The string of an architecture."""
 
+    def with_experience(self, experience: Iterable[Source]) -> Problem:
+        """The same problem, sharing all that it has computed, with other experience.
+
+        What a subclass or method keeps on a problem must not depend on ``experience``.
+        """
+        other = copy.copy(self)
+        other.experience = tuple(experience)
+        for source in other.experience:
+            other.locate(source.codes)  # an open problem knows them from now on
+        return other
+
     def _stranger(self, text: str) -> SearchError:
         return SearchError(
             f"architectures of the space {self.space.name!r} that this search may choose from",
             repr(text),
             "choose another --out, or the space that the evaluations were made in",
         )
-
-
-AnyProblem = TypeVar("AnyProblem", bound=Problem)
-
-
-def knowing(problem: AnyProblem, experience: Sequence[Source]) -> AnyProblem:
-    """The same problem with other experience; ids and what was computed for them are shared."""
-    other = copy(problem)
-    other.experience = tuple(experience)
-    for source in other.experience:
-        other.locate(source.codes)  # an open problem knows them from now on
-    return other
 
 
 def normal_scores(values: Floats) -> Floats:

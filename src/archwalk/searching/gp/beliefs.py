@@ -17,6 +17,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.stats import rankdata
 
+from archwalk.searching.experience import Source
 from archwalk.searching.gp.encoder import Encoding, train_encoder
 from archwalk.searching.gp.process import (
     NOISES,
@@ -110,13 +111,16 @@ class Beliefs:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._parts: list[Table | Sample] = []
+        self._tables: list[tuple[Source, Table]] = []
         known: list[Ints] = []
         for source in problem.experience:
-            table = whole(problem, source)
+            values = whole(problem, source)
             ids = problem.locate(source.codes)
             inside = ids >= 0
-            if table is not None:
-                self._parts.append(Table(table))
+            if values is not None:
+                table = Table(values)
+                self._parts.append(table)
+                self._tables.append((source, table))
             elif inside.sum() >= FEWEST:
                 self._parts.append(Sample(problem, ids[inside], source.values[inside]))
             else:
@@ -163,13 +167,17 @@ class Beliefs:
     def _variance_of_all(self) -> Floats:
         return self.variance(np.arange(len(self._problem)))
 
-    @cached_property
+    @property
     def encoding(self) -> Encoding | None:
         """Vectors in which architectures that the sources find alike are near; None if none knows all."""
-        tables = [part.scores for part in self._parts if isinstance(part, Table)]
-        if not tables or not isinstance(self._problem, ListedProblem):
+        if not self._tables or not isinstance(self._problem, ListedProblem):
             return None
-        return train_encoder(self._problem.tables[:2], np.stack(tables, 1))
+        kept, key = self._problem.encodings, tuple(id(source) for source, _ in self._tables)
+        if key not in kept:  # the sources are kept with it, so that their ids stay theirs
+            scores = np.stack([table.scores for _, table in self._tables], 1)
+            kept[key] = train_encoder(self._problem.tables[:2], scores), self._tables
+        found: Encoding = kept[key][0]
+        return found
 
     def portfolio(self, n: int, seed: int) -> list[int]:
         """Ids that would have been good on every source and lie apart, at most n.
