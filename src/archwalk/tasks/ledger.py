@@ -362,6 +362,12 @@ def _readable(path: Path | None) -> Iterator[None]:
         ) from error
 
 
+def read_identity(path: Path) -> dict[str, Any]:
+    """What a file says it is for: ``Identity.entries``, read. Raises ``SearchError`` if it cannot be read."""
+    with _readable(path), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM identity")}
+
+
 def read_evaluations(path: Path) -> list[Evaluation]:
     """The finished evaluations of a file of any format, without claiming anything."""
     with _readable(path), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:

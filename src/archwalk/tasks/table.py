@@ -37,6 +37,7 @@ SUFFIX = ".parquet"
 _KEY = "archwalk"
 _ARCH = "arch"
 _SEAL_KEY = "archwalk-sha256"
+SEALED = _SEAL_KEY.encode()  # stands in every benchmark file, and in no other
 # How the footer holds that key's value: a Thrift compact string field of 64 bytes.
 _SEAL = re.compile(_SEAL_KEY.encode() + rb"\x18\x40([0-9a-f]{64})")
 _UNSEALED = b"0" * 64
