@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from archwalk.searching.experience import Source, make_source
+from archwalk.searching.fitting import LEAST
 from archwalk.searching.loop import rewards_of
 from archwalk.searching.loop import search as search_one
 from archwalk.searching.optimizer import Method
-from archwalk.searching.past import LEAST
 from archwalk.searching.problem import Problem
 from archwalk.tasks.ledger import Evaluation, Ledger
 from archwalk.tasks.metrics import Metric
 
+APART = 1_000  # between the seeds of two tasks, which would begin with the same architectures otherwise
 Done = Callable[[Sequence[Evaluation]], bool]
 OnTask = Callable[[str, Evaluation, int], None]  # task, evaluation, evaluations of all tasks so far
 
@@ -76,7 +77,7 @@ def search_jointly(
         tasks: over spaces with the same codes, so that one may learn from the other.
         method: see ``registry.find_method``.
         budget: evaluations of all tasks together, failures and those that are there already included.
-        seed: decides all randomness.
+        seed: decides all randomness; tasks have streams of their own, the first that of a search alone.
         on_evaluation: called with each new evaluation.
 
     Returns:
@@ -107,7 +108,7 @@ def search_jointly(
             method,
             task.metric,
             budget=so_far + 1,
-            seed=seed,
+            seed=seed + APART * tasks.index(task),
             cost=task.cost,
             on_evaluation=tell,
         )

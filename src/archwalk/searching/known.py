@@ -14,29 +14,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archwalk.errors import SearchError
+from archwalk.searching.columns import of_benchmark
 from archwalk.searching.experience import Source
+from archwalk.searching.fitting import Known, Target
 from archwalk.searching.inputs import Directions, Setting
 from archwalk.searching.optimizer import Method
-from archwalk.searching.past import CACHE, JOINT, Known, Named, Target, gather, of_agent, of_benchmark
+from archwalk.searching.past import CACHE, JOINT, Named, gather, of_agent
 from archwalk.searching.snapshot import Experience, checksum, settle
 from archwalk.spaces.correspondence import whole_of
 from archwalk.tasks.ledger import read_evaluations
 from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
-from archwalk.training.rundir import RunDir
+from archwalk.training.rundir import SETTINGS, RunDir
 
 NONE = "none"
 EMBEDDED = {"transnas-micro": "digits", "digits-micro": "digits"}  # space → the benchmark that knows of it
 
 
-def named_experience(given: Named | Sequence[Named] | None) -> tuple[Named, ...] | None:
-    """Experience as a user gives it: None where nothing is said of it, empty where there is to be none.
+def named_experience(
+    agents: str | Path | Sequence[str | Path], given: Named | Sequence[Named] | None
+) -> tuple[list[RunDir], tuple[Named, ...] | None]:
+    """Agents and other experience as a user gives them, the folders of agents sorted out.
+
+    Returns:
+        The agents; the rest, which is None where nothing at all is named, empty where there is to be none.
 
     Raises:
-        SearchError: ``none`` beside something.
+        SearchError: ``none`` beside something, or the same twice.
     """
+    runs = [RunDir(p) for p in ([agents] if isinstance(agents, str | Path) else agents)]
     if given is None or (isinstance(given, list | tuple) and not given):
-        return None
+        return runs, () if runs else None
     named = (given,) if isinstance(given, str | Path | Source | Benchmark) else tuple(given)
     if NONE in [str(one) for one in named if isinstance(one, str | Path)]:
         if len(named) > 1:
@@ -44,8 +52,18 @@ def named_experience(given: Named | Sequence[Named] | None) -> tuple[Named, ...]
             raise SearchError(
                 "either experience or none", got, "leave '--experience none' out, or the others"
             )
-        return ()
-    return named
+        return runs, ()
+    runs += [RunDir(one) for one in named if isinstance(one, str | Path) and _is_agent(one)]
+    rest = tuple(one for one in named if not (isinstance(one, str | Path) and _is_agent(one)))
+    texts = [*(str(run.path) for run in runs), *map(_text, rest)]
+    for text in texts:
+        if texts.count(text) > 1:
+            raise SearchError("each --experience once", f"{text} twice", "leave one of them out")
+    return runs, rest
+
+
+def _is_agent(place: str | Path) -> bool:
+    return (Path(place) / SETTINGS).exists()
 
 
 def _text(one: Named) -> str:
@@ -111,7 +129,7 @@ def known_beforehand(
     )
     places = [folder / (str(s.task) if jointly else "") / CACHE for s in settings]
     begun = any(place.exists() and read_evaluations(place) for place in places)
-    given = None if named is None and not runs else [*(str(r.path) for r in runs), *map(_text, named or ())]
+    given = None if named is None else [*(str(r.path) for r in runs), *map(_text, named or ())]
 
     def read() -> list[Known]:
         if given is None:

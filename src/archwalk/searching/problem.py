@@ -12,7 +12,6 @@ import copy
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +101,7 @@ class Problem(ABC):
     def text(self, index: int) -> str:
         """The string of an architecture."""
 
-    def with_experience(self, experience: Iterable[Source]) -> Self:
+    def with_experience(self, experience: Iterable[Source]) -> Problem:
         """The same problem, sharing all that it has computed, with other experience.
 
         What a subclass or method keeps on a problem must not depend on ``experience``.

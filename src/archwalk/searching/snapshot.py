@@ -24,7 +24,7 @@ from safetensors.numpy import load, save
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching.experience import Source
-from archwalk.searching.past import Known
+from archwalk.searching.fitting import Known
 
 SAID, SOURCES = "experience.json", "experience.safetensors"
 

@@ -1,7 +1,7 @@
 """Tables of trials, as they are written down by anybody: a row a trial.
 
 In: a CSV or Parquet file, and the space in which a search is about to begin. Out: ``Measured``: architectures
-of that space with what one task said of them. Next: ``past`` makes sources of them.
+of that space with what one task said of them. Next: ``fitting`` makes sources of them.
 
 An architecture is a column ``architecture`` or ``arch``, or one column a slot, by name and value, whatever
 their order. A column ``task`` makes each task one ``Measured``. A trial without a number, or whose column
@@ -11,8 +11,7 @@ value``) holds named measurements instead, as a benchmark does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from archwalk.errors import ArchitectureError, SearchError, unknown
+from archwalk.searching.fitting import Directed, Floats, Measured
 from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.spaces.correspondence import carry, contains, slots_of, whole_of
 from archwalk.spaces.registry import find_space
@@ -28,23 +28,6 @@ from archwalk.tasks.metrics import Column, Metric
 
 STRINGS = ("architecture", "arch")
 _WELL = ("ok", "complete", "completed", "success", "succeeded")
-Floats = NDArray[np.float64]
-Directed = Callable[[str], Metric]  # a metric's name → the metric, refused where its direction is not known
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one task says of architectures, repeated ones and failures included.
-
-    Attributes:
-        name: of the source that it becomes.
-        codes: as the searched space writes them; a row of padding for what that space does not have, [n, S].
-        values: larger is better; NaN where a trial failed, [n].
-    """
-
-    name: str
-    codes: Codes
-    values: Floats
 
 
 def read_trials(

@@ -33,7 +33,6 @@ from archwalk.tasks.evaluators import CommandEvaluator
 from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
 from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
-from archwalk.training.rundir import RunDir
 
 RESULT = "result.json"
 
@@ -110,9 +109,8 @@ def search(
         raise SearchError("a budget of at least 1 evaluation", str(budget), "raise --budget")
     chosen = find_method(method)
     where = ray_settings(executor, ray)
-    runs = [RunDir(p) for p in ([agent] if isinstance(agent, str | Path) else agent)]
     names = _task_names(task, tasks, executor)
-    named = named_experience(experience)
+    runs, named = named_experience(agent, experience)
     folder = Path(out)
     check_folder(folder, tasks)
     directions = Directions(minimise, maximise)

@@ -364,8 +364,11 @@ def _readable(path: Path | None) -> Iterator[None]:
 
 def read_identity(path: Path) -> dict[str, Any]:
     """What a file says it is for: ``Identity.entries``, read. Raises ``SearchError`` if it cannot be read."""
-    with _readable(path), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        return {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM identity")}
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            return {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM identity")}
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise SearchError("an intact cache of evaluations", f"{path}: {error}", "leave it out") from error
 
 
 def read_evaluations(path: Path) -> list[Evaluation]:

@@ -37,7 +37,6 @@ SUFFIX = ".parquet"
 _KEY = "archwalk"
 _ARCH = "arch"
 _SEAL_KEY = "archwalk-sha256"
-SEALED = _SEAL_KEY.encode()  # stands in every benchmark file, and in no other
 # How the footer holds that key's value: a Thrift compact string field of 64 bytes.
 _SEAL = re.compile(_SEAL_KEY.encode() + rb"\x18\x40([0-9a-f]{64})")
 _UNSEALED = b"0" * 64
@@ -235,6 +234,11 @@ class Benchmark:
         frame.write_parquet(buffer, compression="zstd", compression_level=19, metadata=metadata)
         write_atomically(path, seal(buffer.getvalue()))
         return path
+
+
+def is_benchmark(content: bytes) -> bool:
+    """Whether bytes are a benchmark file, intact or not: its keys stand in the footer."""
+    return _SEAL_KEY.encode() in content or b"\x18\x08" + _KEY.encode() in content
 
 
 def seal(content: bytes) -> bytes:
