@@ -21,7 +21,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from archwalk.errors import SearchError
+from archwalk.errors import ArchwalkError, SearchError
 from archwalk.files import write_atomically
 from archwalk.searching.experience import Source
 from archwalk.searching.fitting import Known
@@ -97,7 +97,10 @@ def settle(
         return there
     if not asked or there.given is None or len(there.given) != len(asked):
         raise _changed(folder, there.given, asked)
-    now = _fresh(asked, read())  # the same by another path?
+    try:
+        now = _fresh(asked, read())  # the same by another path?
+    except ArchwalkError as error:
+        raise _changed(folder, there.given, asked) from error
     if list(map(checksum, now.sources)) != list(map(checksum, there.sources)):
         raise _changed(folder, there.given, asked)
     return there
