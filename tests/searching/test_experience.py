@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -397,7 +399,7 @@ def test_what_is_refused_before_the_first_evaluation(here: Path) -> None:
     Path("torn/evaluations.sqlite").write_bytes(b"no database" * 100)
     mine: dict[str, Any] = {"space": "two.parquet", "evaluator": None, "task": "one"}
     cases: list[tuple[str, dict[str, Any], str]] = [
-        ("renamed.csv", {}, "one a slot of the space 'slots': a, b, c, d"),
+        ("renamed.csv", {}, "of the space 'slots': .* or one a slot: a, b, c, d"),
         ("strange.csv", {}, "choice of slot 'a'.*\n.*'nothing'"),
         ("empty.csv", {}, "at least 2 architectures.*\n.*none with a result"),
         ("blank.csv", {}, "readable CSV"),
@@ -442,8 +444,52 @@ def test_what_is_refused_before_the_first_evaluation(here: Path) -> None:
     assert loss.values.tolist() == [-1, -2, -3, -4]
 
 
-def test_the_commands(here: Path, capsys: pytest.CaptureFixture) -> None:
-    """As docs/search.md has them."""
+EVALUATOR = """
+def evaluate(architecture):
+    return {"top1": float(architecture.count("3"))}
+"""
+SCRIPT = """#!/bin/sh
+test "$1" = food && echo '{"top1": 1}' || echo '{"top1": 2}'
+"""
+
+
+def test_the_commands_of_the_documentation(here: Path, capsys: pytest.CaptureFixture) -> None:
+    """Those of docs/search.md, with smaller budgets."""
+    text = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    section = text.partition("\n## Experience\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL)
+    (csv,) = [block for kind, block in blocks if kind == "csv"]
+    Path("trials.csv").write_text(csv)
+    Path("mine.py").write_text(EVALUATOR)
+    Path("train.sh").write_text(SCRIPT)
+    Path("train.sh").chmod(0o755)
+    commands = "".join(block for kind, block in blocks if not kind).replace("\\\n", " ").splitlines()
+    said = {}
+    for command in commands:
+        program, *words = shlex.split(command)
+        assert program == "archwalk"
+        words[words.index("--budget") + 1] = "2"
+        main(words)
+        said[words[words.index("--out") + 1]] = capsys.readouterr().err.splitlines()[:-2]
+    digits = "known beforehand: digits: {} tasks, 4,096 of 4,096 architectures"
+    by_default = f"{digits} (embedded; --experience none begins without)"
+    assert said == {
+        "runs/jigsaw": [by_default.format(6)],
+        "runs/normal": ["known beforehand: jigsaw: 2 of 2 architectures"],
+        "runs/mine": [
+            "known beforehand: trials: 2 tasks, 2 of 2 architectures; 1 failed or missing left out",
+            digits.format(2),
+        ],
+        "runs/plain": [by_default.format(7)],
+        "runs/three": [by_default.format(4)],
+        "runs/two": [by_default.format(7)],
+    }
+    result = json.loads(Path("runs/two/result.json").read_text())
+    assert result["tasks"]["food"]["value"] == 1
+    assert result["tasks"]["plants"]["value"] == 2
+
+
+def test_the_command_line(here: Path, capsys: pytest.CaptureFixture) -> None:
     two_tasks().save(here / "two.parquet")
     search = ["search", "--space", "two.parquet", "--budget", "6", "--json"]
     main([*search, "--task", "one", "--out", "first"])

@@ -15,6 +15,7 @@ from archwalk.errors import ArchwalkError
 from archwalk.searching.experience import Source
 from archwalk.searching.history import History
 from archwalk.searching.joint import JointTask, search_jointly
+from archwalk.searching.open import make_problem
 from archwalk.searching.optimizer import Method, make_method
 from archwalk.searching.problem import Problem
 from archwalk.spaces import make_space
@@ -114,8 +115,6 @@ def test_killed_at_any_moment_it_repeats_itself(here: Path, space: str) -> None:
 
 def test_a_task_that_is_done_leaves_its_share_to_the_others() -> None:
     table = two_tasks()
-    from archwalk.searching.open import make_problem
-
     problem = make_problem(table.space, measured_apart=True)
     known = Source("known", table.space.codes[:2].astype(np.int16), np.zeros(2))
 
@@ -123,16 +122,11 @@ def test_a_task_that_is_done_leaves_its_share_to_the_others() -> None:
         return len(evaluations) >= 3
 
     method, seen = watching()
+    acc = METRICS["acc"]
+    one, two = (Ledger(TableEvaluator(table, task), ("acc",)) for task in ("one", "two"))
     tasks = [
-        JointTask(
-            "one", problem, Ledger(TableEvaluator(table, "one"), ("acc",)), METRICS["acc"], done=enough
-        ),
-        JointTask(
-            "two",
-            problem.with_experience([known]),
-            Ledger(TableEvaluator(table, "two"), ("acc",)),
-            METRICS["acc"],
-        ),
+        JointTask("one", problem, one, acc, done=enough),
+        JointTask("two", problem.with_experience([known]), two, acc),
     ]
     found = search_jointly(tasks, method, budget=200, seed=3)
     assert {name: len(evaluations) for name, evaluations in found.items()} == {"one": 3, "two": 54}

@@ -56,8 +56,9 @@ def read_trials(
     keys = next(((name,) for name in STRINGS if name in frame.columns), tuple(slots or ()))
     strangers = [key for key in keys if key not in frame.columns]
     if strangers or not keys:
+        or_slots = f", or one a slot: {', '.join(slots)}" if slots else ""
         raise SearchError(
-            f"a column 'architecture', or one a slot of the space {space.name!r}: {', '.join(slots or ())}",
+            f"architectures of the space {space.name!r}: a column 'architecture'{or_slots}",
             f"{file} with the columns {', '.join(frame.columns)}",
             "rename the columns, or name trials of this space",
         )
