@@ -97,7 +97,7 @@ def trials(rows: list[dict[str, Any]]) -> str:
     return pl.DataFrame(rows, infer_schema_length=None).write_csv()
 
 
-def read(text: str, space: Any = SLOTS_SPACE, named: tuple[str, ...] = (), goal: str = "acc") -> list[Any]:
+def read(text: str, space: Any = SLOTS_SPACE, named: str = "", goal: str = "acc") -> list[Any]:
     frame = pl.read_csv(io.BytesIO(text.encode()), infer_schema=False)
     return read_trials(frame, Path("t.csv"), named, space, [METRICS[goal]], metric_to_search)
 
@@ -147,14 +147,14 @@ def test_trials_of_a_declared_space_with_types_and_absent_slots() -> None:
 
 
 def test_which_metric_of_trials_and_what_has_failed() -> None:
-    head = "arch,task,status,loss,f1,acc\n"
+    head = "arch,task,status,loss,mAP@0.5,acc\n"
     text = head + '"x,p,1,u",s,ok,2,0.5,10\n"y,p,1,u",t,FAILED,1,0.6,20\n"y,q,1,u",t,Complete,,crash,inf\n'
     first, second = read(text)
     assert (first.name, second.name) == ("t/s", "t/t")
     assert first.values.tolist() == [0.1]
     assert np.isnan(second.values).all()
-    assert read(text, named=("loss",))[0].values.tolist() == [-2.0]  # less is better
-    assert read(text, named=("f1",))[0].values.tolist() == [0.5]
+    assert read(text, named="loss")[0].values.tolist() == [-2.0]  # less is better
+    assert read(text, named="mAP@0.5")[0].values.tolist() == [0.5]
     only = 'architecture,note,f1\n"x,p,1,u",fine,3\n"z,p,1,u",,4\n'
     assert read(only)[0].values.tolist() == [3.0, 4.0]
     other = make_space("digits-micro")
@@ -408,6 +408,7 @@ def test_what_is_refused_before_the_first_evaluation(here: Path) -> None:
         ("good.csv:f9", {}, "metric of good.csv among: acc"),
         ("loss.csv", {}, "(?s)direction of 'val_loss'.*--minimise val_loss"),
         ("good.csv@transnas-best", {}, "protocol"),
+        ("two.parquet:two", mine | {"minimise": ["acc"]}, "no --minimise"),
         ("own.csv", mine, "trials of 'one', which is searched"),
         ("damaged.parquet", {}, "readable CSV or Parquet"),
         ("pickle.csv", {}, "pickle"),

@@ -143,25 +143,7 @@ def make_settings(
     if alone and isinstance(table, Benchmark) and tasks:
         answering = table
     if answering is not None:
-        given = (
-            () if experience else (("--minimise", directions.minimise), ("--maximise", directions.maximise))
-        )
-        if isinstance(answering, Predicted):
-            given = (("--agent", agents), *given)
-        for what, some in given:
-            if some:
-                raise SearchError(
-                    f"no {what} with a task that answers by itself, which knows its metrics"
-                    + (" and has no sources" if what == "--agent" else ""),
-                    ", ".join(str(getattr(g, "path", g)) for g in some),
-                    "leave it out",
-                )
-    if isinstance(answering, Predicted):
-        chosen = tasks or [_only_task(answering)]
-        return [_predicted(answering, where, task, metric, cost) for task in chosen]
-    if answering is not None:
-        problem, _ = _problem(where, answering, agents, measured_apart=True)
-        return [_tabled(answering, problem, task, metric, cost) for task in tasks]
+        return _answered(answering, where, agents, tasks, metric, cost, directions, experience)
     if tasks and not jointly:
         raise SearchError(
             "--task with a .task file or a table that answers the evaluations by itself",
@@ -192,6 +174,41 @@ def make_settings(
         own = name.replace("{task}", task) if command else f"{name}/{task}"
         identity = _identity(problem, table, own, goal, second)
         settings.append(Setting(problem, goal, second, replace(evaluate, task=task), identity, task=task))
+    return settings
+
+
+def _answered(
+    answering: AnyBenchmark,
+    where: SearchSpace,
+    agents: Sequence[RunDir],
+    tasks: Sequence[str],
+    metric: str | None,
+    cost: str | None,
+    directions: Directions,
+    experience: bool,
+) -> list[Setting]:
+    """Searches that a predicting task or a table answers, which knows its metrics."""
+    if isinstance(answering, Predicted):
+        if agents:
+            raise SearchError(
+                "no --agent with a task that predicts, which has no table to lay beside the agent's",
+                ", ".join(str(run.path) for run in agents),
+                "leave it out",
+            )
+        chosen = tasks or [_only_task(answering)]
+        settings = [_predicted(answering, where, task, metric, cost) for task in chosen]
+    else:
+        problem, _ = _problem(where, answering, agents, measured_apart=True)
+        settings = [_tabled(answering, problem, task, metric, cost) for task in tasks]
+    searched = {metric.name for setting in settings for metric in setting.identity.metrics}
+    for what, names in (("--minimise", directions.minimise), ("--maximise", directions.maximise)):
+        known = [name for name in names if name in searched or not experience]
+        if known:
+            raise SearchError(
+                f"no {what} with a task that answers by itself, which knows its metrics",
+                ", ".join(known),
+                "leave it out",
+            )
     return settings
 
 

@@ -82,8 +82,9 @@ def _read(one: Named, target: Target) -> Known:
     if path.is_file() and path.suffix != TASK:
         frame = read_frame(path, as_text=True)
         if not set(TIDY) <= set(frame.columns):
-            _no_protocol(text, protocol)
-            trials = read_trials(frame, path, what, target.space, target.metrics, target.directed)
+            _no_protocol(text, "" if what else protocol)
+            _, _, metric = str(one).rpartition(":") if what else ("", "", "")  # its name may hold , and @
+            trials = read_trials(frame, path, metric, target.space, target.metrics, target.directed)
             return fitted(path.stem, _without_target(trials, path, target), target.problem)
         return of_tidy(path, *read_tidy(frame, target.space), what, protocol, target)
     _no_protocol(text, protocol)
@@ -163,7 +164,8 @@ def _ledger(folder: Path, name: str, target: Target) -> Measured:
             raise SearchError(
                 "experience of other tasks",
                 f"{file}, {asked}: this very task",
-                f"go on with that search (--out {folder}), or leave it out",
+                f"go on with that search (--out {folder}), leave it out, or, if its evaluator was another "
+                "one of the same name, rename yours",
             )
     target.check_direction(metric, str(file))
     evaluations = read_evaluations(file)

@@ -33,7 +33,7 @@ _WELL = ("ok", "complete", "completed", "success", "succeeded")
 def read_trials(
     frame: pl.DataFrame,
     file: Path,
-    named: Sequence[str],
+    named: str,
     space: SearchSpace,
     goals: Sequence[Metric],
     directed: Directed,
@@ -43,7 +43,7 @@ def read_trials(
     Args:
         frame: its rows.
         file: its name, for messages and sources.
-        named: the metric to take, if the user named one.
+        named: the metric to take; empty: the user named none.
         space: that is searched.
         goals: the metrics that are searched; the one that the file has is taken.
         directed: says of which metric more or less is better.
@@ -82,19 +82,13 @@ def read_trials(
 
 
 def _metric(
-    frame: pl.DataFrame, file: Path, named: Sequence[str], columns: Sequence[str], goals: Sequence[Metric]
+    frame: pl.DataFrame, file: Path, named: str, columns: Sequence[str], goals: Sequence[Metric]
 ) -> str:
     """The column to take."""
-    if len(named) > 1:
-        raise SearchError(
-            f"one metric of {file}",
-            ", ".join(named),
-            "name it once for each metric, each with its --experience",
-        )
     if named:
-        if named[0] not in columns:
-            raise SearchError(*unknown(f"metric of {file}", named[0], columns))
-        return named[0]
+        if named not in columns:
+            raise SearchError(*unknown(f"metric of {file}", named, columns))
+        return named
     searched = list(dict.fromkeys(goal.name for goal in goals))
     hit = [name for name in searched if name in columns]
     if len(hit) == 1:
