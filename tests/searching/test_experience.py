@@ -110,7 +110,7 @@ def test_order_of_columns_and_rows_of_trials_does_not_matter(data: st.DataObject
         | {"acc": st.floats(0, 100).map(lambda v: round(v, 2)) | st.none()}
     )
     rows = data.draw(st.lists(row, min_size=1, max_size=12))
-    rows.append(rows[0] | {"acc": 5.0})
+    rows += [rows[0] | {"acc": value} for value in (10.0, 20.0, 30.0)]  # whose sum depends on the order
     slow: dict[str, list[float]] = {}
     for one in rows:
         if one["acc"] is not None:
