@@ -157,6 +157,8 @@ def test_which_metric_of_trials_and_what_has_failed() -> None:
     assert read(text, named="mAP@0.5")[0].values.tolist() == [0.5]
     only = 'architecture,note,f1\n"x,p,1,u",fine,3\n"z,p,1,u",,4\n'
     assert read(only)[0].values.tolist() == [3.0, 4.0]
+    both = 'architecture,a,c,f1\n"x,p,1,u",x,1,3\n"z,p,1,u",z,1,4\n'
+    assert read(both)[0].values.tolist() == [3.0, 4.0]
     other = make_space("digits-micro")
     text = "arch,acc\n64-41414-0_12_333,1\n64-41414-1_12_333,2\nnonsense,3\n"
     with pytest.raises(ArchwalkError, match="nonsense"):

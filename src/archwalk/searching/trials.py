@@ -62,7 +62,8 @@ def read_trials(
             f"{file} with the columns {', '.join(frame.columns)}",
             "rename the columns, or name trials of this space",
         )
-    rest = [c for c in frame.columns if c not in keys]
+    beside = {*keys, *STRINGS, *(slots or ())}  # a file may have both, the string and the slots
+    rest = [c for c in frame.columns if c not in beside]
     about = [c for c in rest if c in ("task", "status")]
     metric = _metric(frame, file, named, [c for c in rest if c not in about], goals)
     values = numbers(frame[metric]) * directed(metric).scale
@@ -116,7 +117,12 @@ def numbers(column: pl.Series) -> Floats:
 
 def _texts(column: pl.Series) -> list[str]:
     """Cells as text; an empty one where there is nothing."""
-    return column.cast(pl.String).fill_null("").str.strip_chars().to_list()
+    try:
+        return column.cast(pl.String).fill_null("").str.strip_chars().to_list()
+    except pl.exceptions.PolarsError as error:
+        raise SearchError(
+            f"texts or numbers in the column {column.name!r}", str(column.dtype), "write them as text"
+        ) from error
 
 
 def codes_of(texts: Sequence[str], space: SearchSpace) -> Codes:
