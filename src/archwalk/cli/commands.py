@@ -210,12 +210,14 @@ def transfer(
 def search(
     out: Path,
     agent: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = (),
+    experience: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     evaluator: str | None = None,
     command: str | None = None,
     budget: int = 50,
     method: str = "agent",
     space: str | None = None,
     task: str | None = None,
+    tasks: str = "",
     metric: str | None = None,
     cost: str | None = None,
     minimise: str = "",
@@ -232,13 +234,17 @@ def search(
     Args:
         out: Folder of the evaluations and the result.
         agent: A finished run on another task; may be repeated.
+        experience: What is known of other tasks: the OUT of an earlier search, a CSV of trials, a benchmark
+            (digits, FILE:task@PROTOCOL), a finished run; may be repeated. none: begin without.
         evaluator: module:function, called with an architecture, returns a dictionary of metrics or a number.
         command: Instead: prints the metrics as JSON on its last line; {} becomes the architecture.
         budget: Evaluations in all, failures included.
         method: One of 'archwalk methods', or module:function; agent is the shipped default.
         space: Name or declaration file of a space, a benchmark whose architectures to choose from, or a .task
             file, which also answers; the agent's by default.
-        task: Of a .task file with several.
+        task: Of a .task file with several, or of the benchmark, which then answers if there is no evaluator.
+        tasks: Instead: several, as a,b,c, searched together within one budget; the evaluator gets the task's
+            name as its second argument, a command in the place of {task}.
         metric: To improve; that of the agent's task by default.
         cost: A second metric, such as params; the result then has a Pareto front.
         minimise: Metrics of which less is better, as a,b; known ones know their direction.
@@ -257,10 +263,12 @@ def search(
         out,
         command=command,
         agent=agent,
+        experience=experience,
         space=space,
         method=method,
         budget=budget,
         task=task,
+        tasks=[part.strip() for part in tasks.split(",")] if tasks else (),
         metric=metric,
         cost=cost,
         minimise=_parts(minimise),
@@ -271,6 +279,7 @@ def search(
         executor=executor,
         ray=ray,
         on_evaluation=partial(print_one, budget=budget),
+        say=print_step,
     )
     print_json(result) if json else print_search(result)
 

@@ -214,7 +214,13 @@ def print_one(evaluation: Evaluation, count: int, budget: int) -> None:
 
 
 def print_search(result: dict[str, Any]) -> None:
-    """What a search found, and what it cost."""
+    """What a search found, and what it cost; of each task, where there are several."""
+    for task, found in result.get("tasks", {}).items():
+        print(task)
+        print_search(found)
+    if "tasks" in result:
+        print(f"all tasks    {result['evaluations']} evaluations; {result['seconds']:,.1f} s")
+        return
     if result["architecture"] is None:
         print("best         none: every evaluation failed")
     else:

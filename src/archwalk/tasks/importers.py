@@ -278,8 +278,12 @@ def wide_address(name: str) -> Column:
     return Column("main", name, "valid", "final")
 
 
-def read_frame(path: Path) -> pl.DataFrame:
-    """A CSV or Parquet file. Raises ``BenchmarkError`` if it is neither, or not readable."""
+def read_frame(path: Path, *, as_text: bool = False) -> pl.DataFrame:
+    """A CSV or Parquet file; with ``as_text``, the cells of a CSV as they are written.
+
+    Raises:
+        BenchmarkError: it is neither, or not readable.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -295,7 +299,7 @@ def read_frame(path: Path) -> pl.DataFrame:
                 f"{path}, a pickle or an archive",
                 "pickles of unknown origin are not read",
             )
-        return pl.read_csv(content, infer_schema_length=None)
+        return pl.read_csv(content, infer_schema_length=None, infer_schema=not as_text)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError) as error:
         got = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BenchmarkError("a readable CSV or Parquet table", f"{path}: {got}", "check the file") from error
