@@ -259,7 +259,7 @@ class Bench:
         key = folder, None if plan.source_evaluations is None else seed, agent
         if self._problem is None or self._problem[0] != key:  # seeds share what methods keep with a problem
             problem = self._informed(folder) if agent else self.blind()
-            self._problem = key, knowledge.with_experience(problem, self.experience(folder, seed))
+            self._problem = key, problem.with_experience(self.experience(folder, seed))
         return self._problem[1]
 
     def make_order(self, folder: str) -> None:

@@ -8,6 +8,7 @@ alike.
 
 from __future__ import annotations
 
+import copy
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -99,6 +100,15 @@ class Problem(ABC):
     @abstractmethod
     def text(self, index: int) -> str:
         """The string of an architecture."""
+
+    def with_experience(self, experience: Iterable[Source]) -> Problem:
+        """The same problem, sharing all that it has computed, with other experience.
+
+        What a subclass or method keeps on a problem must not depend on ``experience``.
+        """
+        other = copy.copy(self)
+        other.experience = tuple(experience)
+        return other
 
     def _stranger(self, text: str) -> SearchError:
         return SearchError(
