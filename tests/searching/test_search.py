@@ -172,7 +172,7 @@ def test_comparisons_that_are_refused(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ArchwalkError, match=says):
             archwalk.compare(benchmark, out=tmp_path / "out", **(good | change))  # type: ignore[arg-type]
-    with pytest.raises(ArchwalkError, match="a source over the space 'slots'"):
+    with pytest.raises(ArchwalkError, match="the space 'slots', whose slots are"):
         archwalk.compare(two_tasks(), "one", tmp_path / "out", sources=("digits:jigsaw",))
     with pytest.raises(ArchwalkError, match="protocol"):
         archwalk.compare("synthetic@cassimon", "alpha", tmp_path / "out")
