@@ -302,50 +302,63 @@ def methods(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> None:
 
 def compare(
     benchmark: str,
-    target: str,
     out: Path,
+    target: str | None = None,
+    targets: str = "",
     sources: str = "",
+    source_evaluations: int | None = None,
+    source_sample: Literal["search", "random"] = "search",
     methods: str = "random,local,evolution,reinforce,forest,gp,agent",
     budgets: str = "0,10,25,50,100",
     seeds: int = 10,
-    preset: str = "quick",
     jobs: int = 1,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
     protocol: str | None = None,
 ) -> None:
-    """Compare search methods on a task, by rank after some evaluations. The same command again goes on.
+    """Compare search methods on tasks, by rank after some evaluations. The same command again goes on.
 
     Args:
         benchmark: Name (see 'archwalk data list') or file.
         protocol: Published protocol that says what the reward is; the file's own reward by default.
         target: The task to search.
+        targets: Instead: several, as a,b,c; each gets a folder in OUT.
         out: Folder of the runs and curves.
-        sources: Tasks known beforehand, as a,b,c.
+        sources: What is known beforehand, as a,b,c: tasks of the benchmark, FILE:TASK of another one over the
+            same architectures, or rest, all other tasks of the benchmark. The lines gp, source-walk and
+            clairvoyant are then always there.
+        source_evaluations: How many architectures of each source are known; the complete tables by default.
+        source_sample: Which: search: those that a search by gp would have evaluated there; random: any.
         methods: Of 'archwalk methods', as a,b,c; or module:function.
         budgets: Numbers of evaluations to report on, as 0,10,50; 0 is the suggestion before any.
         seeds: Searches a method.
-        preset: Of the agent that is pretrained on the sources.
         jobs: Searches at once, one thread each; as many as cores.
-        json: Print one JSON list, an object a method and budget.
+        json: Print one JSON list, an object a target, method and budget.
     """
+    from archwalk.reporting.search_figures import draw_comparisons
     from archwalk.searching import verbs
 
     try:
         counts = [int(part) for part in budgets.split(",")]
     except ValueError:
         raise SettingsError("--budgets as 0,10,50", repr(budgets), "write whole numbers") from None
+    if (target is None) == (not targets):
+        raise SettingsError(
+            "one of --target and --targets", "both" if targets else "neither", "name the task to search"
+        )
     rows = verbs.compare(
         _under(benchmark, protocol),
-        target,
+        _parts(targets) if target is None else target,
         out,
         sources=_parts(sources),
+        source_evaluations=source_evaluations,
+        source_sample=source_sample,
         methods=_parts(methods),
         budgets=counts,
         seeds=seeds,
-        preset=preset,
         jobs=jobs,
         say=print_step,
     )
+    draw_comparisons(out)
     print_json(rows) if json else print_comparison(rows)
 
 

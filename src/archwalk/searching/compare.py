@@ -1,27 +1,22 @@
-"""``compare``: every method on the same task, with the same budgets and seeds.
+"""``compare``: every method on the same targets, with the same budgets and seeds.
 
-In: a table or a predicting task, a target, its sources. Out: a folder, resumable by method and seed:
+In: plans, a folder each. Out: the folders of ``comparison``, each with
 
-    compare.json          what is compared; a folder made for anything else is refused
-    agent/                the agent pretrained on the sources, where a method wants it
-    reference.json        of a predicting task: what random architectures and the best known are worth
-    zero-shot.json        rank of the proposal before any evaluation, of the median, of each source's best
-    runs/METHOD-SEED.csv  the evaluations of one search, in order
-    curves.csv            best rank and regret after every evaluation, for all of them
-    summary.csv           what ``compare`` returns
+    curves.csv     best rank and regret after every evaluation, for all searches
+    summary.csv    what ``compare`` returns
+    tests.csv      every method against the baselines
 
-Next: ``verbs``, and the report's curves.
+and, of several targets, the last two over all of them, with ``targets.json`` (what the folder is for) and
+``summary.json`` (what ``compare`` returns, and ``verdicts.over_targets``). Next: ``verbs``, and the report.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,87 +24,41 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from archwalk.config import Settings, parse_settings
 from archwalk.errors import SearchError
 from archwalk.execution.executor import Say, Work, run
 from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
-from archwalk.searching.adapt import make_sources, pretrain
-from archwalk.searching.inputs import predicted_metric
-from archwalk.searching.judge import OpenJudge, TableJudge, make_judge
-from archwalk.searching.loop import check_fit, rewards_of, search
-from archwalk.searching.open import make_problem
-from archwalk.searching.optimizer import Method
-from archwalk.searching.problem import Problem
-from archwalk.searching.registry import find_method
-from archwalk.tasks.ledger import Evaluation, Ledger
+from archwalk.searching.comparison import (
+    Bench,
+    Comparison,
+    check_claim,
+    claim,
+    identity,
+    read_run,
+    run_file,
+    write_csv,
+)
+from archwalk.searching.judge import OpenJudge, TableJudge
+from archwalk.searching.loop import check_fit
+from archwalk.searching.registry import CLAIRVOYANT
+from archwalk.searching.verdicts import add_verdicts, over_targets
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
-from archwalk.tasks.table import Benchmark
-from archwalk.training.evaluation import bootstrap_mean_ci95, ranks
+from archwalk.training.evaluation import bootstrap_mean_ci95
 
-TYPES = {"best_rank": pl.Int64}  # which are all missing in an open space
-MADE, CURVES, SUMMARY = "compare.json", "curves.csv", "summary.csv"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What is compared.
-
-    Attributes:
-        target: the task searched.
-        sources: tasks known beforehand; may be empty.
-        methods: names or what ``registry.find_method`` takes.
-        budgets: numbers of evaluations to report, 0 is the suggestion before any.
-        seeds: seeds 0 to seeds - 1.
-    """
-
-    target: str
-    sources: tuple[str, ...]
-    methods: tuple[Any, ...]
-    budgets: tuple[int, ...]
-    seeds: int
-
-    @cached_property
-    def chosen(self) -> dict[str, Method]:
-        """The methods by the names in results. Raises ``SearchError`` for one that is not there."""
-        found = [find_method(method) for method in self.methods]
-        names = [g if isinstance(g, str) else m.name for g, m in zip(self.methods, found, strict=True)]
-        if len(set(names)) < len(names):
-            raise SearchError("each method once", ", ".join(names), "give functions different names")
-        return dict(zip(names, found, strict=True))
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON, methods by name."""
-        return asdict(replace(self, methods=())) | {"methods": list(self.chosen)}
-
-    def check(self, benchmark: AnyBenchmark) -> None:
-        """Raises ``ArchwalkError`` for anything that cannot be compared, before any work."""
-        if isinstance(benchmark, Benchmark):
-            for task in (self.target, *self.sources):
-                benchmark.reward(task)
-        else:
-            predicted_metric(benchmark, self.target, None)
-            if self.sources:
-                raise SearchError(
-                    "no sources on a task whose space cannot be listed",
-                    ", ".join(self.sources),
-                    "leave --sources out",
-                )
-        _ = self.chosen
-        if self.target in self.sources:
-            raise SearchError("sources other than the target", self.target, "leave it out of --sources")
-        if not self.methods or not self.budgets or min(self.budgets) < 0 or max(self.budgets) < 1:
-            got = f"methods {list(self.methods)}, budgets {list(self.budgets)}"
-            raise SearchError("at least one method and a budget of at least 1", got, "add one")
-        if self.seeds < 1:
-            raise SearchError("at least one seed", str(self.seeds), "raise --seeds")
+CURVES, SUMMARY, TESTS, ALL, TARGETS = (
+    "curves.csv",
+    "summary.csv",
+    "tests.csv",
+    "summary.json",
+    "targets.json",
+)
+Key = tuple[str, ...]  # of a work: kind, folder, and what else it needs to know
 
 
 def compare(
     benchmark: AnyBenchmark,
-    plan: Comparison,
-    out: Path,
-    settings: Settings,
+    plans: Mapping[str, Comparison],
+    root: Path,
     say: Callable[[str], None] = lambda text: None,
     jobs: int = 1,
     place: str | Path | None = None,
@@ -118,195 +67,240 @@ def compare(
 
     Args:
         benchmark: the table or the predicting task.
-        plan: what to compare.
-        out: the folder.
-        settings: of the pretrained agent.
+        plans: what to compare, by the name of its folder below ``root``; one target alone may have ``root``
+            itself, ``""``. But for target and sources all plans are the same.
+        root: the folder.
         say: told what is done next.
-        jobs: searches at once; more than one are in that many worker processes, one thread each.
+        jobs: works at once; more than one are in that many worker processes, one thread each.
         place: name or file of the benchmark, by which worker processes open it.
 
     Returns:
-        One object a method and budget: ``method, budget, rank_mean, rank_std, rank_ci95, regret_mean,
-        evaluations, seconds, target, protocol``; on a predicting task the ranks are None, and ``score_mean,
-        score_std, score_ci95, reference`` come with them. docs/search.md explains each.
+        One object a target, method and budget: ``method, budget, rank_mean, rank_std, rank_ci95, score_mean,
+        score_std, score_ci95, regret_mean, value_mean, evaluations, seconds, target, protocol, reward,
+        source_evaluations, against``; on a predicting task the ranks are None, and ``reference`` comes with
+        them. docs/search.md explains each.
 
     Raises:
         ArchwalkError: bad plan, a folder of another comparison, or objects that worker processes cannot open.
     """
-    plan.check(benchmark)
-    workers: Processes[tuple[str, int]] = Processes(out, jobs)
-    if jobs > 1 and (place is None or not all(isinstance(method, str) for method in plan.methods)):
+    bench = Bench(benchmark, root)
+    for folder, plan in plans.items():
+        plan.check(benchmark)
+        bench.plans[folder] = plan.with_lines(benchmark)
+    workers: Processes[Key] = Processes(root, jobs)
+    one = next(iter(plans.values()))
+    if jobs > 1 and (place is None or not all(isinstance(method, str) for method in one.methods)):
         remedy = "give names, files or 'module:function', or one job"
         raise SearchError("a benchmark and methods that other processes can open", "objects", remedy)
-    informed = blind = _blind(benchmark)
-    for method in plan.chosen.values():
-        check_fit(method, blind)
-    _claim(out, benchmark, plan, settings)
-    judge = make_judge(benchmark, plan.target, out)
-    if (
-        isinstance(benchmark, Benchmark)
-        and plan.sources
-        and any(m.knows_sources for m in plan.chosen.values())
-    ):
-        say(f"an agent for the mean of {', '.join(plan.sources)}")
-        informed = _informed(benchmark, plan, out, settings)
-        zero_shot = json.dumps(_zero_shot(benchmark, plan, int(informed.proposal or 0)), indent=2)
-        write_atomically(out / "zero-shot.json", zero_shot.encode())
-    length = min(max(plan.budgets), judge.size or math.inf)
-    files = {(name, seed): _file(out, name, seed) for name in plan.chosen for seed in range(plan.seeds)}
-    missing = [one for one, file in files.items() if not file.exists() or len(_read(file)) < length]
+    _claim(bench, plans)
+    for folder in plans:
+        bench.judge(folder)
+        if said := _partly(bench, folder):
+            say(said)
+    works, needs = _works(bench)
     if jobs > 1:
-        works = {one: Work(f"{__name__}:search_once", (str(place), *one)) for one in missing}
+        named = {key: Work(f"{__name__}:work_once", (str(place), *key)) for key in works}
         with workers:
-            for event in run(workers, works):
+            for event in run(workers, named, needs):
                 if event.kind == "said":
                     say(event.value)
     else:
-        for name, seed in missing:
-            say(f"{name}, seed {seed}")
-            problem = informed if plan.chosen[name].knows_sources else blind
-            _search(benchmark, judge, problem, plan, out, name, seed)
-    curves = [_read(file) for file in files.values()]
-    table = pl.concat(curves)
-    _write(table, out / CURVES)
-    summary = [summarise(table, method, budget) for method in plan.chosen for budget in plan.budgets]
-    if isinstance(judge, OpenJudge):
-        for row in summary:
-            row["reference"] = asdict(judge.reference)
-    left_out = ("rank_ci95", "score_ci95", "reference")
-    flat = [{k: v for k, v in row.items() if k not in left_out} for row in summary]
-    _write(pl.DataFrame(flat), out / SUMMARY)
-    named = {"target": plan.target, "protocol": getattr(benchmark, "protocol", "")}
-    return [row | named for row in summary]
+        for key in works:
+            _work(bench, key, say)
+    return _sum_up(bench)
 
 
-def _blind(benchmark: AnyBenchmark) -> Problem:
-    """The problem without what sources know."""
-    rows = benchmark.rows if isinstance(benchmark, Benchmark) else None
-    return make_problem(benchmark.space, rows, measured_apart=True)
-
-
-def search_once(root: Path, say: Say, place: str, name: str, seed: int) -> None:
-    """One search of a comparison, for an executor; a function of the folder, the method and the seed.
+def work_once(root: Path, say: Say, place: str, *key: str) -> None:
+    """One work of a comparison, for an executor.
 
     Args:
-        root: the folder, claimed, with the pretrained agent if there are sources.
+        root: the folder, claimed.
         say: told what is done.
         place: name or file of the benchmark.
-        name: of the method.
-        seed: of the search.
+        key: of the work.
     """
-    say(f"{name}, seed {seed}", ())
-    benchmark, plan, judge = _opened(root, place)
-    problem = _problem(root, place, plan.chosen[name].knows_sources)
-    _search(benchmark, judge, problem, plan, root, name, seed)
+    _work(_opened(root, place), key, lambda text: say(text, ()))
 
 
 @cache
-def _opened(root: Path, place: str) -> tuple[AnyBenchmark, Comparison, TableJudge | OpenJudge]:
-    """A comparison as its folder says, once a process."""
-    benchmark, values = load_benchmark(place), json.loads((root / MADE).read_text())["plan"]
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    plan = Comparison(**fields)
-    return benchmark, plan, make_judge(benchmark, plan.target, root)
+def _opened(root: Path, place: str) -> Bench:
+    """The bench of a process, which reads plans from their folders."""
+    return Bench(load_benchmark(place), root)
 
 
-@cache
-def _problem(root: Path, place: str, informed: bool) -> Problem:
-    benchmark, plan, _ = _opened(root, place)
-    if not (informed and plan.sources and isinstance(benchmark, Benchmark)):
-        return _blind(benchmark)
-    settings = json.loads((root / MADE).read_text())["settings"]
-    return _informed(benchmark, plan, root, parse_settings(settings, str(root / MADE)))
+def _works(bench: Bench) -> tuple[list[Key], Callable[[Key], list[Key]]]:
+    """What is missing, in the order of its beginning; and what each needs before it begins."""
+    orders: dict[Key, None] = {}
+    histories: dict[Key, Key] = {}  # by file: targets share them
+    searches: list[Key] = []
+    required: dict[Key, list[Key]] = {}
+    for folder, plan in bench.plans.items():
+        out, length = bench.root / folder, _length(bench, folder)
+        for name in plan.names:
+            for seed in range(plan.seeds):
+                file = run_file(out, name, seed)
+                if file.exists() and len(read_run(file)) >= length:
+                    continue
+                key = ("search", folder, name, str(seed))
+                needed: list[Key] = []
+                if name == CLAIRVOYANT:
+                    needed.append(("order", folder))
+                    orders[needed[0]] = None
+                elif plan.chosen[name].knows_sources and plan.searched:
+                    for known in bench.known(folder).values():
+                        work = ("source", folder, known.name, str(seed))
+                        needed.append(histories.setdefault((known.file, str(seed)), work))
+                searches.append(key)
+                required[key] = needed
+    return [*orders, *histories.values(), *searches], lambda key: required.get(key, [])
 
 
-def _search(
-    benchmark: AnyBenchmark,
-    judge: TableJudge | OpenJudge,
-    problem: Problem,
-    plan: Comparison,
-    out: Path,
-    name: str,
-    seed: int,
-) -> None:
-    problem = problem if problem.listed else _blind(benchmark)  # which has met nothing
-    _write(_run(judge, problem, plan, name, seed), _file(out, name, seed))
+def _work(bench: Bench, key: Key, say: Callable[[str], None]) -> None:
+    kind, folder, *rest = key
+    if kind == "order":
+        say(_named(bench, folder, "the order of who knows all others"))
+        bench.make_order(folder)
+    elif kind == "source":
+        say(_named(bench, folder, f"an earlier search on {rest[0]}, seed {rest[1]}"))
+        bench.make_history(folder, rest[0], int(rest[1]))
+    else:
+        say(_named(bench, folder, f"{rest[0]}, seed {rest[1]}"))
+        bench.search(folder, rest[0], int(rest[1]))
 
 
-def _file(out: Path, name: str, seed: int) -> Path:
-    return out / "runs" / f"{name.replace(':', '.')}-{seed}.csv"
+def _named(bench: Bench, folder: str, text: str) -> str:
+    """A line of progress; of several targets with the target's name."""
+    return f"{bench.plan(folder).target}: {text}" if folder else text
 
 
-def _read(file: Path) -> pl.DataFrame:
-    return pl.read_csv(file, schema_overrides=TYPES)
+def _length(bench: Bench, folder: str) -> float:
+    """Evaluations of a complete search."""
+    return min(max(bench.plan(folder).budgets), bench.judge(folder).size or math.inf)
 
 
-def _informed(benchmark: Benchmark, plan: Comparison, out: Path, settings: Settings) -> Problem:
-    """The problem with what the sources know."""
-    agent = pretrain(benchmark, plan.sources, out / "agent", settings)
-    measured = [benchmark.reward(task) for task in plan.sources]
-    known = make_sources([agent], measured)
-    return make_problem(
-        benchmark.space,
-        benchmark.rows,
-        measured_apart=True,
-        measured=measured,
-        sources=known.columns,
-        proposal=known.proposal,
-    )
+def _partly(bench: Bench, folder: str) -> str:
+    """A line about sources that know a part of the architectures; empty if all know all."""
+    total = len(bench.blind()) if bench.plan(folder).sources else 0
+    parts = [
+        f"{known.name} knows {len(known.rows):,} of the {total:,} architectures; of its {known.of:,} only "
+        "these are used"
+        for known in bench.known(folder).values()
+        if len(known.rows) < max(total, known.of)
+    ]
+    return _named(bench, folder, "; ".join(parts)) if parts else ""
 
 
-def _run(
-    judge: TableJudge | OpenJudge, problem: Problem, plan: Comparison, name: str, seed: int
-) -> pl.DataFrame:
-    """One search as rows of the curves."""
-    began, clock = time.perf_counter(), []
-
-    def stop_watch(evaluation: Evaluation, count: int) -> None:
-        clock.append(time.perf_counter() - began)
-
-    ledger = Ledger(judge.evaluator, (judge.metric.name,))
-    evaluations = search(
-        problem,
-        ledger,
-        plan.chosen[name],
-        judge.metric,
-        budget=max(plan.budgets),
-        seed=seed,
-        on_evaluation=stop_watch,
-    )
-    ledger.close()
-    reward = rewards_of(evaluations, judge.metric)
-    columns: dict[str, Any] = {
-        "method": [name] * len(reward),
-        "seed": [seed] * len(reward),
-        "evaluations": range(1, len(reward) + 1),
-        "architecture": [e.architecture for e in evaluations],
-        "reward": reward,
-        **judge.columns(np.maximum.accumulate(reward)),
-        "seconds": np.round(clock, 4),
-    }
-    return pl.DataFrame(columns, schema_overrides=TYPES)
+def _claim(bench: Bench, plans: Mapping[str, Comparison]) -> None:
+    """Refuse what cannot be compared, then write down what the folders are for."""
+    benchmark, wanted = bench.benchmark, {}
+    for folder in plans:
+        plan, known = bench.plans[folder], bench.known(folder)
+        plan.check_sources(known)
+        for method in plan.chosen.values():
+            if "sources" not in method.needs:
+                check_fit(method, bench.blind())
+        wanted[folder] = identity(benchmark, plan, known)
+    several = "" not in plans
+    if several:
+        _check_root(bench.root, benchmark.checksum)
+    for folder, made in wanted.items():
+        check_claim(bench.root / folder, made)
+    protocol = getattr(benchmark, "protocol", "")
+    if several:
+        made = {"checksum": benchmark.checksum, "protocol": protocol}
+        write_atomically(bench.root / TARGETS, json.dumps(made, indent=2).encode())
+    for folder, made in wanted.items():
+        claim(bench.root / folder, made, bench.plans[folder], protocol)
 
 
-def summarise(curves: pl.DataFrame, method: str, budget: int) -> dict[str, Any]:
-    """One method at one budget, over seeds.
+def _check_root(root: Path, checksum: str) -> None:
+    """Raises ``SearchError`` if the folder of several targets is something else."""
+    file = root / TARGETS
+    if not file.exists():
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise SearchError(
+                "an empty or new folder, or one of a comparison on several targets",
+                str(root),
+                "choose another --out",
+            )
+    elif json.loads(file.read_text())["checksum"] != checksum:
+        raise SearchError("a folder of this benchmark and protocol", str(root), "choose another --out")
+
+
+def _sum_up(bench: Bench) -> list[dict[str, Any]]:
+    """Read all searches, write curves, summaries and tests."""
+    benchmark = bench.benchmark
+    rows: list[dict[str, Any]] = []
+    series: dict[tuple[str, str, int], NDArray[np.float64]] = {}
+    for folder, plan in bench.plans.items():
+        out, judge = bench.root / folder, bench.judge(folder)
+        files = [run_file(out, name, seed) for name in plan.names for seed in range(plan.seeds)]
+        curves = pl.concat([read_run(file) for file in files])
+        write_csv(curves, out / CURVES)
+        named = {
+            "target": plan.target,
+            "protocol": getattr(benchmark, "protocol", ""),
+            "reward": reward_of(benchmark, plan.target),
+            "source_evaluations": plan.source_evaluations if plan.sources else 0,
+        }
+        for name in plan.names:
+            for budget in plan.budgets:
+                row, values = summarise(curves, name, budget, judge)
+                series[plan.target, name, budget] = values
+                rows.append(row | named)
+                if isinstance(judge, OpenJudge):
+                    rows[-1]["reference"] = asdict(judge.reference)
+    tests = add_verdicts(rows, series)
+    for folder, plan in bench.plans.items():
+        _write_tables([row for row in rows if row["target"] == plan.target], tests, bench.root / folder)
+    if "" not in bench.plans:
+        _write_tables(rows, tests, bench.root)
+        whole = {"rows": rows, "over_targets": over_targets(rows)}
+        write_atomically(bench.root / ALL, json.dumps(whole, indent=2).encode())
+    return rows
+
+
+def reward_of(benchmark: AnyBenchmark, task: str) -> str:
+    """The address of the reward: metric, split and epoch of a table, the metric of a predicting task."""
+    rewards: Mapping[str, Any] = benchmark.rewards
+    found = rewards[task]
+    return "/".join(found[1:]) if isinstance(found, tuple) else str(found.name)
+
+
+def _write_tables(rows: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]], out: Path) -> None:
+    left_out = ("rank_ci95", "score_ci95", "reference", "against")
+    flat = [{k: v for k, v in row.items() if k not in left_out} for row in rows]
+    write_csv(pl.DataFrame(flat, infer_schema_length=None), out / SUMMARY)
+    targets = {row["target"] for row in rows}
+    some = [test for test in tests if test["target"] in targets]
+    if some:
+        write_csv(pl.DataFrame(some, infer_schema_length=None), out / TESTS)
+
+
+def summarise(
+    curves: pl.DataFrame, method: str, budget: int, judge: TableJudge | OpenJudge
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """One method at one budget, over seeds; and what is tested of it, smaller is better, [seeds].
 
     A budget of 0 is what the method would evaluate first: it is ranked, but not counted as an evaluation. A
     search that ran out of architectures keeps its last value.
     """
     rows = curves.filter((pl.col.method == method) & (pl.col.evaluations <= max(budget, 1)))
-    last = rows.group_by("seed", maintain_order=True).last()
-    scored = {"score": last["score"].to_numpy()} if "score" in last.columns else {}
-    ranked = {"rank": None if scored else last["best_rank"].to_numpy().astype(np.float64)}
-    return {
+    grouped = rows.group_by("seed", maintain_order=True)
+    last = grouped.last()
+    best = grouped.agg(pl.col.reward.max())["reward"].to_numpy()
+    score = judge.score(best)
+    rank = last["best_rank"].to_numpy().astype(np.float64) if isinstance(judge, TableJudge) else None
+    summary = {
         "method": method,
         "budget": budget,
-        **_moments(ranked | scored),
+        **_moments({"rank": rank, "score": score}),
         "regret_mean": float(last["regret"].to_numpy().mean()),
+        "value_mean": float((best / judge.metric.scale).mean()),
         "evaluations": float(last["evaluations"].to_numpy().mean()) if budget else 0.0,
         "seconds": float(last["seconds"].to_numpy().mean()),
     }
+    return summary, -score if rank is None else rank
 
 
 def _moments(named: Mapping[str, NDArray[np.float64] | None]) -> dict[str, Any]:
@@ -320,38 +314,3 @@ def _moments(named: Mapping[str, NDArray[np.float64] | None]) -> dict[str, Any]:
         found[f"{name}_std"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
         found[f"{name}_ci95"] = list(bootstrap_mean_ci95(values, seed=0))
     return found
-
-
-def _claim(out: Path, benchmark: AnyBenchmark, plan: Comparison, settings: Settings) -> None:
-    """Methods, budgets and seeds may grow; the rest decides what the runs in the folder mean."""
-    identity: dict[str, Any] = {
-        "checksum": benchmark.checksum,
-        "target": plan.target,
-        "sources": list(plan.sources),
-    }
-    identity["settings"] = settings.model_dump() if plan.sources else {}
-    file = out / MADE
-    if out.exists() and not file.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SearchError(
-            "an empty or new folder, or one of this comparison", str(out), "choose another --out"
-        )
-    if file.exists():
-        there = json.loads(file.read_text())
-        changed = [k for k in identity if there.get(k) != identity[k]]
-        if changed:
-            got = f"{out}, made with another {', '.join(changed)}"
-            raise SearchError("a folder of this comparison", got, "choose another --out")
-    write_atomically(file, json.dumps(identity | {"plan": plan.plain()}, indent=2).encode())
-
-
-def _write(table: pl.DataFrame, file: Path) -> None:
-    buffer = io.BytesIO()
-    table.write_csv(buffer)
-    write_atomically(file, buffer.getvalue())
-
-
-def _zero_shot(benchmark: Benchmark, plan: Comparison, proposal: int) -> dict[str, Any]:
-    """Rank of the proposal, beside the median rank and that of each source's best cell."""
-    rank = ranks(benchmark.reward(plan.target))
-    best = {task: int(rank[benchmark.reward(task).argmax()]) for task in plan.sources}
-    return {"proposal": int(rank[proposal]), "median": float(np.median(rank)), "best_of_source": best}

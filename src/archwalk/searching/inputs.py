@@ -14,14 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from archwalk.agents.values import QFunction
 from archwalk.errors import SearchError, unknown
-from archwalk.searching.adapt import make_sources
-from archwalk.searching.listed import list_problem
 from archwalk.searching.open import make_problem
 from archwalk.searching.past import check_same_slots
-from archwalk.searching.problem import Floats, Ints, Problem
-from archwalk.spaces.base import ListedSpace, SearchSpace, listed
+from archwalk.searching.problem import Ints, Problem
+from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.registry import open_space, space_names
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.evaluators import (
@@ -36,7 +33,6 @@ from archwalk.tasks.metrics import Metric, metric_to_search
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark, load_table
 from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
-from archwalk.training.runner import load_values
 
 Space = str | Path | SearchSpace | Mapping[str, Any] | AnyBenchmark
 EvaluatorGiven = str | Callable[..., Any] | Predicted
@@ -319,39 +315,15 @@ def predicted_metric(task_of: Predicted, task: str, name: str | None) -> Metric:
 def _problem(
     where: SearchSpace, table: AnyBenchmark | None, runs: Sequence[RunDir], *, measured_apart: bool
 ) -> tuple[Problem, Metric]:
-    """What to search, with what the agents know of exactly these architectures; and the metric of the first
-    agent's task."""
-    rows: Ints | None = table.rows if isinstance(table, Benchmark) else None
-    if not runs:
-        return make_problem(where, rows, measured_apart=measured_apart), DEFAULT_METRIC
-    agents: list[QFunction] = []
-    columns: list[Floats] = []
-    metric = DEFAULT_METRIC
-    for run in reversed(runs):
-        spec = run.spec()
-        own = load_table(run.benchmark())
-        metric = own.metrics[own.reward_column(spec.task).metric]
-        if fits(run, where, rows):
-            agents.append(load_values(run, own))
-            columns.append(own.reward(spec.task))
-    if not agents:
-        return make_problem(where, rows, measured_apart=measured_apart), metric
-    space: ListedSpace = listed(where)
-    known = make_sources(agents, columns)
-    problem = list_problem(space, rows, measured_apart, sources=known.columns, proposal=known.proposal)
-    return problem, metric
-
-
-def fits(run: RunDir, where: SearchSpace, rows: Ints | None) -> bool:
-    """Whether an agent knows exactly the architectures to choose from.
+    """What to search; and the metric of the first agent's task.
 
     Raises:
-        SearchError: it was trained on a space with other slots.
+        SearchError: an agent was trained on a space with other slots.
     """
-    spec = run.spec()
-    if spec.space != where.describe():
-        trained_on = load_table(run.benchmark()).space
-        check_same_slots(run, trained_on, where)
-        return False
-    own = load_table(run.benchmark())
-    return np.array_equal(own.rows, np.arange(len(listed(where))) if rows is None else rows)
+    rows: Ints | None = table.rows if isinstance(table, Benchmark) else None
+    metric = DEFAULT_METRIC
+    for run in reversed(runs):
+        own = load_table(run.benchmark())
+        check_same_slots(run, own.space, where)
+        metric = own.metrics[own.reward_column(run.spec().task).metric]
+    return make_problem(where, rows, measured_apart=measured_apart), metric

@@ -35,8 +35,7 @@ class Problem(ABC):
         space: the search space.
         listed: whether values can be computed for all architectures at once.
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
-        experience: what is known of other tasks.
-        proposal: the architecture that the sources recommend before any evaluation; None without sources.
+        experience: what is known of other tasks; see ``with_experience``.
         lock: held while a suggestion is made, where threads share a problem.
     """
 
@@ -44,7 +43,6 @@ class Problem(ABC):
     listed: bool
     views: int
     experience: tuple[Source, ...] = ()
-    proposal: int | None = None
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -108,6 +106,8 @@ class Problem(ABC):
         """
         other = copy.copy(self)
         other.experience = tuple(experience)
+        for source in other.experience:
+            other.locate(source.codes)  # an open problem knows them from now on
         return other
 
     def _stranger(self, text: str) -> SearchError:

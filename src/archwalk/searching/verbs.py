@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from archwalk.config import RaySettings, Settings, load_preset, ray_settings
+from archwalk.config import RaySettings, ray_settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
 from archwalk.searching import compare as comparing
+from archwalk.searching.comparison import Comparison
 from archwalk.searching.inputs import Directions, EvaluatorGiven, Setting, Space, make_settings
 from archwalk.searching.joint import JointTask, search_jointly
+from archwalk.searching.knowledge import names_for
 from archwalk.searching.known import check_folder, known_beforehand, named_experience
 from archwalk.searching.loop import OnEvaluation, best_of, check_fit, rewards_of
 from archwalk.searching.loop import search as run_search
@@ -33,6 +35,7 @@ from archwalk.tasks.evaluators import CommandEvaluator
 from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
 from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
+from archwalk.tasks.table import Benchmark
 
 RESULT = "result.json"
 
@@ -288,28 +291,33 @@ def _result(evaluations: Sequence[Evaluation], goal: Metric, cost: Metric | None
 
 def compare(
     benchmark: str | Path | AnyBenchmark,
-    target: str,
+    target: str | Sequence[str],
     out: str | Path,
     *,
-    sources: Sequence[str] = (),
+    sources: str | Sequence[str] = (),
+    source_evaluations: int | None = None,
+    source_sample: str = "search",
     methods: Sequence[Any] = ("random", "local", "evolution", "reinforce", "forest", "gp", "agent"),
     budgets: Sequence[int] = (0, 10, 25, 50, 100),
     seeds: int = 10,
-    preset: str | Path | Settings = "quick",
     jobs: int = 1,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """Every method on the same task, with the same budgets and seeds. Called again, it goes on.
+    """Every method on the same targets, with the same budgets and seeds. Called again, it goes on.
 
     Args:
         benchmark: a table, by name, file or as an object; or a predicting task.
-        target: the task to search.
+        target: the task to search; or several, each of which gets a folder in ``out``.
         out: the folder.
-        sources: tasks of the benchmark that are known beforehand.
-        methods: names, ``module:function``, functions or classes; see ``registry.find_method``.
+        sources: what is known beforehand: tasks of the benchmark, ``FILE:TASK`` of another one over the same
+            architectures, or ``rest``, all other tasks of the benchmark. With sources the lines ``gp``,
+            ``source-walk`` and, up to 20,000 architectures, ``clairvoyant`` are always there.
+        source_evaluations: how many of each source's architectures are known; all by default.
+        source_sample: which: those of a ``search`` there, or ``random`` ones.
+        methods: names, ``module:function``, functions or classes; see ``registry.find_method``. The line
+            ``clairvoyant`` may be named too.
         budgets: numbers of evaluations to report on; 0 is the first suggestion.
         seeds: searches a method.
-        preset: of the agent pretrained on the sources.
         jobs: searches at once. If there are several, each is in a worker process with one thread, and
             benchmark and methods must be given by name or file.
         say: told what is done next.
@@ -320,7 +328,19 @@ def compare(
     Raises:
         ArchwalkError: anything that cannot be compared, before any work.
     """
-    settings = preset if isinstance(preset, Settings) else load_preset(preset)
-    plan = comparing.Comparison(target, tuple(sources), tuple(methods), tuple(budgets), seeds)
     place = benchmark if isinstance(benchmark, str | Path) else None
-    return comparing.compare(load_benchmark(benchmark), plan, Path(out), settings, say, jobs, place)
+    opened = load_benchmark(benchmark)
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    if not targets or len(set(targets)) < len(targets):
+        raise SearchError("targets, each once", ", ".join(targets) or "none", "name each once in --targets")
+    given = (sources,) if isinstance(sources, str) else tuple(sources)
+    plans = {}
+    for one in targets:
+        names = given
+        if isinstance(opened, Benchmark):
+            opened.reward(one)  # refuses an unknown one
+            names = names_for(one, opened, given, alone=len(targets) == 1)
+        plans["" if isinstance(target, str) else one] = Comparison(
+            one, names, tuple(methods), tuple(budgets), seeds, source_evaluations, source_sample
+        )
+    return comparing.compare(opened, plans, Path(out), say, jobs, place)
