@@ -14,14 +14,12 @@ from archwalk.searching.clairvoyant import clairvoyant_order, leave_one_out, lik
 from archwalk.searching.experience import Source
 from archwalk.searching.gp.surrogate import Kernel
 from archwalk.searching.history import make_history
-from archwalk.searching.knowledge import translated
 from archwalk.searching.listed import ListedProblem
 from archwalk.searching.methods.source_walk import source_order
 from archwalk.searching.open import make_problem
 from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import normal_scores
 from archwalk.searching.registry import find_method, register_method
-from archwalk.spaces import make_space
 from archwalk.tasks import Benchmark
 from tests.conftest import two_tasks
 from tests.oracles import lines as slow
@@ -129,15 +127,3 @@ def test_no_method_is_clairvoyant() -> None:
     gp = find_method("gp")
     with pytest.raises(SearchError, match="a name that no other method has"):
         register_method(Method("clairvoyant", gp.make, "", ""))
-
-
-def test_spaces_of_other_slots_have_no_common_codes() -> None:
-    ours = make_space("slots", {"a": ["x", "y"], "b": ["p", "q", "r"]})
-    theirs = make_space("slots", {"b": ["r", "p", "s"], "a": ["y", "x"]})
-    written = translated(theirs.codes.astype(np.int16), theirs, ours, "t")
-    for code, new in zip(theirs.codes.tolist(), written.tolist(), strict=True):
-        b, a = theirs.format(code).split(",")
-        assert new == [["x", "y"].index(a), {"r": 2, "p": 0, "s": -2}[b]]
-    other = make_space("slots", {"a": ["x", "y"], "c": ["p", "q"]})
-    with pytest.raises(SearchError, match=r"the same slots \(a, b\)"):
-        translated(other.codes.astype(np.int16), other, ours, "t")

@@ -16,15 +16,16 @@ from typing import Literal
 
 import numpy as np
 
-from archwalk.errors import SearchError
+from archwalk.errors import ArchitectureError, SearchError
 from archwalk.searching.experience import Source
 from archwalk.searching.loop import search
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Floats, Ints
 from archwalk.searching.registry import find_method
 from archwalk.seeding import make_generator
-from archwalk.spaces.base import PAD, Codes, ListedSpace, SearchSpace
-from archwalk.tasks.ledger import Ledger, comparable
+from archwalk.spaces.base import ListedSpace
+from archwalk.spaces.correspondence import carry
+from archwalk.tasks.ledger import Ledger
 from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
@@ -125,65 +126,22 @@ def open_tables(benchmark: Benchmark, sources: Sequence[str]) -> dict[str, Bench
 
 
 def _rows_of(table: Benchmark, benchmark: Benchmark, name: str) -> Ints:
-    """Where each architecture of one table stands in another, [len(table)]; -1 for strangers."""
-    theirs, ours = table.space, benchmark.space
-    codes = theirs.codes[table.rows].astype(np.int16)
-    if comparable(theirs.describe()) != comparable(ours.describe()):
-        codes = translated(codes, theirs, ours, name)
-        place = {code.tobytes(): i for i, code in enumerate(ours.codes[benchmark.rows].astype(np.int16))}
-        return np.array([place.get(code.tobytes(), -1) for code in codes], dtype=np.int64)
-    by_name = {text: i for i, text in enumerate(benchmark.architectures)}
-    return np.array([by_name.get(text, -1) for text in table.architectures], dtype=np.int64)
-
-
-def translated(codes: Codes, source: SearchSpace, target: SearchSpace, name: str) -> Codes:
-    """Codes of one space as another writes them, by the names of slots and choices, [n, S].
-
-    Args:
-        codes: [n, S], -1 where a slot is absent.
-        source: their space.
-        target: the space to write them in.
-        name: of the source, for the message.
-
-    Returns:
-        Codes of ``target``; -2 where it does not have the choice.
+    """Where each architecture of one table stands in another, [len(table)]; -1 for strangers.
 
     Raises:
         SearchError: the slots of the two have other names.
     """
-    theirs, ours = named_choices(source), named_choices(target)
-    if not theirs or not ours or set(theirs) != set(ours):
-        got = f"{name}, over the space {source.name!r}"
-        if theirs and ours:
-            got += f" with the slots {', '.join(theirs)}"
+    ours = benchmark.space
+    try:
+        codes = carry(table.space.codes[table.rows].astype(np.int16), table.space, ours)
+    except ArchitectureError as error:
         raise SearchError(
-            f"a source over the space {target.name!r}, or one with the same slots"
-            + (f" ({', '.join(ours)})" if ours else ""),
-            got,
+            f"a source over the space {ours.name!r}, or one with the same slots",
+            f"{name}: {error.got}",
             "name a task over the same architectures",
-        )
-    written = np.full_like(codes, -2)
-    order = list(theirs)
-    for at, (slot, choices) in enumerate(ours.items()):
-        column = codes[:, order.index(slot)]
-        number = {text: i for i, text in enumerate(choices)}
-        new = np.array(
-            [*(number.get(text, -2) for text in theirs[slot]), PAD], dtype=np.int16
-        )  # absent stays
-        written[:, at] = new[column]
-    return written
-
-
-def named_choices(space: SearchSpace) -> dict[str, tuple[str, ...]]:
-    """Slot → what its choices are called, in order; empty for a space whose slots have no names."""
-    slots = getattr(space, "slots", None)
-    if isinstance(slots, Mapping):
-        return {str(slot): tuple(map(str, choices)) for slot, choices in slots.items()}
-    inner = getattr(space, "whole", getattr(space, "space", space))  # a part, or a list, of a declared space
-    declaration = getattr(inner, "declaration", None)
-    if declaration is None:
-        return {}
-    return {slot: tuple(texts) for slot, texts in zip(declaration.slots, declaration.texts, strict=True)}
+        ) from error
+    place = {code.tobytes(): i for i, code in enumerate(ours.codes[benchmark.rows].astype(np.int16))}
+    return np.array([place.get(code.tobytes(), -1) for code in codes], dtype=np.int64)
 
 
 def sample_seed(known: KnownTask, seed: int) -> int:
