@@ -166,10 +166,10 @@ def test_comparisons_in_the_folder_are_shown_or_refused(study: StudyDir, tmp_pat
     folder = tmp_path / "copy"
     shutil.copytree(study.path, folder)
     rows = make_tables(read_study(folder))["search"].frame
-    assert rows["target"].unique(maintain_order=True).to_list() == ["two", "one"]
+    assert rows["target"].unique(maintain_order=True).to_list() == ["one", "two"]
     assert rows["protocol"].unique().to_list() == ["of the file"]
     lines = ("random", "agent", "gp", "source-walk", "clairvoyant")
-    methods = [*lines, "random", "gp"]
+    methods = ["random", "gp", *lines]
     assert rows.select("method", "budget").rows() == [(m, b) for m in methods for b in (0, 3, 6)]
     file = folder / "comparisons" / "two" / "compare.json"
     given = file.read_text()

@@ -136,6 +136,9 @@ def test_what_is_known_of_a_source(table: Path, tmp_path: Path) -> None:
         assert values == [float(reward[benchmark.index(benchmark.space.format(c))]) for c in codes]
         assert seen[seed] != searched[seed]
     assert seen[0] != seen[1]
+    more = options | {"sources": ("one", f"{table}:one"), "source_sample": "random"}
+    archwalk.compare(replace(benchmark, name="other"), "two", tmp_path / "e", **more)
+    assert seen[0][0][1:] != seen[0][1][1:]  # each source is another search's
     archwalk.compare(benchmark, "two", tmp_path / "c", **(options | {"source_evaluations": 54}))
     assert sorted(seen[0][0][2]) == sorted(reward.tolist())
     blind = replace(method, knows_sources=False)

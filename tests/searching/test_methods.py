@@ -43,8 +43,9 @@ def test_no_architecture_twice_and_seeds_decide(method: str, tiny: Benchmark) ->
     evaluated = evaluated_by(method, problem, reward, 30)
     assert len(set(evaluated)) == 30
     assert evaluated == evaluated_by(method, problem, reward, 30)
-    assert evaluated != evaluated_by(method, problem, reward, 30, seed=1)
-    assert (evaluated[0] == reward.argmax()) == (method in ("rl", "transfer-gp"))
+    other_seed = evaluated_by(method, problem, reward, 30, seed=1)
+    assert (evaluated == other_seed) == (method == "source-walk")  # which has nothing to decide
+    assert (evaluated[0] == reward.argmax()) == (method in ("rl", "source-walk", "transfer-gp"))
 
 
 @pytest.mark.parametrize("method", ["local", "evolution", "reinforce", "gp"])

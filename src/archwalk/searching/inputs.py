@@ -315,7 +315,7 @@ def predicted_metric(task_of: Predicted, task: str, name: str | None) -> Metric:
 def _problem(
     where: SearchSpace, table: AnyBenchmark | None, runs: Sequence[RunDir], *, measured_apart: bool
 ) -> tuple[Problem, Metric]:
-    """What to search; and the metric of the first agent's task.
+    """What to search, and the metric of the first agent's task.
 
     Raises:
         SearchError: an agent was trained on a space with other slots.
@@ -324,6 +324,7 @@ def _problem(
     metric = DEFAULT_METRIC
     for run in reversed(runs):
         own = load_table(run.benchmark())
-        check_same_slots(run, own.space, where)
+        if own.space.describe() != where.describe():
+            check_same_slots(run, own.space, where)
         metric = own.metrics[own.reward_column(run.spec().task).metric]
     return make_problem(where, rows, measured_apart=measured_apart), metric

@@ -4,19 +4,18 @@ In: a benchmark and names of tasks, its own or ``FILE:TASK`` of another one. Out
 such a table that is about the benchmark's architectures, and ``Source``s made of it. Next: ``comparison``
 puts them into problems.
 
-Architectures of another table are found by the names of slots and choices, or by their strings where the
-space is the same; a position in one table says nothing about another.
+Architectures of another table are found by the names of slots and choices; a position in one table says
+nothing about another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from archwalk.errors import ArchitectureError, SearchError
+from archwalk.errors import SearchError
 from archwalk.searching.experience import Source
 from archwalk.searching.loop import search
 from archwalk.searching.open import make_problem
@@ -30,7 +29,6 @@ from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
 
-Sample = Literal["search", "random"]
 SAMPLES: tuple[str, ...] = ("search", "random")
 REST = "rest"
 SEARCHED_BY = "gp"  # the method whose history a source of few evaluations is
@@ -102,7 +100,7 @@ def known_task(benchmark: Benchmark, target: str, name: str, opened: Mapping[str
     rewards = table.reward(task)
     if table.name == benchmark.name and task == target:
         raise SearchError("sources other than the target", name, "leave it out of --sources")
-    rows = _rows_of(table, benchmark, name)
+    rows = _rows_of(table, benchmark)
     common = np.flatnonzero(rows >= 0)
     common = common[np.argsort(rows[common], kind="stable")]
     if len(common) < 2:
@@ -125,22 +123,11 @@ def open_tables(benchmark: Benchmark, sources: Sequence[str]) -> dict[str, Bench
     return {file: load_table(file) for file in sorted(files) if file}
 
 
-def _rows_of(table: Benchmark, benchmark: Benchmark, name: str) -> Ints:
-    """Where each architecture of one table stands in another, [len(table)]; -1 for strangers.
-
-    Raises:
-        SearchError: the slots of the two have other names.
-    """
-    ours = benchmark.space
-    try:
-        codes = carry(table.space.codes[table.rows].astype(np.int16), table.space, ours)
-    except ArchitectureError as error:
-        raise SearchError(
-            f"a source over the space {ours.name!r}, or one with the same slots",
-            f"{name}: {error.got}",
-            "name a task over the same architectures",
-        ) from error
-    place = {code.tobytes(): i for i, code in enumerate(ours.codes[benchmark.rows].astype(np.int16))}
+def _rows_of(table: Benchmark, benchmark: Benchmark) -> Ints:
+    """Where each architecture of one table stands in another, [len(table)]; -1 for strangers."""
+    codes = carry(table.space.codes[table.rows].astype(np.int16), table.space, benchmark.space)
+    ours = benchmark.space.codes[benchmark.rows].astype(np.int16)
+    place = {code.tobytes(): i for i, code in enumerate(ours)}
     return np.array([place.get(code.tobytes(), -1) for code in codes], dtype=np.int64)
 
 

@@ -108,7 +108,7 @@ def known_beforehand(
     Args:
         settings: of the search, one a task.
         folder: of the search.
-        runs: agents; those that know exactly the architectures to choose from are in the problem already.
+        runs: agents.
         named: see ``named_experience``.
         directions: what the user says of metrics.
         method: what comes with the package is for methods that know sources.

@@ -106,8 +106,9 @@ class Problem(ABC):
         """
         other = copy.copy(self)
         other.experience = tuple(experience)
-        for source in other.experience:
-            other.locate(source.codes)  # an open problem knows them from now on
+        if not self.listed:
+            for source in other.experience:
+                other.locate(source.codes)  # gives them ids before any that are forgotten
         return other
 
     def _stranger(self, text: str) -> SearchError:
