@@ -16,7 +16,7 @@ import torch
 
 from archwalk.config import load_preset
 from archwalk.searching.acquisition import maximise
-from archwalk.searching.adapt import make_sources, pretrain
+from archwalk.searching.experience.opinion import make_sources, pretrain
 from archwalk.searching.gp.surrogate import STRUCTURE, WITH_SOURCES, Improvement, Kernel
 from archwalk.searching.history import make_history
 from archwalk.searching.methods.random import random

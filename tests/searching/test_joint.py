@@ -12,7 +12,7 @@ import pytest
 
 import archwalk
 from archwalk.errors import ArchwalkError
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.history import History
 from archwalk.searching.joint import JointTask, search_jointly
 from archwalk.searching.open import make_problem
@@ -24,8 +24,8 @@ from archwalk.tasks.evaluators import TableEvaluator
 from archwalk.tasks.ledger import Evaluation, Ledger
 from archwalk.tasks.metrics import METRICS
 from tests.conftest import two_tasks
+from tests.searching.experience.test_experience import by_text, watching
 from tests.searching.formula import Formula
-from tests.searching.test_experience import by_text, watching
 
 MODULE = """
 def evaluate(architecture, task):

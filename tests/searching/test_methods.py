@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import ListedProblem, list_problem
 from archwalk.searching.methods.evolution import POPULATION, evolution

@@ -1,7 +1,7 @@
 """Methods compared on the same tasks with the same seeds: is one better, on a task and over all tasks?
 
 In: one value a seed and method, or one a task and method; smaller is better. Out: p-values, ratios with
-intervals, mean ranks, groups. Next: ``archwalk.searching.verdicts``, ``archwalk.reporting``.
+intervals, mean ranks, groups. Next: ``archwalk.searching.comparing.verdicts``, ``archwalk.reporting``.
 
 Which tests, and why: ranks of best architectures have heavy tails, so a test of means would be decided by the
 worst seed. Over the seeds of one task it is the signed-rank test, exact whatever the ties, since the ranks of

@@ -244,7 +244,7 @@ def print_methods(rows: list[dict[str, Any]]) -> None:
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
     """Mean best rank by target, method and budget, in an open space the score; then all targets together."""
-    from archwalk.searching.verdicts import over_targets
+    from archwalk.searching.comparing.verdicts import over_targets
 
     ranked = rows[0]["rank_mean"] is not None
     what = "rank" if ranked else "score"

@@ -21,9 +21,9 @@ from archwalk.analysis.curves import Curve, Match, match
 from archwalk.analysis.statistics import Interval
 from archwalk.errors import BenchmarkError, RunError
 from archwalk.reporting.published import Published, published_results
-from archwalk.searching.compare import CURVES as SEARCH_CURVES
-from archwalk.searching.compare import SUMMARY
-from archwalk.searching.comparison import MADE
+from archwalk.searching.comparing.compare import CURVES as SEARCH_CURVES
+from archwalk.searching.comparing.compare import SUMMARY
+from archwalk.searching.comparing.comparison import MADE
 from archwalk.studies.folder import CURVES, RESULTS, StudyDir
 from archwalk.studies.plan import Job, StudyPlan
 from archwalk.tasks.registry import load_table

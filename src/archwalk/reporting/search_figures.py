@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from archwalk.analysis.curves import band
 from archwalk.reporting.data import Comparison, StudyData, named_protocol, read_comparisons
 from archwalk.reporting.style import line_with_band, looks, save, task_panels
+from archwalk.searching.comparing.verdicts import over_targets
 from archwalk.searching.registry import knows_sources
-from archwalk.searching.verdicts import over_targets
 
 
 def anytime(comparisons: Sequence[Comparison], column: str = "best_rank") -> Figure | None:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from archwalk.errors import SearchError, unknown
+from archwalk.searching.experience.past import check_same_slots
 from archwalk.searching.open import make_problem
-from archwalk.searching.past import check_same_slots
 from archwalk.searching.problem import Ints, Problem
 from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.registry import open_space, space_names

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.problem import Floats, Ints, Problem, one_hot
 from archwalk.spaces.base import ListedSpace, restrict_neighbours
 

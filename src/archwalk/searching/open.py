@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwalk.errors import ArchitectureError, SearchError
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.listed import list_problem
 from archwalk.searching.problem import Floats, Floats32, Ints, Problem
 from archwalk.spaces.base import PAD, ListedSpace, SearchSpace

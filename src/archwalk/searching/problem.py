@@ -19,7 +19,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from archwalk.errors import SearchError
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.spaces.base import SearchSpace
 
 Floats = NDArray[np.float64]

@@ -18,19 +18,19 @@ import numpy as np
 from archwalk.config import RaySettings, ray_settings
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
-from archwalk.searching import compare as comparing
-from archwalk.searching.comparison import Comparison
+from archwalk.searching.comparing import compare as comparing
+from archwalk.searching.comparing.comparison import Comparison
+from archwalk.searching.experience.known import check_folder, known_beforehand, named_experience
+from archwalk.searching.experience.past import CACHE, JOINT, Named
+from archwalk.searching.experience.snapshot import Experience
+from archwalk.searching.experience.tables import names_for
 from archwalk.searching.inputs import Directions, EvaluatorGiven, Setting, Space, make_settings
 from archwalk.searching.joint import JointTask, search_jointly
-from archwalk.searching.knowledge import names_for
-from archwalk.searching.known import check_folder, known_beforehand, named_experience
 from archwalk.searching.loop import OnEvaluation, best_of, check_fit, rewards_of
 from archwalk.searching.loop import search as run_search
 from archwalk.searching.optimizer import Method
 from archwalk.searching.pareto import pareto_front
-from archwalk.searching.past import CACHE, JOINT, Named
 from archwalk.searching.registry import DEFAULT, find_method
-from archwalk.searching.snapshot import Experience
 from archwalk.tasks.evaluators import CommandEvaluator
 from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
 from archwalk.tasks.metrics import Metric
@@ -323,7 +323,7 @@ def compare(
         say: told what is done next.
 
     Returns:
-        See ``archwalk.searching.compare.compare``.
+        See ``archwalk.searching.comparing.compare.compare``.
 
     Raises:
         ArchwalkError: anything that cannot be compared, before any work.

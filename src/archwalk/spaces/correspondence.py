@@ -1,8 +1,8 @@
 """Which architectures of one space are architectures of another, whatever the two are called.
 
 In: codes of one space, and another space. Out: the same architectures as codes of the other one. Slots are
-matched by name and choices by value, never by position. Next: ``archwalk.searching.past`` takes what is known
-in one space into another.
+matched by name and choices by value, never by position. Next: ``archwalk.searching.experience`` takes what is
+known in one space into another.
 """
 
 from __future__ import annotations

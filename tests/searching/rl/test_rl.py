@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.gp.beliefs import beliefs
 from archwalk.searching.history import History, make_history
 from archwalk.searching.listed import list_problem

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.stats import rankdata
 
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.gp.encoder import Encoding, train_encoder
 from archwalk.searching.gp.process import (
     NOISES,

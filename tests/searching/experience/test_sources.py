@@ -11,8 +11,8 @@ import pytest
 import archwalk
 from archwalk.agents.values import QFunction, make_values
 from archwalk.envs.build import greedy_process
-from archwalk.searching.adapt import opinion
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.opinion import opinion
+from archwalk.searching.experience.source import Source
 from archwalk.searching.gp.beliefs import beliefs
 from archwalk.searching.gp.process import NOISES, warped
 from archwalk.searching.gp.surrogate import MOST, Improvement, Kernel

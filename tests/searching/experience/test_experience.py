@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 import archwalk
 from archwalk.cli import main
 from archwalk.errors import ArchwalkError
-from archwalk.searching.experience import Source, make_source
+from archwalk.searching.experience.source import Source, make_source
+from archwalk.searching.experience.trials import read_trials
 from archwalk.searching.history import History
 from archwalk.searching.optimizer import Method, make_method
 from archwalk.searching.problem import Problem
-from archwalk.searching.trials import read_trials
 from archwalk.spaces import make_space
 from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.product import SlotSpace
@@ -462,7 +462,7 @@ test "$1" = food && echo '{"top1": 1}' || echo '{"top1": 2}'
 
 def test_the_commands_of_the_documentation(here: Path, capsys: pytest.CaptureFixture) -> None:
     """Those of docs/search.md, with smaller budgets."""
-    text = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "search.md").read_text()
     section = text.partition("\n## Experience\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL)
     (csv,) = [block for kind, block in blocks if kind == "csv"]

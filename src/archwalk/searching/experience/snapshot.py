@@ -23,8 +23,8 @@ from safetensors.numpy import load, save
 
 from archwalk.errors import ArchwalkError, SearchError
 from archwalk.files import write_atomically
-from archwalk.searching.experience import Source
-from archwalk.searching.fitting import Known
+from archwalk.searching.experience.fitting import Known
+from archwalk.searching.experience.source import Source
 
 SAID, SOURCES = "experience.json", "experience.safetensors"
 

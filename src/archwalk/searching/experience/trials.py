@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from archwalk.errors import ArchitectureError, SearchError, unknown
-from archwalk.searching.fitting import Directed, Floats, Measured
+from archwalk.searching.experience.fitting import Directed, Floats, Measured
 from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.spaces.correspondence import carry, contains, slots_of, whole_of
 from archwalk.spaces.registry import find_space

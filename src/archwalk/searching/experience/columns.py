@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from archwalk.errors import ArchwalkError, SearchError, unknown
-from archwalk.searching.fitting import Known, Measured, Target, fitted
+from archwalk.searching.experience.fitting import Known, Measured, Target, fitted
 from archwalk.spaces.base import Codes
 from archwalk.spaces.correspondence import carry
 from archwalk.tasks.importers import choose_rewards

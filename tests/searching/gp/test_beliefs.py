@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.gp.beliefs import APART, CONCENTRATION, Beliefs, beliefs
 from archwalk.searching.gp.process import NOISES, structure, structure_lengths, warped
 from archwalk.searching.gp.surrogate import source_kernels, unhelped_kernels

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archwalk.errors import SearchError
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.loop import search
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Floats, Ints

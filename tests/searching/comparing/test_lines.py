@@ -9,9 +9,9 @@ import pytest
 
 import archwalk
 from archwalk.errors import SearchError
-from archwalk.searching import clairvoyant
-from archwalk.searching.clairvoyant import clairvoyant_order, leave_one_out, likeliest
-from archwalk.searching.experience import Source
+from archwalk.searching.comparing import clairvoyant
+from archwalk.searching.comparing.clairvoyant import clairvoyant_order, leave_one_out, likeliest
+from archwalk.searching.experience.source import Source
 from archwalk.searching.gp.surrogate import Kernel
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import ListedProblem

@@ -28,12 +28,12 @@ import polars as pl
 
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
-from archwalk.searching import knowledge
-from archwalk.searching.clairvoyant import check_size, clairvoyant_order
-from archwalk.searching.experience import Source
+from archwalk.searching.comparing.clairvoyant import check_size, clairvoyant_order
+from archwalk.searching.comparing.judge import OpenJudge, TableJudge, make_judge
+from archwalk.searching.experience import tables
+from archwalk.searching.experience.source import Source
+from archwalk.searching.experience.tables import KnownTask
 from archwalk.searching.inputs import predicted_metric
-from archwalk.searching.judge import OpenJudge, TableJudge, make_judge
-from archwalk.searching.knowledge import KnownTask
 from archwalk.searching.listed import ListedProblem
 from archwalk.searching.loop import rewards_of, search
 from archwalk.searching.open import make_problem
@@ -139,8 +139,8 @@ class Comparison:
         for name, method in self.chosen.items():
             if "sources" in method.needs and not self.sources:
                 raise SearchError(f"sources, for the method {name}", "none", "name some with --sources")
-        if self.source_sample not in knowledge.SAMPLES:
-            known = " or ".join(knowledge.SAMPLES)
+        if self.source_sample not in tables.SAMPLES:
+            known = " or ".join(tables.SAMPLES)
             raise SearchError(known, repr(self.source_sample), "choose one with --source-sample")
         if self.source_evaluations is not None and not self.sources:
             got = f"{self.source_evaluations} evaluations of none"
@@ -204,12 +204,10 @@ class Bench:
         if not isinstance(benchmark, Benchmark):
             return {}
         new = [name for name in plan.sources if name.rpartition(":")[0] not in self._tables]
-        self._tables |= knowledge.open_tables(benchmark, new)
+        self._tables |= tables.open_tables(benchmark, new)
         for name in plan.sources:
             if (plan.target, name) not in self._known:
-                self._known[plan.target, name] = knowledge.known_task(
-                    benchmark, plan.target, name, self._tables
-                )
+                self._known[plan.target, name] = tables.known_task(benchmark, plan.target, name, self._tables)
         return {name: self._known[plan.target, name] for name in plan.sources}
 
     def source_file(self, known: KnownTask, seed: int) -> Path:
@@ -223,7 +221,7 @@ class Bench:
         assert plan.source_evaluations is not None
         file = self.source_file(known, seed)
         if not file.exists():
-            seen = knowledge.searched(known, benchmark, plan.source_evaluations, seed)
+            seen = tables.searched(known, benchmark, plan.source_evaluations, seed)
             names = [benchmark.architectures[row] for row in known.rows[seen].tolist()]
             write_csv(pl.DataFrame({"architecture": names, "reward": known.values[seen]}), file)
 
@@ -239,8 +237,8 @@ class Bench:
                 rows = np.array([benchmark.index(name) for name in names], dtype=np.int64)
                 seen = np.searchsorted(known.rows, rows)
             elif plan.source_evaluations is not None:
-                seen = knowledge.drawn(known, plan.source_evaluations, seed)
-            sources.append(knowledge.make_source(known, benchmark.space, benchmark.rows, seen))
+                seen = tables.drawn(known, plan.source_evaluations, seed)
+            sources.append(tables.make_source(known, benchmark.space, benchmark.rows, seen))
         return sources
 
     def problem(self, folder: str, name: str, seed: int) -> Problem:

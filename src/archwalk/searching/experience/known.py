@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archwalk.errors import SearchError
-from archwalk.searching.columns import of_benchmark
-from archwalk.searching.experience import Source
-from archwalk.searching.fitting import Known, Target
+from archwalk.searching.experience.columns import of_benchmark
+from archwalk.searching.experience.fitting import Known, Target
+from archwalk.searching.experience.past import CACHE, JOINT, Named, gather, of_agent
+from archwalk.searching.experience.snapshot import Experience, checksum, settle
+from archwalk.searching.experience.source import Source
 from archwalk.searching.inputs import Directions, Setting
 from archwalk.searching.optimizer import Method
-from archwalk.searching.past import CACHE, JOINT, Named, gather, of_agent
-from archwalk.searching.snapshot import Experience, checksum, settle
 from archwalk.spaces.correspondence import whole_of
 from archwalk.tasks.ledger import read_evaluations
 from archwalk.tasks.registry import load_table

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from archwalk.analysis.paired import ALPHA, ranking, ratio, signed_rank
 from archwalk.analysis.statistics import holm
-from archwalk.searching.comparison import BASELINES
+from archwalk.searching.comparing.comparison import BASELINES
 
 Series = Mapping[tuple[str, str, int], NDArray[np.float64]]
 NO_DIFFERENCE = "no difference"

@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
 from archwalk.searching.acquisition import expected_improvement
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.gp.beliefs import beliefs
 from archwalk.searching.gp.encoder import train_encoder
 from archwalk.searching.gp.process import COARSE, fit, warped

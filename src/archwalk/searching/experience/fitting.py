@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwalk.errors import SearchError
-from archwalk.searching.experience import Source, make_source
+from archwalk.searching.experience.source import Source, make_source
 from archwalk.searching.problem import Problem
 from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.tasks.ledger import Identity

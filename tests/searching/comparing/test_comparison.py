@@ -18,12 +18,12 @@ from archwalk.analysis.paired import signed_rank
 from archwalk.cli import main
 from archwalk.cli.console import print_comparison
 from archwalk.errors import SearchError
-from archwalk.searching.comparison import Bench, Comparison
+from archwalk.searching.comparing.comparison import Bench, Comparison
+from archwalk.searching.comparing.verdicts import add_verdicts, over_targets
+from archwalk.searching.experience.tables import sample_seed
 from archwalk.searching.history import History
-from archwalk.searching.knowledge import sample_seed
 from archwalk.searching.optimizer import make_method
 from archwalk.searching.problem import Problem
-from archwalk.searching.verdicts import add_verdicts, over_targets
 from archwalk.spaces import make_space
 from archwalk.tasks import Benchmark, Column
 from archwalk.tasks.metrics import METRICS

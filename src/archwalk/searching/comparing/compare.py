@@ -28,7 +28,7 @@ from archwalk.errors import SearchError
 from archwalk.execution.executor import Say, Work, run
 from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
-from archwalk.searching.comparison import (
+from archwalk.searching.comparing.comparison import (
     Bench,
     Comparison,
     check_claim,
@@ -38,10 +38,10 @@ from archwalk.searching.comparison import (
     run_file,
     write_csv,
 )
-from archwalk.searching.judge import OpenJudge, TableJudge
+from archwalk.searching.comparing.judge import OpenJudge, TableJudge
+from archwalk.searching.comparing.verdicts import add_verdicts, over_targets
 from archwalk.searching.loop import check_fit
 from archwalk.searching.registry import CLAIRVOYANT
-from archwalk.searching.verdicts import add_verdicts, over_targets
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95
 

@@ -12,8 +12,8 @@ import pytest
 import archwalk
 from archwalk.cli.console import print_comparison
 from archwalk.errors import ArchwalkError, BenchmarkError, SearchError
-from archwalk.searching import judge
-from archwalk.searching.judge import find_reference
+from archwalk.searching.comparing import judge
+from archwalk.searching.comparing.judge import find_reference
 from archwalk.searching.optimizer import Method, Optimizer
 from archwalk.searching.problem import Problem
 from archwalk.tasks.base import Predicted
