@@ -33,7 +33,7 @@ from archwalk.tasks import Column, load_benchmark
 from archwalk.tasks.metrics import METRICS, Metric, metric_to_search
 from archwalk.tasks.table import Benchmark, make_benchmark
 from tests.conftest import small_settings, tiny_benchmark, two_tasks
-from tests.searching.formula import declaration
+from tests.searching.formula import Formula, declaration
 
 SLOTS = {"a": ["x", "y", "z"], "b": ["p", "q"], "c": ["1", "2", "3"], "d": ["u", "v", "w"]}
 
@@ -388,6 +388,9 @@ def test_what_is_refused_before_the_first_evaluation(here: Path) -> None:
     }
     for name, text in files.items():
         Path(name).write_text(text, encoding="latin-1")
+    renamed = {Column("b" if c.task == "one" else "a", *c[1:]): values for c, values in two.columns.items()}
+    rewards = {task: Column(task, "acc", "valid", "final") for task in "ab"}
+    make_benchmark("copy", two.space, two.rows, renamed, two.metrics, rewards).save(here / "copy.parquet")
     cut = bytearray(Path("two.parquet").read_bytes())
     cut[100] ^= 1
     Path("flipped.parquet").write_bytes(cut)
@@ -420,6 +423,7 @@ def test_what_is_refused_before_the_first_evaluation(here: Path) -> None:
         ("two.parquet:one/f1", {}, "column of two"),
         ("two.parquet", mine, "(?s)the task 'one', which is searched.*FILE:two"),
         ("two.parquet", {"maximise": ["f9"]}, "directions"),
+        ("copy.parquet:b", mine, "rewards of the searched one"),
         ("digits", {}, "slots"),
         ("past", {}, "(?s)this very task.*--out past"),
         ("mine", mine, "this very task"),
@@ -490,6 +494,27 @@ def test_the_commands_of_the_documentation(here: Path, capsys: pytest.CaptureFix
     result = json.loads(Path("runs/two/result.json").read_text())
     assert result["tasks"]["food"]["value"] == 1
     assert result["tasks"]["plants"]["value"] == 2
+
+
+def test_experience_makes_a_search_shorter(here: Path) -> None:
+    """With the shipped default, out of the box and from a ledger in a space of 10^15."""
+    rewards = np.sort(load_benchmark("digits").values("class_object"))
+    ranks = []
+    for experience in (None, "none"):
+        out, digits = f"digits-{experience}", {"space": "digits", "task": "class_object"}
+        found = archwalk.search(None, out, budget=5, experience=experience, **digits)
+        ranks.append(len(rewards) - int(np.searchsorted(rewards, found["value"])))
+    assert ranks[0] < 50 < ranks[1]
+    task = Formula()
+
+    def score(architecture: str) -> float:
+        return float(task.values("soft", task.space.rows([architecture]))[0])
+
+    options: dict[str, Any] = {"space": declaration(), "metric": "score"}
+    archwalk.search(lambda a: score(a) ** 3, "past", budget=60, method="random", **options)
+    informed = archwalk.search(score, "informed", budget=4, experience="past", **options)
+    alone = archwalk.search(score, "alone", budget=4, **options)
+    assert informed["value"] > alone["value"] + 1
 
 
 def test_the_command_line(here: Path, capsys: pytest.CaptureFixture) -> None:

@@ -50,7 +50,15 @@ def gather(named: Sequence[Named], target: Target) -> list[Known]:
     Raises:
         ArchwalkError: anything that is not there, cannot be read, or does not fit the target.
     """
-    return [_read(one, target) for one in named]
+    known = [_read(one, target) for one in named]
+    for source in (source for one in known for source in one.sources):
+        if target.measured_alike(source):
+            raise SearchError(
+                "experience of other tasks",
+                f"{source.name}, with the rewards of the searched one",
+                "leave it out",
+            )
+    return known
 
 
 def _read(one: Named, target: Target) -> Known:
