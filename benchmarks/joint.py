@@ -1,4 +1,4 @@
-"""Evaluations until the best of the space is found on every task, searched from nothing: jointly, and one by one.
+"""Evaluations until the best of the space is found on every task from nothing: jointly, and one by one.
 
     python benchmarks/joint.py --benchmark nasbench201.parquet --seeds 20 [--tasks a,b,c] [--limit 500]
 
