@@ -29,9 +29,14 @@ def given_settings(scale: str = "table", form: str = "embedding", most: int = 50
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**20), most=st.sampled_from([4, 50]), limit=st.integers(1, 6))
-def test_walks_are_those_of_the_tasks_own_processes(seed: int, most: int, limit: int) -> None:
-    benchmark, own = three_tasks(), given_settings(most=most, limit=limit)
+@given(
+    seed=st.integers(0, 2**20),
+    keep=st.integers(2, 54),
+    most=st.sampled_from([4, 50]),
+    limit=st.integers(1, 6),
+)
+def test_walks_are_those_of_the_tasks_own_processes(seed: int, keep: int, most: int, limit: int) -> None:
+    benchmark, own = three_tasks(keep), given_settings(most=most, limit=limit)
     n, every = len(benchmark), torch.arange(len(benchmark))
     union = MultiTaskProcess(benchmark, TASKS, own)
     g = make_generator(seed, "test")
