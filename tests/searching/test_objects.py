@@ -17,7 +17,7 @@ from archwalk.errors import ArchwalkError, SearchError, SettingsError
 from archwalk.searching.history import History
 from archwalk.searching.optimizer import Method, make_method
 from archwalk.searching.problem import Problem
-from archwalk.searching.registry import describe_methods, find_method, knows_sources, methods
+from archwalk.searching.registry import describe_methods, find_method, is_default, methods
 from archwalk.spaces.registry import open_space
 from archwalk.tasks.ledger import read_evaluations
 from tests.conftest import tiny_benchmark
@@ -293,9 +293,9 @@ def test_methods_of_ones_own(tmp_path: Path) -> None:
 
 def test_names_of_methods() -> None:
     assert find_method("agent") is find_method("transfer-gp") is methods()["transfer-gp"]
-    assert knows_sources("agent")
-    assert not knows_sources("gp")
-    assert not knows_sources("somebody-elses")
+    assert is_default("agent")
+    assert not is_default("gp")
+    assert not is_default("somebody-elses")
     with pytest.raises(SearchError, match="did you mean 'evolution'"):
         find_method("evolutoin")
     with pytest.raises(SearchError, match="install no-such-library"):
