@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +21,12 @@ from archwalk.searching.listed import list_problem
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Floats, Ints, Problem
 from archwalk.spaces.base import ListedSpace, SearchSpace, listed
+from archwalk.spaces.matching import identical, what_differs
 from archwalk.spaces.registry import open_space, space_names
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.evaluators import PredictedEvaluator, make_evaluator
 from archwalk.tasks.ledger import Evaluator, Identity
-from archwalk.tasks.metrics import Metric, metric_to_search
+from archwalk.tasks.metrics import Metric, directions, find_meant, metric_to_search, said_of
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark, load_table
 from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
@@ -97,13 +98,19 @@ def make_setting(
             "leave it out",
         )
     problem, default = _problem(where, table, agents)
-    for name in (*minimise, *maximise):
-        if name not in (metric, cost):
+    declared, said = _declared(table, agents), directions(minimise, maximise)
+    default = _default(default, table, agents)
+    names = [metric or default.name, *([cost] if cost else [])]
+    for name in said:
+        if find_meant(name, names) is None:
+            listed_names = " and ".join(map(repr, names))
             raise SearchError(
-                f"directions of the metrics searched, {metric!r} and {cost!r}", repr(name), "name one of them"
+                f"directions of the metrics searched, {listed_names}", repr(name), "name one of them"
             )
-    goal = metric_to_search(metric, _direction(metric, minimise, maximise)) if metric else default
-    second = metric_to_search(cost, _direction(cost, minimise, maximise)) if cost else None
+    if metric is None:
+        declared = {default.name: default} | declared
+    goal = metric_to_search(names[0], said_of(names[0], said), declared)
+    second = metric_to_search(cost, said_of(cost, said), declared) if cost else None
     if second is not None and second.name == goal.name:
         raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
     evaluate = make_evaluator(evaluator, command, time_limit, retries, where)
@@ -111,10 +118,39 @@ def make_setting(
     return Setting(problem, goal, second, evaluate, _identity(problem, table, name, goal, second))
 
 
-def _direction(name: str, minimise: Sequence[str], maximise: Sequence[str]) -> Literal["max", "min"] | None:
-    if name in minimise and name in maximise:
-        raise SearchError("one direction a metric", f"both for {name!r}", "leave one of them out")
-    return "min" if name in minimise else "max" if name in maximise else None
+def _declared(table: AnyBenchmark | None, agents: Sequence[RunDir]) -> dict[str, Metric]:
+    """What is declared of metrics: by the table, then by the benchmarks of the agents.
+
+    Raises:
+        SearchError: they contradict one another.
+    """
+    declared: dict[str, Metric] = {}
+    for benchmark in (table, *(run.benchmark() for run in agents)):
+        if benchmark is None:
+            continue
+        own = (
+            benchmark.declared
+            if isinstance(benchmark, Benchmark)
+            else {metric.name: metric for metric in benchmark.rewards.values()}
+        )
+        for name, metric in own.items():
+            meant = find_meant(name, declared)
+            if meant is not None and declared[meant].direction != metric.direction:
+                raise SearchError(
+                    f"one direction of {name!r} in all benchmarks of the search",
+                    f"{metric.better} is better in {benchmark.name!r}, and not elsewhere",
+                    "leave one of them out",
+                )
+            declared.setdefault(meant or name, metric)
+    return declared
+
+
+def _default(default: Metric, table: AnyBenchmark | None, agents: Sequence[RunDir]) -> Metric:
+    """The metric where none is named: the agents', else the one that all tasks of a table reward."""
+    if agents or not isinstance(table, Benchmark):
+        return default
+    rewarded = {column.metric for column in table.rewards.values()}
+    return table.metrics[min(rewarded)] if len(rewarded) == 1 else default
 
 
 def _name_of(function: Any) -> str:
@@ -218,10 +254,11 @@ def _problem(
     metric = DEFAULT_METRIC
     for run in reversed(runs):
         spec = run.spec()
-        if spec.space != where.describe():
+        if not identical(spec.space, where.describe()):
+            here, there = what_differs(where.describe(), spec.space)
             raise SearchError(
-                f"an agent trained on the space {where.name!r}",
-                f"{run.path}, trained on {spec.space['name']!r}",
+                f"an agent trained on the space {where.name!r}: {here}",
+                f"{run.path}, trained on {there}",
                 "choose an agent of this space, or leave --space out",
             )
         own = load_table(run.benchmark())

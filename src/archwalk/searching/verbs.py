@@ -6,7 +6,6 @@ everything.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,17 +15,19 @@ import numpy as np
 
 from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import SearchError
-from archwalk.files import write_atomically
+from archwalk.files import json_text, write_atomically
 from archwalk.searching import compare as comparing
 from archwalk.searching.inputs import EvaluatorGiven, Space, make_setting
 from archwalk.searching.loop import OnEvaluation, best_of, check_fit, rewards_of
 from archwalk.searching.loop import search as run_search
 from archwalk.searching.pareto import pareto_front
 from archwalk.searching.registry import DEFAULT, find_method
+from archwalk.spaces.registry import space_names
 from archwalk.tasks.evaluators import CommandEvaluator
 from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
 from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
+from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
 
 CACHE, RESULT = "evaluations.sqlite", "result.json"
@@ -51,6 +52,8 @@ def search(
     seed: int = 0,
     executor: str = "inline",
     ray: RaySettings | None = None,
+    benchmark: str | Path | AnyBenchmark | None = None,
+    retry_failed: bool = False,
     on_evaluation: OnEvaluation | None = None,
 ) -> dict[str, Any]:
     """Search for the best architecture on a task of one's own. Called again, it goes on.
@@ -78,6 +81,8 @@ def search(
         executor: ``inline``: one evaluation after the other, on this machine; ``ray``: as many at once as a
             Ray cluster has room for, each suggested from those that are done by then.
         ray: which cluster, and what an evaluation takes of it; used with ``ray`` alone.
+        benchmark: where the agents' benchmark is now, if it is no longer where they found it.
+        retry_failed: forget the evaluations that failed, so that they can be made again.
         on_evaluation: called with each new evaluation and the number of them so far.
 
     Returns:
@@ -86,13 +91,15 @@ def search(
 
     Raises:
         ArchwalkError: anything wrong with the options, the agents, the evaluator or the ledger, before the
-            first evaluation; an evaluator whose metrics lack a name, at once.
+            first evaluation; afterwards where the first answer lacks a metric, which asks for its name, and
+            where every evaluation fails in the same way. What was evaluated is kept.
     """
     if budget < 1:
         raise SearchError("a budget of at least 1 evaluation", str(budget), "raise --budget")
     chosen = find_method(method)
     where = ray_settings(executor, ray)
-    runs = [RunDir(p) for p in ([agent] if isinstance(agent, str | Path) else agent)]
+    paths = [agent] if isinstance(agent, str | Path) else agent
+    runs = [RunDir(path, _tables(space, benchmark)) for path in paths]
     setting = make_setting(
         evaluator, command, space, runs, task, metric, cost, minimise, maximise, time_limit, retries
     )
@@ -102,6 +109,10 @@ def search(
 
     def opened(evaluate: Evaluator) -> closing[Ledger]:
         return closing(Ledger(evaluate, names, setting.identity, folder / CACHE))
+
+    if retry_failed:
+        with opened(setting.evaluator) as ledger:
+            ledger.forget_failed()
 
     def spend(evaluate: Evaluator) -> list[Evaluation]:
         with opened(evaluate) as ledger:
@@ -116,27 +127,47 @@ def search(
                 on_evaluation=on_evaluation,
             )
 
-    if where is not None:
-        from archwalk.execution.cluster import connected
-        from archwalk.searching.remote import RayEvaluator, at_once, make_work
+    try:
+        if where is not None:
+            from archwalk.execution.cluster import connected
+            from archwalk.searching.remote import RayEvaluator, at_once, make_work
 
-        if not isinstance(setting.evaluator, CommandEvaluator) or setting.evaluator.choices is not None:
-            raise SearchError(
-                "a command, or module:function that takes an architecture's string, for --executor ray",
-                "an evaluator that lives in this process or asks for a mapping",
-                "leave --executor out, or put the function into a module",
+            if not isinstance(setting.evaluator, CommandEvaluator) or setting.evaluator.choices is not None:
+                raise SearchError(
+                    "a command, or module:function that takes an architecture's string, for --executor ray",
+                    "an evaluator that lives in this process or asks for a mapping",
+                    "leave --executor out, or put the function into a module",
+                )
+            with connected(where):
+                function = evaluator if isinstance(evaluator, str) else None
+                elsewhere = RayEvaluator(make_work(function, setting.evaluator), where)
+                with opened(elsewhere) as ledger:  # the file is there before many ask for it at once
+                    at_once(lambda: spend(elsewhere), elsewhere)
+                    evaluations = ledger.evaluations()
+        else:
+            evaluations = spend(setting.evaluator)
+    except SearchError:
+        with opened(setting.evaluator) as ledger:
+            so_far = ledger.evaluations()
+        if so_far:  # what was found stays readable
+            write_atomically(
+                folder / RESULT, json_text(_result(so_far, setting.metric, setting.cost)).encode()
             )
-        with connected(where):
-            function = evaluator if isinstance(evaluator, str) else None
-            elsewhere = RayEvaluator(make_work(function, setting.evaluator), where)
-            with opened(elsewhere) as ledger:  # the file is there before many ask for it at once
-                at_once(lambda: spend(elsewhere), elsewhere)
-                evaluations = ledger.evaluations()
-    else:
-        evaluations = spend(setting.evaluator)
+        raise
     result = _result(evaluations, setting.metric, setting.cost)
-    write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
+    write_atomically(folder / RESULT, json_text(result).encode())
     return result
+
+
+def _tables(space: Any, benchmark: str | Path | AnyBenchmark | None) -> list[str | Path | AnyBenchmark]:
+    """Where the agents' benchmarks may be now."""
+    found = [] if benchmark is None else [benchmark]
+    is_table = isinstance(space, Benchmark) or (
+        isinstance(space, str | Path)
+        and Path(space).suffix not in (".toml", ".json")
+        and str(space) not in space_names()
+    )
+    return [*found, *([space] if is_table else [])]
 
 
 def _result(evaluations: Sequence[Evaluation], goal: Metric, cost: Metric | None) -> dict[str, Any]:

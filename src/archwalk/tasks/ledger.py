@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archwalk.calling import ONLY
-from archwalk.errors import SearchError
+from archwalk.errors import SearchError, enumerated
 from archwalk.tasks.metrics import Metric
 
 Metrics = Mapping[str, float]
@@ -58,7 +58,7 @@ class Evaluation:
 
     Attributes:
         architecture: its string.
-        status: ``ok``; ``failed`` (crashed), ``timeout``, or ``invalid`` (NaN or infinite).
+        status: ``ok``; ``failed`` (crashed), ``timeout``, or ``invalid`` (NaN, infinite, or not there).
         metrics: as the evaluator gave them; empty unless ``ok``.
         message: what went wrong.
         seconds: of wall time.
@@ -188,22 +188,43 @@ class Ledger:
 
         Raises:
             BudgetSpent: none is left, or another process is at this key.
-            SearchError: metrics without a required name; nothing is recorded.
+            SearchError: the first answer lacks a required metric; it is kept, and counts.
         """
         found = self._claim(architecture, key, budget)
         if found is not None:
             return found
         began = time.monotonic()
         try:
-            evaluation = self._evaluate(architecture, began)
+            status, metrics, message = self._evaluate(architecture)
         except BaseException:
             self._db.execute("DELETE FROM evaluations WHERE key = ? AND status IS NULL", (key,))
             raise
+        seconds = time.monotonic() - began
+        first = not self._answered()
         self._db.execute(
             "UPDATE evaluations SET status=?, metrics=?, message=?, seconds=?, owner=NULL WHERE key=?",
-            (evaluation.status, json.dumps(evaluation.metrics), evaluation.message, evaluation.seconds, key),
+            (status, json.dumps(metrics), message, seconds, key),
         )
-        return evaluation
+        missing = [name for name in self._required if name not in metrics]
+        if metrics and missing and first:
+            raise SearchError(
+                f"an evaluator whose metrics include {', '.join(map(repr, missing))}",
+                f"{_named(metrics)} for {architecture!r}",
+                "if one of these is meant, name it with --metric: the evaluation is kept and will count; if "
+                "such an answer may come, give the same command again: it goes on with other architectures",
+            )
+        return Evaluation(architecture, status, metrics if status == "ok" else {}, message, seconds)
+
+    def _answered(self) -> bool:
+        """Whether any evaluation has given a number so far."""
+        given = self._db.execute("SELECT COUNT(*) FROM evaluations WHERE metrics NOT IN ('{}')").fetchone()
+        return bool(given[0])
+
+    def forget_failed(self) -> int:
+        """Drop the evaluations that failed, so that they can be made again. Returns how many there were."""
+        with self._transaction():
+            failed = "DELETE FROM evaluations WHERE status IS NOT NULL AND status != 'ok'"
+            return self._db.execute(failed).rowcount
 
     def _claim(self, architecture: str, key: str, budget: int) -> Evaluation | None:
         with self._transaction():
@@ -228,25 +249,25 @@ class Ledger:
             )
         return None
 
-    def _evaluate(self, architecture: str, began: float) -> Evaluation:
+    def _evaluate(self, architecture: str) -> tuple[Status, dict[str, float], str]:
         try:
             metrics = {str(k): float(v) for k, v in self._evaluator(architecture).items()}
-            if set(metrics) == {ONLY} and len(self._required) == 1:
-                metrics = {self._required[0]: metrics[ONLY]}
         except EvaluationFailed as error:
-            return Evaluation(architecture, error.status, {}, str(error), time.monotonic() - began)
+            return error.status, {}, str(error)
+        if set(metrics) == {ONLY} and len(self._required) == 1:
+            metrics = {self._required[0]: metrics[ONLY]}
+        status, message = self._judge(metrics)
+        return status, metrics, message
+
+    def _judge(self, metrics: Metrics) -> tuple[Status, str]:
+        """Whether metrics are what was asked for, and what is wrong if they are not."""
         missing = [name for name in self._required if name not in metrics]
         if missing:
-            raise SearchError(
-                f"an evaluator whose metrics include {', '.join(map(repr, missing))}",
-                f"{', '.join(map(repr, metrics)) or 'no metrics'} for {architecture!r}",
-                "return that key, or name another one with --metric; the evaluation was not counted",
-            )
+            return "invalid", f"no {', '.join(map(repr, missing))} in the answer: {_named(metrics)}"
         bad = [name for name in self._required if not math.isfinite(metrics[name])]
         if bad:
-            message = ", ".join(f"{name} is {metrics[name]}" for name in bad)
-            return Evaluation(architecture, "invalid", {}, message, time.monotonic() - began)
-        return Evaluation(architecture, "ok", metrics, "", time.monotonic() - began)
+            return "invalid", ", ".join(f"{name} is {metrics[name]}" for name in bad)
+        return "ok", ""
 
     def _open(self, identity: Identity | None) -> None:
         """Make the tables of a new file; compare what an old one is for, and change nothing if it differs."""
@@ -257,11 +278,34 @@ class Ledger:
             if identity and there.get("format") == _FIRST_FORMAT:
                 self._take_over(identity, there)
             elif there:
-                self._compare(there, wanted)
+                if identity and there.get("metrics") != wanted["metrics"] and self._nothing_succeeded(tables):
+                    self._compare(there | {"metrics": wanted["metrics"]}, wanted)
+                    self._judge_again(wanted["metrics"])
+                else:
+                    self._compare(there, wanted)
             for statement in _SCHEMA:
                 self._db.execute(statement)
             if not there:
                 self._db.executemany("INSERT INTO identity VALUES (?, ?)", wanted.items())
+
+    def _nothing_succeeded(self, tables: Container[str]) -> bool:
+        """Whether no evaluation had the metrics that were asked for: then others may be asked for."""
+        if "evaluations" not in tables:
+            return False
+        succeeded = self._db.execute("SELECT COUNT(*) FROM evaluations WHERE status = 'ok'").fetchone()
+        return not succeeded[0]
+
+    def _judge_again(self, wanted: str) -> None:
+        """Keep what was evaluated under another name of the metric."""
+        self._db.execute("UPDATE identity SET value = ? WHERE name = 'metrics'", (wanted,))
+        rows = self._db.execute("SELECT key, metrics FROM evaluations WHERE status = 'invalid'").fetchall()
+        for key, text in rows:
+            metrics = json.loads(text)
+            if metrics:
+                status, message = self._judge(metrics)
+                self._db.execute(
+                    "UPDATE evaluations SET status = ?, message = ? WHERE key = ?", (status, message, key)
+                )
 
     def _take_over(self, identity: Identity, there: dict[str, str]) -> None:
         """Go on with a file of the first format, if all that it says fits."""
@@ -330,6 +374,13 @@ def _first_difference(at: str, new: Any, old: Any) -> tuple[str, Any, Any]:
     return at, new, old
 
 
+def _named(metrics: Metrics) -> str:
+    """The names of metrics, for a message."""
+    if set(metrics) == {ONLY}:
+        return "a bare number"
+    return enumerated(map(repr, metrics), 12) or "no metrics"
+
+
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 200 else f"{text[:200]}…"
@@ -337,7 +388,7 @@ def _short(value: Any) -> str:
 
 def _evaluation(row: Sequence[Any]) -> Evaluation:
     architecture, status, metrics, message, seconds = row
-    return Evaluation(architecture, status, json.loads(metrics), message, seconds)
+    return Evaluation(architecture, status, json.loads(metrics) if status == "ok" else {}, message, seconds)
 
 
 def _finished(db: sqlite3.Connection, table: str = "evaluations") -> list[Evaluation]:

@@ -23,17 +23,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from archwalk.errors import ArchwalkError, BenchmarkError, unknown
+from archwalk.errors import ArchwalkError, BenchmarkError, reason, unknown
 from archwalk.files import write_atomically
 from archwalk.spaces.base import ListedSpace, restrict_neighbours
 from archwalk.spaces.registry import make_space
 from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.base import check_task
-from archwalk.tasks.metrics import Column, Metric
+from archwalk.tasks.metrics import Column, Metric, declared_here, speaks_of_cost
 from archwalk.tasks.protocols import protocols_of
 
 FORMAT = 1
 SUFFIX = ".parquet"
+LARGEST = 1e30  # of a measurement; what is larger stands for a failed training, and overflows elsewhere
 _KEY = "archwalk"
 _ARCH = "arch"
 _SEAL_KEY = "archwalk-sha256"
@@ -122,6 +123,18 @@ class Benchmark:
         check_task(task, self.tasks)
         return self.rewards[task]
 
+    @property
+    def declared(self) -> dict[str, Metric]:
+        """The metrics whose direction somebody has said, by name: rewards, those of ``METRICS``, and others
+        unless the name speaks of a cost and nobody said that less of it is better."""
+        certain = {column.metric for column in self.rewards.values()}
+        certain |= {name for name, metric in self.metrics.items() if metric.direction == "min"}
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if name in certain or declared_here(name) or not speaks_of_cost(name)
+        }
+
     def index(self, architecture: str) -> int:
         """Position of an architecture string. Raises ``ArchitectureError`` or ``BenchmarkError``."""
         wanted = self.space.index(architecture)
@@ -179,7 +192,7 @@ class Benchmark:
         fraction.
 
         Raises:
-            BenchmarkError: the column has missing values; the message names them.
+            BenchmarkError: the column has missing values, which the message names, or one value alone.
         """
         column = self.reward_column(task)
         values = self.columns[column]
@@ -191,7 +204,19 @@ class Benchmark:
                 f"{len(gone):,} missing, among them {named}",
                 "leave them out of the table or name another reward column; nothing is filled in",
             )
+        if len(values) > 1 and values.min() == values.max():
+            raise BenchmarkError(
+                f"a task whose architectures differ in their reward, {column}",
+                f"{values[0]:g} for all {len(values):,}",
+                "leave the task out, or name another reward when you import the table",
+            )
         return values * self.metrics[column.metric].scale
+
+    def evaluation_split(self, task: str) -> str:
+        """Where agents are evaluated: ``test``, or the reward's own split where nothing was tested."""
+        reward = self.reward_column(task)
+        tested = (c for c in self.columns if c[:2] == reward[:2] and c.split == "test")
+        return "test" if any(not np.isnan(self.columns[c]).all() for c in tested) else reward.split
 
     @cached_property
     def missing(self) -> dict[Column, int]:
@@ -296,7 +321,7 @@ def make_benchmark(
 def check_range(column: Column, values: NDArray[np.float64], metric: Metric) -> None:
     """Raises ``BenchmarkError`` for an infinite value or one out of the metric's range; NaN is none."""
     with np.errstate(invalid="ignore"):
-        outside = np.isinf(values) | (values < metric.low) | (values > metric.high)
+        outside = (np.abs(values) > LARGEST) | (values < metric.low) | (values > metric.high)
     if outside.any():
         raise BenchmarkError(
             f"finite values of {metric.name} ({metric.unit or 'no unit'}) in [{metric.low}, {metric.high}]",
@@ -335,7 +360,7 @@ def open_benchmark(path: str | Path) -> Benchmark:
         header = json.loads(pl.read_parquet_metadata(io.BytesIO(content))[_KEY])
         frame = pl.read_parquet(io.BytesIO(content))
     except (Exception, pl.exceptions.PanicException) as error:
-        raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise _damaged(path, reason(error)) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         version = header.get("format") if isinstance(header, dict) else header
         raise BenchmarkError(

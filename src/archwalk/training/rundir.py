@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,8 +29,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from archwalk.agents.networks import resolved_precision
-from archwalk.errors import BenchmarkError, RunError
+from archwalk.errors import BenchmarkError, RunError, reason
 from archwalk.files import hold, write_atomically
+from archwalk.tasks.arranging import arranged
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.loop import Row
 from archwalk.training.spec import RunSpec, read_spec
@@ -68,10 +69,11 @@ class RunDir:
 
     Args:
         path: the folder; made when the run begins.
+        elsewhere: benchmarks among which its own may be, where it is no longer where the run found it.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, elsewhere: Sequence[str | Path | AnyBenchmark] = ()) -> None:
+        self.path, self._elsewhere = Path(path), tuple(elsewhere)
 
     @property
     def finished(self) -> bool:
@@ -84,7 +86,13 @@ class RunDir:
 
     def costs(self) -> Costs:
         """What the finished run cost."""
-        return Costs(**json.loads(self._finished_file(COSTS).read_text()))
+        file = self._finished_file(COSTS)
+        try:
+            return Costs(**json.loads(file.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(
+                f"an intact file {file}", reason(error), "restore it, or run the command that made it again"
+            ) from error
 
     def weights(self) -> dict[str, Tensor]:
         """The final weights."""
@@ -99,20 +107,39 @@ class RunDir:
         return read_lines(self.path / METRICS)
 
     def benchmark(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
-        """The benchmark the run was made on, or another one for the same space.
+        """The benchmark the run was made on, or another one for the same space, laid out as the run knows it.
 
         Raises:
             BenchmarkError: not found, or another benchmark than the run's where none was named.
+            RunError: one of another space.
         """
         spec = self.spec()
-        benchmark = load_benchmark(spec.benchmark if given is None else given)
-        if given is None and benchmark.checksum != spec.checksum:
-            raise BenchmarkError(
+        if given is None:
+            return arranged(self._own(spec), spec.space, str(self.path))
+        return arranged(load_benchmark(given), spec.space, str(self.path))
+
+    def _own(self, spec: RunSpec) -> AnyBenchmark:
+        """The run's own benchmark, by its checksum, wherever it is."""
+        missing: BenchmarkError | None = None
+        for where in (spec.benchmark, *self._elsewhere):
+            try:
+                benchmark = load_benchmark(where)
+            except BenchmarkError as error:
+                missing = missing or error
+                continue
+            if benchmark.checksum == spec.checksum:
+                return benchmark
+            missing = missing or BenchmarkError(
                 f"the benchmark that {self.path} was made on (checksum {spec.checksum[:12]}…)",
                 f"{spec.benchmark} with checksum {benchmark.checksum[:12]}…",
                 "name the benchmark to use with --benchmark",
             )
-        return benchmark
+        assert missing is not None
+        raise BenchmarkError(
+            f"the benchmark of the run {self.path}, {spec.benchmark}",
+            missing.got,
+            "say with --benchmark where it is now",
+        ) from missing
 
     def _finished_file(self, name: str) -> Path:
         if not self.finished:
@@ -219,4 +246,10 @@ def read_lines(file: Path) -> list[Row]:
     """Whole lines only: the last one may have been cut by a crash."""
     if not file.exists():
         return []
-    return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    try:
+        lines = file.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"one JSON object a line in {file}", reason(error), "restore it, or start again in another folder"
+        ) from error

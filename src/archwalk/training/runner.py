@@ -24,7 +24,7 @@ from archwalk.agents.base import MakeAgent
 from archwalk.agents.registry import find_algorithm
 from archwalk.agents.values import CPU, QFunction, make_values
 from archwalk.envs.build import greedy_process
-from archwalk.errors import BenchmarkError, RunError, SettingsError
+from archwalk.errors import BenchmarkError, RunError, SettingsError, reason
 from archwalk.files import write_atomically
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
@@ -137,7 +137,7 @@ def load_values(run: RunDir, benchmark: Benchmark | Predicted) -> QFunction:
     except RuntimeError as error:
         raise RunError(
             f"weights of a network for the space {benchmark.space.name!r}",
-            f"{run.path}: {str(error).splitlines()[0]}",
+            f"{run.path}: {reason(error)}",
             "use a benchmark of the space that the run was trained on",
         ) from error
     return values
@@ -228,7 +228,7 @@ class _Keeper:
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise RunError(
                     f"a checkpoint of this version of archwalk in {file}",
-                    f"one that does not fit: {str(error).splitlines()[0]}",
+                    f"one that does not fit: {reason(error)}",
                     "start again in another folder; finished weights stay usable",
                 ) from error
             with safetensors.safe_open(file, framework="pt") as opened:

@@ -118,17 +118,17 @@ WRONG = {
     "no such metric": (lambda f: f, {"metrics": ["accc"]}, "acc/valid/final"),
     "no obvious metric": (lambda f: f.rename({ACC.meta.output_name(): "t/a/valid/final"}).with_columns(
         pl.lit(1.0).alias("t/b/valid/final")), {}, "--metric"),
-    "text for numbers": (lambda f: f.with_columns(ACC.cast(pl.String)), {}, "numbers in the column"),
+    "text for numbers": (lambda f: f.with_columns(ACC.cast(pl.String) + "x"), {}, "numbers in the column"),
     "out of range": (lambda f: f.with_columns(ACC * 100), {}, "percent"),
     "infinite": (lambda f: f.with_columns(ACC / 0), {}, "finite"),
     "a cost without direction": (lambda f: f, {"metrics": ["acc", "latency_gpu"]}, "--minimise latency_gpu"),
-    "a known direction contradicted": (lambda f: f, {"minimise": ["acc"]}, "as it is declared, max"),
+    "a known direction contradicted": (lambda f: f, {"minimise": ["acc"]}, "when larger, as a metric"),
     "both directions": (
         lambda f: f,
         {"metrics": ["latency_gpu"], "minimise": ["latency_gpu"], "maximise": ["latency_gpu"]},
         "both",
     ),
-    "a direction for nothing": (lambda f: f, {"minimise": ["latency"]}, "in --minimise"),
+    "a direction for nothing": (lambda f: f, {"minimise": ["latency"]}, "to be fitted"),
     "no rows": (lambda f: f.clear(), {}, "none in"),
 }  # fmt: skip
 
@@ -147,7 +147,7 @@ def test_what_is_refused(tmp_path: Path, case: str) -> None:
 )
 def test_a_name_that_speaks_of_a_cost_is_asked_for(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "s.csv", table(30).rename({"t/acc/valid/final": name}))
-    with pytest.raises(BenchmarkError, match=f"--minimise {name}"):
+    with pytest.raises(ArchwalkError, match=f"--minimise {name}"):
         read_sample(path, SPACE, "t", [name])
     metric = read_sample(path, SPACE, "t", [name], minimise=[name]).metrics[0]
     assert (metric.name, metric.direction) == (name, "min")
