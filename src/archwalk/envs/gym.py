@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from pathlib import Path
-from typing import Any, SupportsIndex, SupportsInt
+from typing import Any, SupportsIndex
 
 import gymnasium
 import numpy as np
@@ -28,6 +28,8 @@ from archwalk.spaces.tokens import TokenKind
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.registry import load_benchmark
 from archwalk.tasks.table import Benchmark
+
+SeedLike = Any  # a whole number from 0, of Python or numpy; anything else is refused
 
 
 class _Core:
@@ -65,10 +67,9 @@ class _Core:
             return
         if seed < 0:
             raise SettingsError("a seed of at least 0", str(seed), "choose another")
-        folded = (
-            seed if seed < 2**63 else int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
-        )
-        self.generator.manual_seed(folded)
+        if seed >= 2**63:  # more than the generator takes
+            seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
+        self.generator.manual_seed(seed)
 
     def start(self, walks: int, seed: int | None) -> None:
         self.seed(seed)
@@ -157,7 +158,8 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     Keeping is reported as ``terminated``, the step limit as ``truncated``. This process cuts no value off in
     either case (partial-episode bootstrapping, Pardo et al. 2018), but most learners bootstrap only where a
     walk is truncated, and then learn never to keep, or to keep at once where rewards are negative. With
-    ``keep_truncates`` both ends are reported as ``truncated``, which trains them right.
+    ``keep_truncates`` both ends are reported as ``truncated``, which trains them right. (Gymnasium's
+    ``check_env`` takes one random step and refuses that it truncates; the step it draws is to keep.)
 
     Args:
         benchmark: name, file or object.
@@ -191,7 +193,7 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.render_mode = render_mode
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: SeedLike = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin at a uniform start, or at ``options={"architecture": string}``."""
         asked = _known(options, ("architecture",))
@@ -204,7 +206,7 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             self._core.move(torch.ones(1, dtype=torch.bool), at)
         return self._core.observe()[0], self._info(kept=False)
 
-    def step(self, action: SupportsInt) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One step; raises ``SettingsError`` for an action that does not exist."""
         self._core.begun()
         taken = _actions(action, 1)
@@ -256,7 +258,7 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
         self._ended = torch.zeros(num_envs, dtype=torch.bool)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: SeedLike = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin all walks at uniform starts; ``seed`` seeds the whole batch.
 
@@ -312,7 +314,7 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
         return self._core.mask().astype(np.bool_)
 
     def step(
-        self, actions: NDArray[np.int64]
+        self, actions: Any
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """One step of every walk; raises ``SettingsError`` for an action that does not exist."""
         core, resetting = self._core, self._ended

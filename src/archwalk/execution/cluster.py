@@ -85,7 +85,7 @@ def _start(settings: RaySettings, quiet: dict[str, Any]) -> None:
 
 
 def usable_cpus() -> int:
-    """Processors that this process may use: where affinity or a control group says so, fewer than there are."""
+    """Processors that this process may use, which affinity or a control group may limit."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [_quota(folder) for folder in _control_groups()]
     return max(1, int(min([float(count), *(limit for limit in limits if limit)])))

@@ -2,9 +2,9 @@
 
 In: a benchmark's table, a predicting task, a Python function (an object, or ``module:function``), or a
 command that prints JSON. Out: an ``Evaluator`` for ``ledger.Ledger``. An answer that was given counts,
-whatever is printed around it. A function given by name and a command run in a process group of their own, which is
-killed as a whole when the time limit is over, or when this process ends, however it ends; a function given as
-an object is called in this process.
+whatever is printed around it. A function given by name and a command run in a process group of their own,
+which is killed as a whole when the time limit is over, or when this process ends, however it ends; a function
+given as an object is called in this process.
 """
 
 from __future__ import annotations
@@ -172,9 +172,7 @@ def answer_in(output: str) -> Any:
         return float(last)
     except ValueError:
         pass
-    output = output[-_MOST:]
-    at_start = _last_object(output, r"(?m)^[ \t]*\{")
-    found = at_start if at_start is not None else _last_object(output, r"\{")
+    found = _last_object(output[-_MOST:])
     if found is None:
         found = _python_object(last)
     if found is None:
@@ -182,17 +180,22 @@ def answer_in(output: str) -> Any:
     return found
 
 
-def _last_object(output: str, beginning: str) -> dict[str, Any] | None:
-    decoder, found, at = json.JSONDecoder(), None, 0
-    for match in re.finditer(beginning, output):
-        if match.end() - 1 < at:  # within the one before
+def _last_object(output: str) -> dict[str, Any] | None:
+    """The last JSON object. One that begins a line goes before a later one within a line, such as settings
+    in a message, unless both have a name in common: then the later one is the same report, made later."""
+    decoder, end = json.JSONDecoder(), 0
+    found: dict[str, Any] | None = None
+    found_at_start = False
+    for match in re.finditer(r"\{", output):
+        if match.start() < end:  # within the one before
             continue
         try:
-            value, at = decoder.raw_decode(output, match.end() - 1)
+            value, end = decoder.raw_decode(output, match.start())
         except (ValueError, RecursionError):
             continue
-        if value:
-            found = value
+        at_start = not output[output.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+        if at_start or not found_at_start or (found or {}).keys() & value.keys():
+            found, found_at_start = value, at_start
     return found
 
 

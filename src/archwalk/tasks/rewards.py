@@ -144,10 +144,10 @@ def _doubt(
         return "a cost" if any(_is(name, cost) for cost in COSTS) else ""
     if is_aside(name):
         return "an id, a count or a deviation"
-    if _counts_rows(there):
-        return "whole numbers, each once"
     if column not in plain:
         return ""  # somebody wrote that this is validation
+    if _counts_rows(there) and not speaks_of_merit(name):
+        return "whole numbers, each once"
     if any(c.metric == name and c.split == "test" for c in known):
         return ""
     alone = all(c is column or c == column or c.split == "none" or is_aside(c.metric) for c in known)

@@ -324,9 +324,10 @@ def check_range(column: Column, values: NDArray[np.float64], metric: Metric) -> 
         outside = (np.abs(values) > LARGEST) | (values < metric.low) | (values > metric.high)
     if outside.any():
         raise BenchmarkError(
-            f"finite values of {metric.name} ({metric.unit or 'no unit'}) in [{metric.low}, {metric.high}]",
+            f"finite values of {metric.name} ({metric.unit or 'no unit'}) in [{metric.low}, {metric.high}], "
+            f"at most {LARGEST:g} in size",
             f"{values[outside][0]} in column {column}",
-            "check whether the column is mislabelled or in another unit",
+            "check whether the column is mislabelled or in another unit; a failed training has no value",
         )
 
 

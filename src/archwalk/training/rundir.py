@@ -7,7 +7,7 @@ In: a spec, and where. Out: the folder, complete or resumable at any moment:
     timing.jsonl          wall time beside each row
     checkpoint.safetensors  everything a bit-exact continuation needs
     weights.safetensors   the final weights: there when the run has finished
-    costs.json            what it cost: trained and sampled steps, evaluations, seconds
+    costs.json            what it cost: trained and sampled steps, evaluations, seconds; checksums
     fine-tune/            of a retraining run: the run cut off after ``fine_tune_steps``, a run folder too
 
 Next: ``runner`` fills it.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -39,6 +40,7 @@ from archwalk.training.spec import RunSpec, read_spec
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
 CUT = "fine-tune"
+DIGESTS = "sha256"  # in the file of costs: of settings and weights
 
 
 @dataclass(frozen=True)
@@ -88,15 +90,35 @@ class RunDir:
         """What the finished run cost."""
         file = self._finished_file(COSTS)
         try:
-            return Costs(**json.loads(file.read_text()))
+            values = json.loads(file.read_text())
+            return Costs(**{name: value for name, value in values.items() if name != DIGESTS})
         except (OSError, ValueError, TypeError) as error:
             raise RunError(
                 f"an intact file {file}", reason(error), "restore it, or run the command that made it again"
             ) from error
 
     def weights(self) -> dict[str, Tensor]:
-        """The final weights."""
-        return read_tensors(self._finished_file(WEIGHTS))
+        """The final weights. Raises ``RunError`` if they or the settings were changed after the run."""
+        weights = read_tensors(self._finished_file(WEIGHTS))
+        self.costs()
+        kept = json.loads((self.path / COSTS).read_text()).get(DIGESTS)  # runs of 0.1 have none
+        for name in (SETTINGS, WEIGHTS) if kept is not None else ():
+            if not isinstance(kept, dict) or kept.get(name) != self._digest(name):
+                raise RunError(
+                    f"{self.path / name} as the run left it",
+                    "a file that has changed since",
+                    "restore it, or run the command that made it again in another folder",
+                )
+        return weights
+
+    def _digest(self, name: str) -> str:
+        """SHA-256 of a file; of the settings without where the benchmark lies, which may have moved."""
+        content = (self.path / name).read_bytes()
+        if name == SETTINGS:
+            values = tomllib.loads(content.decode())
+            values.get("run", {}).pop("benchmark", None)
+            content = json.dumps(values, sort_keys=True).encode()
+        return hashlib.sha256(content).hexdigest()
 
     def weights_digest(self) -> str:
         """SHA-256 of the weights file."""
@@ -167,8 +189,11 @@ class RunDir:
 
     def finish(self, weights: dict[str, Tensor], costs: Costs) -> None:
         """Write what makes the run a finished one."""
-        write_atomically(self.path / COSTS, json.dumps(asdict(costs), indent=2).encode())
-        write_atomically(self.path / WEIGHTS, save(weights))
+        content = save(weights)
+        digests = {SETTINGS: self._digest(SETTINGS), WEIGHTS: hashlib.sha256(content).hexdigest()}
+        values = asdict(costs) | {DIGESTS: digests}
+        write_atomically(self.path / COSTS, json.dumps(values, indent=2).encode())
+        write_atomically(self.path / WEIGHTS, content)
 
     @contextmanager
     def claimed(self, spec: RunSpec) -> Iterator[None]:
@@ -238,7 +263,9 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         return load(file.read_bytes())
     except (OSError, SafetensorError) as error:
         raise RunError(
-            f"an intact safetensors file {file}", str(error), "restore it, or start again in another folder"
+            f"an intact safetensors file {file}",
+            reason(error),
+            "restore it, or start again in another folder",
         ) from error
 
 

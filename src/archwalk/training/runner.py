@@ -134,7 +134,7 @@ def load_values(run: RunDir, benchmark: Benchmark | Predicted) -> QFunction:
     values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
     try:
         values.network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise RunError(
             f"weights of a network for the space {benchmark.space.name!r}",
             f"{run.path}: {reason(error)}",
