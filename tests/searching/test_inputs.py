@@ -107,3 +107,11 @@ def test_a_search_cannot_be_turned_round(tmp_path: Path) -> None:
 def test_without_a_name_the_table_says_what_is_searched(tmp_path: Path) -> None:
     found = archwalk.search(size, tmp_path / "s", space=table("rmse", "min"), method="random", budget=6)
     assert (found["metric"], found["value"]) == ("rmse", 2.0)
+
+
+def test_a_bare_number_is_taken_for_nothing_that_nobody_named(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"space": make_listed("slots", SPACE), "method": "random", "budget": 6}
+    with pytest.raises(SearchError, match="a bare number"):
+        archwalk.search(size, tmp_path / "s", **options)
+    found = archwalk.search(size, tmp_path / "s", metric="val_loss", **options)
+    assert (found["ok"], found["value"]) == (6, 2.0)

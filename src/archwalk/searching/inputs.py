@@ -8,7 +8,7 @@ Everything that can be refused is refused here, before any work. Next: ``verbs``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +109,18 @@ def make_setting(
             )
     if metric is None:
         declared = {default.name: default} | declared
-    goal = metric_to_search(names[0], said_of(names[0], said), declared)
+    goal = default
+    if metric is not None or said:
+        goal = metric_to_search(names[0], said_of(names[0], said), declared)
     second = metric_to_search(cost, said_of(cost, said), declared) if cost else None
     if second is not None and second.name == goal.name:
         raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
     evaluate = make_evaluator(evaluator, command, time_limit, retries, where)
     name = command or (evaluator if isinstance(evaluator, str) else _name_of(evaluator))
-    return Setting(problem, goal, second, evaluate, _identity(problem, table, name, goal, second))
+    identity = _identity(problem, table, name, goal, second)
+    if metric is None and goal is DEFAULT_METRIC:  # nobody has said what a bare number would be
+        identity = replace(identity, bare=False)
+    return Setting(problem, goal, second, evaluate, identity)
 
 
 def _declared(table: AnyBenchmark | None, agents: Sequence[RunDir]) -> dict[str, Metric]:

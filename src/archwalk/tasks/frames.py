@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,13 @@ def _no_number(name: str, row: int, text: str) -> BenchmarkError:
     return BenchmarkError(
         f"numbers in the column {name!r}", f"{shortened(text, 80)!r} in row {row + 1}", remedy
     )
+
+
+def as_chosen(text: str | None, choices: Container[str]) -> str | None:
+    """A text as one of a slot's choices is written: 200.0, which libraries write for a whole number where
+    cells of its column are empty, is 200 where that alone is a choice."""
+    whole = re.fullmatch(r"(-?\d+)\.0+", text or "")
+    return whole[1] if whole and text not in choices and whole[1] in choices else text
 
 
 def natural_order(choices: Iterable[str]) -> list[str]:

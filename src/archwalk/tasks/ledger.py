@@ -89,6 +89,7 @@ class Identity:
         metrics: to improve, each with its direction.
         first: how files of the first format named the space: its first architecture and their number.
         architectures: all that may occur, for such a file; empty where none can fit.
+        bare: whether an evaluator may answer with one number: somebody has said which metric that is.
     """
 
     space: Mapping[str, Any]
@@ -97,6 +98,7 @@ class Identity:
     metrics: tuple[Metric, ...]
     first: tuple[str, int] | None = None
     architectures: Container[str] = ()
+    bare: bool = True
 
     def entries(self) -> dict[str, str]:
         """As the file keeps it: name → JSON."""
@@ -153,6 +155,7 @@ class Ledger:
         path: Path | None = None,
     ) -> None:
         self._evaluator, self._required, self._path = evaluator, required, path
+        self._bare = len(required) == 1 and (identity is None or identity.bare)
         self._owner = uuid.uuid4().hex
         with _readable(path):
             self._db = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
@@ -259,20 +262,20 @@ class Ledger:
             metrics = {str(k): float(v) for k, v in self._evaluator(architecture).items()}
         except EvaluationFailed as error:
             return error.status, {}, str(error)
-        if set(metrics) == {ONLY} and len(self._required) == 1:
-            metrics = {self._required[0]: metrics[ONLY]}
-        status, message = self._judge(metrics)
-        return status, metrics, message
+        return self._judge(metrics)
 
-    def _judge(self, metrics: Metrics) -> tuple[Status, str]:
-        """Whether metrics are what was asked for, and what is wrong if they are not."""
+    def _judge(self, metrics: dict[str, float]) -> tuple[Status, dict[str, float], str]:
+        """Whether metrics are what was asked for, under their names, and what is wrong if they are not."""
+        if set(metrics) == {ONLY} and self._bare:
+            metrics = {self._required[0]: metrics[ONLY]}
         missing = [name for name in self._required if name not in metrics]
         if missing:
-            return "invalid", f"no {', '.join(map(repr, missing))} in the answer: {_named(metrics)}"
+            said = f"no {', '.join(map(repr, missing))} in the answer: {_named(metrics)}"
+            return "invalid", metrics, said
         bad = [name for name in self._required if not math.isfinite(metrics[name])]
         if bad:
-            return "invalid", ", ".join(f"{name} is {metrics[name]}" for name in bad)
-        return "ok", ""
+            return "invalid", metrics, ", ".join(f"{name} is {metrics[name]}" for name in bad)
+        return "ok", metrics, ""
 
     def _open(self, identity: Identity | None) -> None:
         """Make the tables of a new file; compare what an old one is for, and change nothing if it differs."""
@@ -309,11 +312,12 @@ class Ledger:
         self._sql("UPDATE identity SET value = ? WHERE name = 'metrics'", (wanted,))
         rows = self._sql("SELECT key, metrics FROM evaluations WHERE status = 'invalid'").fetchall()
         for key, text in rows:
-            metrics = json.loads(text)
-            if metrics:
-                status, message = self._judge(metrics)
+            metrics = _loaded(text)
+            if isinstance(metrics, dict) and metrics:
+                status, metrics, message = self._judge(metrics)
                 self._sql(
-                    "UPDATE evaluations SET status = ?, message = ? WHERE key = ?", (status, message, key)
+                    "UPDATE evaluations SET status = ?, metrics = ?, message = ? WHERE key = ?",
+                    (status, json.dumps(metrics), message, key),
                 )
 
     def _take_over(self, identity: Identity, there: dict[str, str]) -> None:

@@ -64,6 +64,10 @@ def choose_rewards(
         known = [c for c in columns if c.task == task]
         if task in named:
             rewards[task] = named_column(known, task, named[task])
+            if np.isnan(columns[rewards[task]]).all():
+                raise BenchmarkError(
+                    f"values in the reward column {rewards[task]}", "none", "name another one with --reward"
+                )
         else:
             found = _obvious(columns, known, said or {}, plain)
             rewards[task] = max(

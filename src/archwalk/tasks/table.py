@@ -29,7 +29,7 @@ from archwalk.spaces.base import ListedSpace, restrict_neighbours
 from archwalk.spaces.registry import make_space
 from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.base import check_task
-from archwalk.tasks.metrics import Column, Metric, declared_here, speaks_of_cost
+from archwalk.tasks.metrics import Column, Metric, declared_here, find_meant, speaks_of_cost, split_of
 from archwalk.tasks.protocols import protocols_of
 
 FORMAT = 1
@@ -157,8 +157,10 @@ class Benchmark:
             BenchmarkError: no such task, metric, split or epoch.
         """
         reward = self.reward_column(task)
-        metric, split = metric or reward.metric, split or reward.split
         of_task = [c for c in self.columns if c.task == task]
+        split = reward.split if split is None else split_of(split) or split
+        metric = metric or reward.metric
+        metric = find_meant(metric, sorted({c.metric for c in of_task})) or metric
         if metric not in {c.metric for c in of_task}:
             raise BenchmarkError(*unknown("metric", metric, sorted({c.metric for c in of_task})))
         of_metric = [c for c in of_task if c.metric == metric]
@@ -227,7 +229,17 @@ class Benchmark:
     @cached_property
     def checksum(self) -> str:
         """SHA-256 over the description, the architectures and every number: the benchmark's identity."""
+        return self._digest(self._slot_order())
+
+    def _slot_order(self) -> str:
+        """The order of slots that is not that of their names, which the sorted description does not tell."""
+        description = self.space.describe()
+        slots = description.get("declaration", description).get("slots", {})
+        return json.dumps([*slots]) if [*slots] != sorted(slots) else ""
+
+    def _digest(self, slot_order: str) -> str:
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
+        digest.update(slot_order.encode())
         digest.update(np.ascontiguousarray(self.rows, dtype="<i8").data)
         if isinstance(self.space, MeasuredSubset):  # rows of different tables mean different architectures
             digest.update(np.ascontiguousarray(self.space.codes).data)
@@ -385,6 +397,8 @@ def open_benchmark(path: str | Path) -> Benchmark:
         raise
     except Exception as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    if header.get("checksum") == benchmark._digest(""):  # files of 0.1, and what was made on them
+        benchmark.__dict__["checksum"] = header["checksum"]
     if header.get("checksum") != benchmark.checksum:
         raise _damaged(path, f"checksum {benchmark.checksum[:12]}…, not {str(header.get('checksum'))[:12]}…")
     return benchmark

@@ -25,7 +25,7 @@ from archwalk.agents.registry import find_algorithm
 from archwalk.agents.values import CPU, QFunction, make_values
 from archwalk.envs.build import greedy_process
 from archwalk.errors import BenchmarkError, RunError, SettingsError, reason
-from archwalk.files import write_atomically
+from archwalk.files import json_text, write_atomically
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
 from archwalk.training.loop import Loop, Row
@@ -272,7 +272,7 @@ def _evaluation_hours(loop: Loop) -> float | None:
 def _append_line(file: Path, row: Row) -> None:
     try:
         with file.open("a") as out:
-            out.write(json.dumps(row) + "\n")
+            out.write(json_text(row, None) + "\n")
     except OSError as error:
         raise RunError(
             f"to write {file}", str(error.strerror), "free space, then run the same command again: it resumes"

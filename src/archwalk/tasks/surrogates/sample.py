@@ -7,7 +7,6 @@ metrics asked for, each with its direction. Next: ``fit`` fits models to them.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +19,7 @@ from archwalk.errors import ArchitectureError, BenchmarkError, unknown
 from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.spaces.declared import DeclaredSpace, ListedDeclaredSpace
 from archwalk.spaces.matching import named_slots
-from archwalk.tasks.frames import numbers, read_frame, texts
+from archwalk.tasks.frames import as_chosen, numbers, read_frame, texts
 from archwalk.tasks.importers import read_address
 from archwalk.tasks.metrics import (
     COSTS,
@@ -189,13 +188,10 @@ def _encode_rows(frame: pl.DataFrame, space: SearchSpace, names: Mapping[str, Se
 
 
 def _texts(column: pl.Series, choices: Container[str]) -> dict[str, np.ndarray]:
-    """Text → the rows in which it stands; an empty cell as ''. A whole number that a library wrote as a float
-    because cells of its column are empty, 200.0, is 200 where that alone is a choice."""
-    written = np.array([text or "" for text in texts(column)], dtype=object)
-    for text in {*written.tolist()}:
-        whole = re.fullmatch(r"(-?\d+)\.0+", text)
-        if whole and text not in choices and whole[1] in choices:
-            written[written == text] = whole[1]
+    """Text, as the choices are written → the rows in which it stands; an empty cell as ''."""
+    found = texts(column)
+    meant = {text: as_chosen(text, choices) for text in {*found}}
+    written = np.array([meant[text] or "" for text in found], dtype=object)
     order = np.argsort(written, kind="stable")
     starts = np.flatnonzero(np.r_[True, written[order][1:] != written[order][:-1]])
     return {str(written[rows[0]]): rows for rows in np.split(order, starts[1:])}
