@@ -83,7 +83,7 @@ def test_a_walk_of_the_agent(source: RunDir) -> None:
 
 def test_sources_that_do_not_fit(source: RunDir, tmp_path: Path) -> None:
     table = tiny_benchmark().save(tmp_path / "t.parquet")
-    with pytest.raises(RunError, match="made for 'synthetic-cells'"):
+    with pytest.raises(RunError, match="made for the space 'synthetic-cells'"):
         archwalk.transfer(source.path, "main", "retrain", tmp_path / "r", benchmark=table)
     wider = small_settings(network={"width": 32, "feedforward": 32, "heads": 2})
     with pytest.raises(RunError, match="same network settings"):

@@ -310,9 +310,9 @@ def evaluate(
         benchmark: name, file or object; the run's own by default.
 
     Returns:
-        The fields of ``Evaluation``, ``benchmark`` and the ``protocol`` whose reward counts (empty: the
-        file's own), where the agent comes from (``source_task, regime, seed``), and its costs on its own task
-        (``Costs``); on another task than that, ``evaluations`` is 0.
+        The fields of ``Evaluation``, the ``epoch`` of the split's column, ``benchmark`` and the ``protocol``
+        whose reward counts (empty: the file's own), where the agent comes from (``source_task, regime,
+        seed``), and its costs on its own task (``Costs``); on another task than that, ``evaluations`` is 0.
     """
     walking = load_agent(run_dir, benchmark=benchmark, task=task)
     run = RunDir(run_dir)
@@ -327,13 +327,16 @@ def evaluate(
     )
     own = walking.task == spec.task and spec.regime != "zero-shot"
     moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
+    opened = walking.benchmark
+    at = opened.column(walking.task, result.split) if isinstance(opened, Benchmark) else opened
     return {
-        "benchmark": walking.benchmark.name,
-        "protocol": walking.benchmark.protocol if isinstance(walking.benchmark, Benchmark) else "",
+        "benchmark": opened.name,
+        "protocol": opened.protocol if isinstance(opened, Benchmark) else "",
         "source_task": spec.source_task if moved else spec.task,
         "regime": spec.regime if own else "zero-shot",
         "seed": spec.seed,
         **result.to_json(),
+        "epoch": at.epoch,
         "trained_steps": costs.trained_steps,
         "sampled_steps": costs.sampled_steps,
         "evaluations": costs.evaluations if own else 0,

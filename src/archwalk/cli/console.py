@@ -172,10 +172,14 @@ def print_evaluation(result: dict[str, Any]) -> None:
     """An evaluation as a short table."""
     r, metric = result, result["metric"]
     low, high = r["starts_ci95"]
+    epoch = "" if r["epoch"] in ("final", "none") else f", epoch {r['epoch']}"
     lines = [
         ("agent", f"{r['regime']}, {r['source_task']} → {r['task']}, seed {r['seed']}, {r['benchmark']}"),
         *([("protocol", r["protocol"])] if r["protocol"] else []),
-        (f"{r['split']} {metric}", f"{r['mean']:.5g} ± {r['std']:.2g}   [{low:.5g}, {high:.5g}] over starts"),
+        (
+            f"{r['split']} {metric}{epoch}",
+            f"{r['mean']:.5g} ± {r['std']:.2g}   [{low:.5g}, {high:.5g}] over starts",
+        ),
     ]
     if r["validation_score"] is None:
         lines += [

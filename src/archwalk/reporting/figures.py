@@ -35,6 +35,10 @@ class FigureSpec:
     caption: str
     draw: Callable[[StudyData], Figure | None]
 
+    def of(self, data: StudyData) -> FigureSpec:
+        """The same with the caption of a study."""
+        return replace(self, caption=self.caption.replace("{split}", data.split))
+
 
 def _matrix(name: str, title: str, regime: str, more: str = "") -> FigureSpec:
     caption = (
@@ -147,5 +151,5 @@ def draw_figures(data: StudyData, folder: Path) -> list[FigureSpec]:
             figure = spec.draw(data)
             if figure is not None:
                 save(figure, folder, spec.name)
-                drawn.append(replace(spec, caption=spec.caption.replace("{split}", data.split)))
+                drawn.append(spec.of(data))
     return drawn
