@@ -139,6 +139,10 @@ def test_infinities_are_told_apart_from_missing(tmp_path: Path) -> None:
         (b"", "readable"),
         (b"op,op,val_acc\na,b,70\n", "two columns are called 'op'"),
         (b"PAR1 nonsense PAR1", "readable"),
+        (b"op,k,val_acc\na,x,70\nb,x\n", "line 3 has 2 fields"),
+        (b"op,k,val_acc\na,x,70\nb,x,70,5\n", "line 3 has 4 fields"),
+        (b"# made by hand\nop,k,val_acc\na,x,70\n", "line 2 has 3 fields"),
+        (b'op,k,val_acc\na,"x,70\n', "line 2"),
     ],
 )
 def test_other_files_are_recognised(tmp_path: Path, content: bytes, says: str) -> None:
@@ -146,6 +150,13 @@ def test_other_files_are_recognised(tmp_path: Path, content: bytes, says: str) -
     file.write_bytes(content)
     with pytest.raises(BenchmarkError, match=says):
         read_frame(file)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b"\r\n\r\n"])
+def test_lines_end_as_they_do(tmp_path: Path, end: bytes) -> None:
+    (tmp_path / "t.csv").write_bytes(end.join([b'op,"val_acc"', b'"a, b",70', b'"c ""d""",71', b""]))
+    frame = read_frame(tmp_path / "t.csv")
+    assert frame.rows() == [("a, b", "70"), ('c "d"', "71")]
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from archwalk.errors import SearchError
+from archwalk.errors import SearchError, reason
 from archwalk.searching.history import History, bounded, make_history
 from archwalk.searching.optimizer import Method
 from archwalk.searching.pareto import scalarised
@@ -110,7 +110,7 @@ def _check_sense(evaluations: Sequence[Evaluation], before: int) -> None:
         return
     raise SearchError(
         "an evaluator that can answer",
-        f"{len(new)} evaluations that all failed in the same way: {new[-1].status}: {new[-1].message}",
+        f"{len(new)} evaluations that all failed in the same way: {new[-1].status}: {reason(new[-1].message)}",
         "mend it, then give the same command with --retry-failed; without that the search goes on",
     )
 

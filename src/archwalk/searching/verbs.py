@@ -147,6 +147,8 @@ def search(
         else:
             evaluations = spend(setting.evaluator)
     except SearchError:
+        if not (folder / CACHE).exists():
+            raise
         with opened(setting.evaluator) as ledger:
             so_far = ledger.evaluations()
         if so_far:  # what was found stays readable

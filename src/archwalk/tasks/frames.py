@@ -6,6 +6,8 @@ and ``surrogates.sample`` take the columns apart.
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import re
 from collections.abc import Container, Iterable
@@ -65,13 +67,24 @@ def read_frame(path: Path) -> pl.DataFrame:
 
 
 def _read_csv(content: bytes) -> pl.DataFrame:
-    frame = pl.read_csv(content, infer_schema=False, truncate_ragged_lines=False)
-    header = pl.read_csv(content, infer_schema=False, has_header=False, n_rows=1)
-    names = [name or "" for name in header.row(0)]  # read_csv itself renames what stands twice
+    """Rows of as many fields as there are names, all of them text; empty lines are none."""
+    lines = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+    try:
+        rows = [(lines.line_num, row) for row in lines if row]
+    except csv.Error as error:
+        raise ValueError(f"line {lines.line_num}: {error}") from error
+    if not rows:
+        raise ValueError("an empty file")
+    (_, names), *rows = rows
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"two columns are called {twice[0]!r}")
-    return frame
+    for line, row in rows:
+        if len(row) != len(names):
+            raise ValueError(f"line {line} has {len(row)} fields, and the names above are {len(names)}")
+    columns = list(zip(*(row for _, row in rows), strict=True)) or [()] * len(names)
+    text = {name: [cell or None for cell in column] for name, column in zip(names, columns, strict=True)}
+    return pl.DataFrame(text, schema=dict.fromkeys(names, pl.String))
 
 
 def _plain_text(content: bytes, path: Path) -> bytes:
@@ -162,13 +175,14 @@ def numbers(column: pl.Series) -> NDArray[np.float64]:
 
 
 def _no_number(name: str, row: int, text: str) -> BenchmarkError:
-    remedy = "correct it; a missing value is an empty field"
+    remedy = (
+        "correct it; a missing value is an empty field, a column of the architecture belongs into --slots, "
+        "and one that is neither out of the table"
+    )
     if text.rstrip("%").strip() != text and _NUMBER.fullmatch(text.rstrip("%").strip()):
         remedy = "write percentages as plain numbers, without the sign"
     elif re.fullmatch(r"[+-]?[\d.,' ]+", text):
         remedy = "write numbers with a point and without separators of thousands, as 1234.5"
-    elif re.search(r"[A-Za-z]", text):
-        remedy += "; a column that is part of the architecture belongs into --slots, any other text out"
     return BenchmarkError(
         f"numbers in the column {name!r}", f"{shortened(text, 80)!r} in row {row + 1}", remedy
     )
