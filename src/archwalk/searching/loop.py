@@ -108,9 +108,10 @@ def _check_sense(evaluations: Sequence[Evaluation], before: int) -> None:
     new = evaluations[before:]
     if len(new) < ALIKE or any(e.status == "ok" for e in evaluations) or len({_way(e) for e in new}) > 1:
         return
+    said = f"{new[-1].status}: {reason(new[-1].message)}"
     raise SearchError(
         "an evaluator that can answer",
-        f"{len(new)} evaluations that all failed in the same way: {new[-1].status}: {reason(new[-1].message)}",
+        f"{len(new)} evaluations that all failed in the same way: {said}",
         "mend it, then give the same command with --retry-failed; without that the search goes on",
     )
 

@@ -46,6 +46,10 @@ class Metric:
         """``larger`` or ``smaller``."""
         return "larger" if self.direction == "max" else "smaller"
 
+    def as_fraction(self) -> Metric:
+        """The same metric in fractions, if it is a percentage."""
+        return replace(self, unit="fraction", high=1.0) if self.unit == "percent" else self
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; an infinite bound is None, since JSON has no infinity."""
         bounds = {"low": self.low, "high": self.high}

@@ -7,7 +7,6 @@ every metric. What is not certain is asked for, with what was seen. Next: ``impo
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,7 +188,7 @@ def declare(
         about = said_of(name, said)
         metric = metric_to_search(name, about) if name in rewarded or about else metric_for(name)
         if metric.unit == "percent" and _fractions(name, columns):
-            metric = replace(metric, unit="fraction", high=1.0)
+            metric = metric.as_fraction()
         declared[name] = metric
     return declared
 

@@ -100,6 +100,14 @@ def test_slots_of_numbers_have_an_order() -> None:
 
 
 ACC = pl.col("t/acc/valid/final")
+
+
+def test_fractions_are_said_to_be_fractions(tmp_path: Path) -> None:
+    for factor, unit in ((1.0, "percent"), (0.01, "fraction")):
+        path = write(tmp_path / "s.parquet", table(30).with_columns(ACC * factor))
+        assert read_sample(path, SPACE, "t", ["acc"]).metrics[0].unit == unit
+
+
 WRONG = {
     "a slot is missing": (lambda f: f.drop("op2"), {}, r"none for op2"),
     "a choice is unknown": (lambda f: f.with_columns(op1=pl.lit("convv")), {}, r"slot 'op1'.*\n.*'convv'"),

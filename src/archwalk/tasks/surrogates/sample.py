@@ -110,6 +110,9 @@ def read_sample(
         raise BenchmarkError("each metric once", f"{min(twice)!r} twice", "give one split and epoch of it")
     declared = _directions([c.metric for c in chosen], minimise, maximise)
     values = np.column_stack([numbers(frame[found[column]]) for column in chosen])
+    most = np.where(np.isnan(values), -np.inf, values).max(0)
+    small = (most <= 1) & (most > -np.inf)
+    declared = tuple(m.as_fraction() if s else m for m, s in zip(declared, small, strict=True))
     for column, metric, of_column in zip(chosen, declared, values.T, strict=True):
         check_range(column, of_column, metric)
     distinct, at, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
