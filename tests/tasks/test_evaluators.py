@@ -137,6 +137,10 @@ def half_line(architecture):
     os.write(1, b"epoch 1/1 100%")
     print("100%", end="")
     return {"top1": 34.0}
+def decoy(architecture):
+    atexit.register(os.write, 1, b'\\n{"top1": 99.0}\\n')
+    print('{"top1": 98.0}')
+    return {"top1": 34.0}
 def bad_end(architecture):
     atexit.register(os._exit, 3)
     return {"top1": 34.0}
@@ -150,7 +154,7 @@ def long_reason(architecture):
 """
 
 
-@pytest.mark.parametrize("name", ["late_line", "half_line", "bad_end", "slow_end", "reads"])
+@pytest.mark.parametrize("name", ["late_line", "half_line", "decoy", "bad_end", "slow_end", "reads"])
 def test_a_function_that_has_answered_has_finished(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
