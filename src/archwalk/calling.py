@@ -15,6 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 ONLY = ""  # name of the metric of a function that answers with a bare number, until the ledger names it
 MAPPING = "mapping"  # what a process of a function answers with when it is asked nothing: 1 if it wants one
+NO_TASK = "takes no task"  # what it complains of where it should take one
 
 
 def takes_mapping(function: F) -> F:
@@ -34,6 +35,17 @@ def asks_for_mapping(function: Callable[..., Any]) -> bool:
     hint = parameters[0].annotation if parameters else None
     hint = hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
     return hint.partition("[")[0].rpartition(".")[2].lower() in ("dict", "mapping", "mutablemapping")
+
+
+def takes_task(function: Callable[..., Any]) -> bool:
+    """Whether it can be called with an architecture and the name of a task."""
+    try:
+        inspect.signature(function).bind("", "")
+    except TypeError:
+        return False
+    except ValueError:  # some builtins do not say
+        return True
+    return True
 
 
 def metrics_of(answer: Any) -> dict[str, float]:

@@ -14,8 +14,8 @@ import pytest
 import archwalk
 from archwalk.config import RaySettings
 from archwalk.errors import RunError, SearchError
+from archwalk.searching.experience.past import CACHE
 from archwalk.searching.remote import RayEvaluator, make_work
-from archwalk.searching.verbs import CACHE
 from archwalk.tasks.evaluators import make_evaluator
 from archwalk.tasks.ledger import EvaluationFailed
 from tests.distributed.conftest import Nodes

@@ -36,7 +36,9 @@ def study(table: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
     folder = tmp_path_factory.mktemp("study") / "s"
     made = archwalk.study(table, ("one", "two"), folder, seeds=2, preset=settings)
     searched = {"sources": ("one",), "methods": ("random", "agent"), "budgets": (0, 3, 6), "seeds": 2}
-    archwalk.compare(table, "two", folder / "comparisons" / "two", preset=settings, **searched)
+    archwalk.compare(table, "two", folder / "comparisons" / "two", **searched)
+    plain = searched | {"sources": (), "methods": ("random", "gp")}
+    archwalk.compare(table, ["one"], folder / "comparisons" / "more", **plain)
     return made
 
 
@@ -182,8 +184,11 @@ def test_comparisons_in_the_folder_are_shown_or_refused(study: StudyDir, tmp_pat
     folder = tmp_path / "copy"
     shutil.copytree(study.path, folder)
     rows = make_tables(read_study(folder))["search"].frame
-    assert rows["target"].unique().to_list() == ["two"]
-    assert rows.select("method", "budget").rows() == [(m, b) for m in ("random", "agent") for b in (0, 3, 6)]
+    assert rows["target"].unique(maintain_order=True).to_list() == ["one", "two"]
+    assert rows["protocol"].unique().to_list() == ["of the file"]
+    lines = ("random", "agent", "gp", "source-walk", "clairvoyant")
+    methods = ["random", "gp", *lines]
+    assert rows.select("method", "budget").rows() == [(m, b) for m in methods for b in (0, 3, 6)]
     file = folder / "comparisons" / "two" / "compare.json"
     given = file.read_text()
     for bad, why in (

@@ -210,12 +210,14 @@ def transfer(
 def search(
     out: Path,
     agent: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = (),
+    experience: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     evaluator: str | None = None,
     command: str | None = None,
     budget: int = 50,
     method: str = "agent",
     space: str | None = None,
     task: str | None = None,
+    tasks: str = "",
     metric: str | None = None,
     cost: str | None = None,
     minimise: str = "",
@@ -234,13 +236,17 @@ def search(
     Args:
         out: Folder of the evaluations and the result.
         agent: A finished run on another task; may be repeated.
+        experience: What is known of other tasks: the OUT of an earlier search, a CSV of trials, a benchmark
+            (digits, FILE:task@PROTOCOL), a finished run; may be repeated. none: begin without.
         evaluator: module:function, called with an architecture, returns a dictionary of metrics or a number.
         command: Instead: prints the metrics as JSON on its last line; {} becomes the architecture.
         budget: Evaluations in all, failures included.
         method: One of 'archwalk methods', or module:function; agent is the shipped default.
         space: Name or declaration file of a space, a benchmark whose architectures to choose from, or a .task
             file, which also answers; the agent's by default.
-        task: Of a .task file with several.
+        task: Of a .task file with several, or of the benchmark, which then answers if there is no evaluator.
+        tasks: Instead: several, as a,b,c, searched together within one budget; the evaluator gets the task's
+            name as its second argument, a command in the place of {task}.
         metric: To improve; that of the agent's task by default.
         cost: A second metric, such as params; the result then has a Pareto front.
         minimise: Metrics of which less is better, as a,b; known and declared ones know their direction.
@@ -261,10 +267,12 @@ def search(
         out,
         command=command,
         agent=agent,
+        experience=experience,
         space=space,
         method=method,
         budget=budget,
         task=task,
+        tasks=[part.strip() for part in tasks.split(",")] if tasks else (),
         metric=metric,
         cost=cost,
         minimise=_parts(minimise),
@@ -277,9 +285,11 @@ def search(
         benchmark=benchmark,
         retry_failed=retry_failed,
         on_evaluation=partial(print_one, budget=budget),
+        say=print_step,
     )
     print_json(result) if json else print_search(result)
-    if result["architecture"] is None:
+    found = result["tasks"].values() if tasks else [result]
+    if all(one["architecture"] is None for one in found):
         raise SystemExit(1)
 
 
@@ -301,50 +311,63 @@ def methods(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> None:
 
 def compare(
     benchmark: str,
-    target: str,
     out: Path,
+    target: str | None = None,
+    targets: str = "",
     sources: str = "",
+    source_evaluations: int | None = None,
+    source_sample: Literal["search", "random"] = "search",
     methods: str = "random,local,evolution,reinforce,forest,gp,agent",
     budgets: str = "0,10,25,50,100",
     seeds: int = 10,
-    preset: str = "quick",
     jobs: int = 1,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
     protocol: str | None = None,
 ) -> None:
-    """Compare search methods on a task, by rank after some evaluations. The same command again goes on.
+    """Compare search methods on tasks, by rank after some evaluations. The same command again goes on.
 
     Args:
         benchmark: Name (see 'archwalk data list') or file.
         protocol: Published protocol that says what the reward is; the file's own reward by default.
         target: The task to search.
+        targets: Instead: several, as a,b,c; each gets a folder in OUT.
         out: Folder of the runs and curves.
-        sources: Tasks known beforehand, as a,b,c.
+        sources: What is known beforehand, as a,b,c: tasks of the benchmark, FILE:TASK of another one over the
+            same architectures, or rest, all other tasks of the benchmark. The lines gp, source-walk and
+            clairvoyant are then always there.
+        source_evaluations: How many architectures of each source are known; the complete tables by default.
+        source_sample: Which: search: those that a search by gp would have evaluated there; random: any.
         methods: Of 'archwalk methods', as a,b,c; or module:function.
         budgets: Numbers of evaluations to report on, as 0,10,50; 0 is the suggestion before any.
         seeds: Searches a method.
-        preset: Of the agent that is pretrained on the sources.
         jobs: Searches at once, one thread each; as many as cores.
-        json: Print one JSON list, an object a method and budget.
+        json: Print one JSON list, an object a target, method and budget.
     """
+    from archwalk.reporting.search_figures import draw_comparisons
     from archwalk.searching import verbs
 
     try:
         counts = [int(part) for part in budgets.split(",")]
     except ValueError:
         raise SettingsError("--budgets as 0,10,50", repr(budgets), "write whole numbers") from None
+    if (target is None) == (not targets):
+        raise SettingsError(
+            "one of --target and --targets", "both" if targets else "neither", "name the task to search"
+        )
     rows = verbs.compare(
         _under(benchmark, protocol),
-        target,
+        _parts(targets) if target is None else target,
         out,
         sources=_parts(sources),
+        source_evaluations=source_evaluations,
+        source_sample=source_sample,
         methods=_parts(methods),
         budgets=counts,
         seeds=seeds,
-        preset=preset,
         jobs=jobs,
         say=print_step,
     )
+    draw_comparisons(out)
     print_json(rows) if json else print_comparison(rows)
 
 

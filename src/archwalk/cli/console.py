@@ -219,7 +219,13 @@ def print_one(evaluation: Evaluation, count: int, budget: int) -> None:
 
 
 def print_search(result: dict[str, Any]) -> None:
-    """What a search found, and what it cost."""
+    """What a search found, and what it cost; of each task, where there are several."""
+    for task, found in result.get("tasks", {}).items():
+        print(task)
+        print_search(found)
+    if "tasks" in result:
+        print(f"all tasks    {result['evaluations']} evaluations; {result['seconds']:,.1f} s")
+        return
     if result["architecture"] is None:
         print("best         none: every evaluation failed; --retry-failed has them made again")
     else:
@@ -242,24 +248,75 @@ def print_methods(rows: list[dict[str, Any]]) -> None:
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
-    """Mean best rank by method and budget; in an open space, the score."""
-    what = "rank" if rows[0]["rank_mean"] is not None else "score"
-    digits = 1 if what == "rank" else 3
-    budgets = sorted({row["budget"] for row in rows})
-    print(f"{what + ' after':>12}" + "".join(f"{b:>16}" for b in budgets))
-    for method in dict.fromkeys(row["method"] for row in rows):
-        cells = {
-            r["budget"]: f"{r[f'{what}_mean']:.{digits}f} ± {r[f'{what}_std']:.{digits}f}"
-            for r in rows
-            if r["method"] == method
-        }
-        print(f"{method:>12}" + "".join(f"{cells[b]:>16}" for b in budgets))
-    if what == "score":
+    """Mean best rank by target, method and budget, in an open space the score; then all targets together."""
+    from archwalk.searching.comparing.verdicts import over_targets
+
+    ranked = rows[0]["rank_mean"] is not None
+    what = "rank" if ranked else "score"
+    budgets = list(dict.fromkeys(row["budget"] for row in rows))
+    targets = list(dict.fromkeys(row["target"] for row in rows))
+    for target in targets:
+        if target != targets[0]:
+            print()
+        some = [row for row in rows if row["target"] == target]
+        print(f"{target}, {_circumstances(some[0])}")
+        print(f"{what + ' after':>12}" + "".join(f"{b:>17}" for b in budgets))
+        for method in dict.fromkeys(row["method"] for row in some):
+            cells = {r["budget"]: _cell(r, what) for r in some if r["method"] == method}
+            print(f"{method:>12}" + "".join(f"{cells[b]:>17}" for b in budgets))
+    if any(row["against"] for row in rows):
+        many = f", Holm's correction over {len(targets)} targets" if len(targets) > 1 else ""
+        print(
+            "+ better, - worse, = no difference at the 5 % level: first against gp, then against the\n"
+            f"source-walk (.: itself, or not there); signed-rank test over seeds{many}"
+        )
+    if not ranked:
         to = rows[0]["reference"]
         print(
             "score: share of the gap from the mean of random architectures to the best known that is closed\n"
             f"best known: {to['architecture']}, the {to['how']}; {to['values']:,} values"
         )
+    if len(targets) > 1:
+        for at in over_targets(rows):
+            _print_over_targets(at)
+
+
+def _circumstances(row: dict[str, Any]) -> str:
+    """Under which protocol, and what was known."""
+    known = row["source_evaluations"]
+    sources = (
+        "complete sources" if known is None else f"{known} evaluations a source" if known else "no sources"
+    )
+    return f"protocol {row['protocol'] or 'of the file'}, reward {row['reward']}, {sources}"
+
+
+def _cell(row: dict[str, Any], what: str) -> str:
+    mean, deviation = row[f"{what}_mean"], row[f"{what}_std"]
+    digits = 3 if what == "score" else 1 if max(mean, deviation) < 1_000 else 0
+    marks = {"better": "+", "worse": "-", "no difference": "="}
+    said = [row["against"].get(b, {}).get("verdict") for b in ("gp", "source-walk")]
+    text = f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+    return f"{text} {''.join(marks.get(s or '', '.') for s in said)}" if row["against"] else f"{text}   "
+
+
+def _print_over_targets(at: dict[str, Any]) -> None:
+    p = at["friedman_p"]
+    tested = "" if p is None else f"; all methods alike: p = {p:.2g} (Friedman)"
+    print(f"\n{at['targets']} targets, after {at['budget']} evaluations{tested}")
+    heads = ("rank / gp's", "95 %", "gp: + / -", "walk: + / -")
+    print(f"{'':>14}{'mean rank':>11}" + "".join(f"{head:>16}" for head in heads))
+    for m in sorted(at["methods"], key=lambda m: m["mean_rank"]):
+        ratio, interval = m["rank_ratio_to_gp"], m["rank_ratio_to_gp_ci95"]
+        cells = [
+            "–" if ratio is None else f"{ratio:.2f}",
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "–",
+        ]
+        for baseline in ("gp", "source-walk"):
+            counts = m.get(f"against_{baseline}")
+            cells.append(f"{counts['better']} / {counts['worse']}" if counts else "–")
+        print(f"{m['method']:>14}{m['mean_rank']:>11.2f}" + "".join(f"{cell:>16}" for cell in cells))
+    for group in at["groups"]:
+        print(f"{'':>14}no difference between: {', '.join(group)}")
 
 
 def print_benchmark(benchmark: Benchmark) -> None:

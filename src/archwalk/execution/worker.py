@@ -8,6 +8,7 @@ standard input closes, so that no evaluation outlives a search that was killed.
 
     python -m archwalk.execution.worker module:function [ARCHITECTURE]
     python -m archwalk.execution.worker --json module:function MAPPING
+    python -m archwalk.execution.worker --task TASK ...  the same of a function that takes a task, too
     python -m archwalk.execution.worker -- COMMAND    a command instead, which ends in the same way
 """
 
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import threading
 
-from archwalk.calling import MAPPING, asks_for_mapping, metrics_of
+from archwalk.calling import MAPPING, NO_TASK, asks_for_mapping, metrics_of, takes_task
 
 
 def _end_with_parent(pipe: int) -> None:
@@ -58,6 +59,7 @@ def _status(code: int) -> int:
 def main() -> None:
     """Evaluate; exit status 2 if the function cannot be had."""
     words = sys.argv[1:]
+    tasks, words = (words[1:2], words[2:]) if words[0] == "--task" else ([], words)
     as_json = words[0] == "--json"
     name, *given = words[1:] if as_json else words
     _step_back()
@@ -71,11 +73,13 @@ def main() -> None:
             evaluate = getattr(importlib.import_module(module), function)
             if not callable(evaluate):
                 raise TypeError(f"{name} is not callable")
+            if tasks and not takes_task(evaluate):
+                raise TypeError(f"{name} {NO_TASK}")
         except Exception as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(2)
         if given:
-            answer = metrics_of(evaluate(json.loads(given[0]) if as_json else given[0]))
+            answer = metrics_of(evaluate(json.loads(given[0]) if as_json else given[0], *tasks))
         else:
             answer = {MAPPING: float(asks_for_mapping(evaluate))}
     with os.fdopen(channel, "w") as out:

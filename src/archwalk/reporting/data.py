@@ -21,7 +21,9 @@ from archwalk.analysis.curves import Curve, Match, match
 from archwalk.analysis.statistics import Interval
 from archwalk.errors import BenchmarkError, RunError
 from archwalk.reporting.published import Published, published_results
-from archwalk.searching import compare
+from archwalk.searching.comparing.compare import CURVES as SEARCH_CURVES
+from archwalk.searching.comparing.compare import SUMMARY
+from archwalk.searching.comparing.comparison import MADE
 from archwalk.studies.folder import CURVES, RESULTS, StudyDir
 from archwalk.studies.plan import Job, StudyPlan
 from archwalk.tasks.registry import load_table
@@ -42,11 +44,18 @@ COMPARISONS = "comparisons"  # folder within a study's, with a folder a comparis
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison of search methods: target, every evaluation, means at the budgets asked for."""
+    """A finished comparison of search methods: target, every evaluation, means at the budgets asked for; and
+    the protocol, empty where the benchmark's file says what the reward is."""
 
     target: str
     curves: pl.DataFrame
     summary: pl.DataFrame
+    protocol: str
+
+    @property
+    def title(self) -> str:
+        """The target and its protocol."""
+        return f"{self.target}, {named_protocol(self.protocol)}"
 
 
 @dataclass(frozen=True)
@@ -219,25 +228,40 @@ def read_study(path: str | Path, benchmark: str | Path | None = None) -> StudyDa
         pl.read_parquet(folder.path / CURVES),
         folder.missing(),
         where,
-        tuple(_read_comparisons(folder.path / COMPARISONS, plan.checksum)),
+        tuple(read_comparisons(folder.path / COMPARISONS, plan.checksum)),
     )
 
 
-def _read_comparisons(folder: Path, checksum: str) -> Iterator[Comparison]:
-    """Those that have results, by name of their folders."""
-    for file in sorted(folder.glob(f"*/{compare.MADE}")):
-        curves, summary = file.with_name(compare.CURVES), file.with_name(compare.SUMMARY)
+def named_protocol(protocol: str) -> str:
+    """A protocol as titles name it."""
+    return f"protocol {protocol}" if protocol else "the file's reward"
+
+
+def read_comparisons(folder: Path, checksum: str | None = None) -> Iterator[Comparison]:
+    """Those in a folder and up to two below it that have results, by name of their folders.
+
+    Args:
+        folder: where to look.
+        checksum: of the benchmark that they must be of, if it matters.
+
+    Raises:
+        RunError: one that cannot be read, or is of another benchmark.
+    """
+    for file in sorted(file for depth in ("", "*/", "*/*/") for file in folder.glob(depth + MADE)):
+        curves, summary = file.with_name(SEARCH_CURVES), file.with_name(SUMMARY)
         if not (curves.exists() and summary.exists()):
             continue  # still under way
         try:
             made = json.loads(file.read_text())
-            same = made["checksum"] == checksum
-            comparison = Comparison(made["plan"]["target"], pl.read_csv(curves), pl.read_csv(summary))
+            other = checksum not in (None, made["checksum"])
+            comparison = Comparison(
+                made["plan"]["target"], pl.read_csv(curves), pl.read_csv(summary), made.get("protocol", "")
+            )
         except (ValueError, KeyError, TypeError, OSError, pl.exceptions.PolarsError) as error:
             raise RunError(
                 "a folder made by 'archwalk compare'", f"{file.parent}: {error}", "move it"
             ) from error
-        if not same:
+        if other:
             got = f"{file.parent}, of another benchmark"
             raise RunError("comparisons on the benchmark of the study", got, "move it elsewhere")
         yield comparison

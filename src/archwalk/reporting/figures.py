@@ -70,10 +70,12 @@ def _curves(name: str, title: str, unit: str, part: float = 1.0) -> FigureSpec:
 def _anytime(name: str, title: str, column: str, what: str) -> FigureSpec:
     caption = (
         f"{what} of the best architecture evaluated so far, by the reward's column, and its 95 % interval "
-        "over seeds; a panel a target. Black: the default, which knows the other tasks; all others start "
-        "from nothing."
+        "over seeds; a panel a target. Black: methods that know the other tasks; the clairvoyant line knows "
+        "every other architecture of the target; all others start from nothing."
     )
-    return FigureSpec(name, title, caption, partial(search_figures.anytime, column=column))
+    return FigureSpec(
+        name, title, caption, lambda data: search_figures.anytime(data.comparisons, column=column)
+    )
 
 
 FIGURES = (
@@ -140,6 +142,14 @@ FIGURES = (
     ),
     _anytime("19_search_rank", "Few evaluations: rank", "best_rank", "Geometric mean of the rank"),
     _anytime("20_search_regret", "Few evaluations: regret", "regret", "Mean regret"),
+    FigureSpec(
+        "21_search_over_targets",
+        "Few evaluations: all targets together",
+        "Mean rank of each method among the methods, over the targets, 1 is best. A bar joins methods of "
+        "which no two differ at the 5 % level (signed-rank tests over targets, Holm's correction). Thick: "
+        "methods that know other tasks.",
+        lambda data: search_figures.critical_difference(data.comparisons),
+    ),
 )
 
 

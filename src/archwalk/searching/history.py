@@ -73,6 +73,10 @@ class History:
         pending = np.concatenate([self.pending, np.array([*ids], dtype=np.int64)])
         return History(self.problem, self.indices, self.rewards, pending)
 
+    def only(self, positions: Ints) -> History:
+        """Some of the evaluations, in order; the others are forgotten, not merely unused."""
+        return History(self.problem, self.indices[positions], self.rewards[positions], self.pending)
+
     @cached_property
     def _all(self) -> Mask | None:
         problem = self.problem

@@ -8,29 +8,33 @@ Everything that can be refused is refused here, before any work. Next: ``verbs``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from archwalk.agents.values import QFunction
-from archwalk.errors import SearchError
-from archwalk.searching.adapt import make_sources
-from archwalk.searching.listed import list_problem
+from archwalk.errors import SearchError, unknown
+from archwalk.searching.experience.past import check_same_slots
 from archwalk.searching.open import make_problem
-from archwalk.searching.problem import Floats, Ints, Problem
-from archwalk.spaces.base import ListedSpace, SearchSpace, listed
-from archwalk.spaces.matching import identical, what_differs
+from archwalk.searching.problem import Ints, Problem
+from archwalk.spaces.base import SearchSpace
+from archwalk.spaces.matching import identical
 from archwalk.spaces.registry import open_space, space_names
 from archwalk.tasks.base import Predicted
-from archwalk.tasks.evaluators import PredictedEvaluator, make_evaluator
+from archwalk.tasks.evaluators import (
+    CallableEvaluator,
+    CommandEvaluator,
+    PredictedEvaluator,
+    TableEvaluator,
+    make_evaluator,
+)
 from archwalk.tasks.ledger import Evaluator, Identity
-from archwalk.tasks.metrics import Metric, directions, find_meant, metric_to_search, said_of
+from archwalk.tasks.metrics import Metric, find_meant, metric_to_search, said_of
+from archwalk.tasks.metrics import directions as said_directions
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark, load_table
 from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
-from archwalk.training.runner import load_values
 
 Space = str | Path | SearchSpace | Mapping[str, Any] | AnyBenchmark
 EvaluatorGiven = str | Callable[..., Any] | Predicted
@@ -42,11 +46,13 @@ class Setting:
     """A search before its first evaluation.
 
     Attributes:
-        problem: what to search.
+        problem: what to search, with what agents of exactly these architectures know.
         metric: to improve.
         cost: a second metric to improve; None: there is one alone.
         evaluator: what turns an architecture into metrics.
         identity: what the ledger is for.
+        answering: the table or predicting task that answers the evaluations; None: the user's evaluator does.
+        task: the name of what is searched; None: it has none.
     """
 
     problem: Problem
@@ -54,22 +60,71 @@ class Setting:
     cost: Metric | None
     evaluator: Evaluator
     identity: Identity
+    answering: AnyBenchmark | None = None
+    task: str | None = None
 
 
-def make_setting(
+@dataclass(frozen=True)
+class Directions:
+    """What a user says of metrics by ``--minimise`` and ``--maximise``.
+
+    Attributes:
+        minimise: metrics of which less is better.
+        maximise: metrics of which more is better.
+        asked: those whose direction was asked for so far.
+    """
+
+    minimise: Sequence[str] = ()
+    maximise: Sequence[str] = ()
+    asked: set[str] = field(default_factory=set)
+
+    def __call__(self, name: str, declared: Mapping[str, Metric] | None = None) -> Metric:
+        """A metric by name.
+
+        Args:
+            name: of the metric.
+            declared: what the table and the agents' benchmarks declare.
+
+        Raises:
+            ArchwalkError: its direction is said twice, is not the declared one, or is not known.
+        """
+        self.asked.add(name)
+        return metric_to_search(name, said_of(name, said_directions(self.minimise, self.maximise)), declared)
+
+    def check_all_used(self, metrics: Sequence[str | None]) -> None:
+        """Raises ``SearchError`` for a direction of a metric that nobody asked for."""
+        known = [*(metric for metric in metrics if metric), *self.asked]
+        for name in said_directions(self.minimise, self.maximise):
+            if find_meant(name, known) is None:
+                named = " and ".join(repr(m) for m in metrics)
+                raise SearchError(
+                    f"directions of the metrics searched, {named}", repr(name), "name one of them"
+                )
+
+
+def make_settings(
     evaluator: EvaluatorGiven | None,
     command: str | None,
     space: Space | None,
     agents: Sequence[RunDir],
-    task: str | None,
+    tasks: Sequence[str],
     metric: str | None,
     cost: str | None,
-    minimise: Sequence[str],
-    maximise: Sequence[str],
+    directions: Directions,
     time_limit: float | None,
     retries: int,
-) -> Setting:
+    *,
+    jointly: bool = False,
+    experience: bool = False,
+) -> list[Setting]:
     """Check and open everything; see ``verbs.search`` for the arguments.
+
+    Args:
+        tasks: to search; none, or several if it is done ``jointly``.
+        experience: whether any is named, whose metrics may have directions too.
+
+    Returns:
+        A setting a task; one where none is named.
 
     Raises:
         ArchwalkError: anything that does not fit.
@@ -79,48 +134,115 @@ def make_setting(
     if not agents and space is None and not isinstance(evaluator, Predicted):
         raise SearchError("an agent or a space", "neither", "give --agent RUN or --space NAME")
     where, table = _open(evaluator if space is None and isinstance(evaluator, Predicted) else space, agents)
-    if isinstance(evaluator, Predicted) or (evaluator is None and command is None):
-        if evaluator is None and isinstance(table, Predicted):
-            evaluator = table
-        if isinstance(evaluator, Predicted):
-            for what, given in (("--agent", agents), ("--minimise", minimise), ("--maximise", maximise)):
-                if given:
-                    raise SearchError(
-                        f"no {what} with a task that predicts, which knows its metrics and has no sources",
-                        ", ".join(str(getattr(g, "path", g)) for g in given),
-                        "leave it out",
-                    )
-            return _predicted(evaluator, where, task, metric, cost)
-    if task is not None:
+    alone = evaluator is None and command is None
+    if alone and isinstance(table, Predicted):
+        evaluator = table
+    answering: AnyBenchmark | None = evaluator if isinstance(evaluator, Predicted) else None
+    if alone and isinstance(table, Benchmark) and tasks:
+        answering = table
+    if answering is not None:
+        return _answered(answering, where, agents, tasks, metric, cost, directions, experience)
+    if tasks and not jointly:
         raise SearchError(
-            "--task with a .task file that answers the evaluations, and nowhere else",
-            f"--task {task}",
-            "leave it out",
+            "--task with a .task file or a table that answers the evaluations by itself",
+            f"--task {tasks[0]}",
+            "leave it out, or leave the evaluator out",
         )
-    problem, default = _problem(where, table, agents)
-    declared, said = _declared(table, agents), directions(minimise, maximise)
+    problem, default = _problem(where, table, agents, measured_apart=False)
     default = _default(default, table, agents)
-    names = [metric or default.name, *([cost] if cost else [])]
-    for name in said:
-        if find_meant(name, names) is None:
-            listed_names = " and ".join(map(repr, names))
-            raise SearchError(
-                f"directions of the metrics searched, {listed_names}", repr(name), "name one of them"
-            )
+    declared = _declared(table, agents)
+    bare = metric is not None or default is not DEFAULT_METRIC  # who has said what a bare number would be
     if metric is None:
         declared = {default.name: default} | declared
-    goal = default
-    if metric is not None or said:
-        goal = metric_to_search(names[0], said_of(names[0], said), declared)
-    second = metric_to_search(cost, said_of(cost, said), declared) if cost else None
+    if not experience:
+        directions.check_all_used((metric or default.name, cost))
+    goal = directions(metric or default.name, declared)
+    second = directions(cost, declared) if cost else None
     if second is not None and second.name == goal.name:
         raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
-    evaluate = make_evaluator(evaluator, command, time_limit, retries, where)
+    if alone and isinstance(table, Benchmark):
+        raise SearchError(
+            "either --evaluator module:function or --command '...'",
+            "neither",
+            f"give one of them, or --task {table.tasks[0]}, which {table.name} then answers by itself",
+        )
+    assert not isinstance(evaluator, Predicted)
+    evaluate = make_evaluator(evaluator, command, time_limit, retries, where, tasks[0] if tasks else None)
     name = command or (evaluator if isinstance(evaluator, str) else _name_of(evaluator))
-    identity = _identity(problem, table, name, goal, second)
-    if metric is None and goal is DEFAULT_METRIC:  # nobody has said what a bare number would be
-        identity = replace(identity, bare=False)
-    return Setting(problem, goal, second, evaluate, identity)
+    if not tasks:
+        return [
+            Setting(
+                problem,
+                goal,
+                second,
+                evaluate,
+                replace(_identity(problem, table, name, goal, second), bare=bare),
+            )
+        ]
+    assert isinstance(evaluate, CallableEvaluator | CommandEvaluator)
+    settings = []
+    for task in tasks:
+        own = name.replace("{task}", task) if command else f"{name}/{task}"
+        identity = replace(_identity(problem, table, own, goal, second), bare=bare)
+        settings.append(Setting(problem, goal, second, replace(evaluate, task=task), identity, task=task))
+    return settings
+
+
+def _answered(
+    answering: AnyBenchmark,
+    where: SearchSpace,
+    agents: Sequence[RunDir],
+    tasks: Sequence[str],
+    metric: str | None,
+    cost: str | None,
+    directions: Directions,
+    experience: bool,
+) -> list[Setting]:
+    """Searches that a predicting task or a table answers, which knows its metrics."""
+    if isinstance(answering, Predicted):
+        if agents:
+            raise SearchError(
+                "no --agent with a task that predicts, which has no table to lay beside the agent's",
+                ", ".join(str(run.path) for run in agents),
+                "leave it out",
+            )
+        chosen = tasks or [_only_task(answering)]
+        settings = [_predicted(answering, where, task, metric, cost) for task in chosen]
+    else:
+        problem, _ = _problem(where, answering, agents, measured_apart=True)
+        settings = [_tabled(answering, problem, task, metric, cost) for task in tasks]
+    searched = {metric.name for setting in settings for metric in setting.identity.metrics}
+    for what, names in (("--minimise", directions.minimise), ("--maximise", directions.maximise)):
+        known = [name for name in names if name in searched or not experience]
+        if known:
+            raise SearchError(
+                f"no {what} with a task that answers by itself, which knows its metrics",
+                ", ".join(known),
+                "leave it out",
+            )
+    return settings
+
+
+def _only_task(task_of: Predicted) -> str:
+    if len(task_of.tasks) != 1:
+        raise SearchError(f"one of the tasks {', '.join(task_of.tasks)}", "none", "name it with --task")
+    return task_of.tasks[0]
+
+
+def _tabled(table: Benchmark, problem: Problem, task: str, metric: str | None, cost: str | None) -> Setting:
+    """A search that a table answers: its reward, and what it measured without a split."""
+    table.reward(task)  # refuses an unknown task and a reward with gaps
+    reward = table.reward_column(task).metric
+    known = [reward, *(c.metric for c in sorted(table.columns) if c.task == task and c.split == "none")]
+    for name in (metric, cost):
+        if name is not None and name not in known:
+            raise SearchError(*unknown(f"metric of {table.name}/{task}", name, known))
+    goal = table.metrics[metric or reward]
+    second = table.metrics[cost] if cost else None
+    if second is not None and second.name == goal.name:
+        raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
+    identity = _identity(problem, table, f"{table.name}/{task}", goal, second)
+    return Setting(problem, goal, second, TableEvaluator(table, task), identity, table, task)
 
 
 def _declared(table: AnyBenchmark | None, agents: Sequence[RunDir]) -> dict[str, Metric]:
@@ -205,7 +327,7 @@ def open_tasks(path: str) -> Predicted:
 
 
 def _predicted(
-    task_of: Predicted, where: SearchSpace, task: str | None, metric: str | None, cost: str | None
+    task_of: Predicted, where: SearchSpace, task: str, metric: str | None, cost: str | None
 ) -> Setting:
     """A search that a predicting task answers."""
     if where.describe() != task_of.space.describe():
@@ -214,17 +336,12 @@ def _predicted(
             f"the space {where.name!r}",
             "leave --space out",
         )
-    if task is None:
-        if len(task_of.tasks) != 1:
-            names = ", ".join(task_of.tasks)
-            raise SearchError(f"one of the tasks {names}", "none", "name it with --task")
-        task = task_of.tasks[0]
     goal = predicted_metric(task_of, task, metric)
     second = predicted_metric(task_of, task, cost) if cost else None
     asked = tuple(m.name for m in (goal, second) if m)
     problem = make_problem(task_of.space, measured_apart=True)
     identity = _identity(problem, task_of, f"{task_of.name}/{task}", goal, second)
-    return Setting(problem, goal, second, PredictedEvaluator(task_of, task, asked), identity)
+    return Setting(problem, goal, second, PredictedEvaluator(task_of, task, asked), identity, task_of, task)
 
 
 def predicted_metric(task_of: Predicted, task: str, name: str | None) -> Metric:
@@ -246,36 +363,18 @@ def predicted_metric(task_of: Predicted, task: str, name: str | None) -> Metric:
 
 
 def _problem(
-    where: SearchSpace, table: AnyBenchmark | None, runs: Sequence[RunDir]
+    where: SearchSpace, table: AnyBenchmark | None, runs: Sequence[RunDir], *, measured_apart: bool
 ) -> tuple[Problem, Metric]:
-    """What to search, with what the agents know; and the metric of the first agent's task."""
+    """What to search, and the metric of the first agent's task.
+
+    Raises:
+        SearchError: an agent was trained on a space with other slots.
+    """
     rows: Ints | None = table.rows if isinstance(table, Benchmark) else None
-    if not runs:
-        return make_problem(where, rows, measured_apart=False), DEFAULT_METRIC
-    space: ListedSpace = listed(where)
-    rows = np.arange(len(space)) if rows is None else rows
-    agents: list[QFunction] = []
-    columns: list[Floats] = []
     metric = DEFAULT_METRIC
     for run in reversed(runs):
-        spec = run.spec()
-        if not identical(spec.space, where.describe()):
-            here, there = what_differs(where.describe(), spec.space)
-            raise SearchError(
-                f"an agent trained on the space {where.name!r}: {here}",
-                f"{run.path}, trained on {there}",
-                "choose an agent of this space, or leave --space out",
-            )
         own = load_table(run.benchmark())
-        metric = own.metrics[own.reward_column(spec.task).metric]
-        if not np.array_equal(own.rows, rows):
-            raise SearchError(
-                "agents that know exactly the architectures to choose from",
-                f"{run.path}, which knows {len(own.rows):,}, for {len(rows):,}",
-                "leave --space out, and name agents of one benchmark",
-            )
-        agents.append(load_values(run, own))
-        columns.append(own.reward(spec.task))
-    known = make_sources(agents, columns)
-    problem = list_problem(space, rows, False, sources=known.columns, proposal=known.proposal)
-    return problem, metric
+        if not identical(own.space.describe(), where.describe()):
+            check_same_slots(run, own.space, where)
+        metric = own.metrics[own.reward_column(run.spec().task).metric]
+    return make_problem(where, rows, measured_apart=measured_apart), metric

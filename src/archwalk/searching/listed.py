@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from archwalk.searching.gp.encoder import Encoding, train_encoder
-from archwalk.searching.problem import Floats, Ints, Problem, normal_scores, one_hot
+from archwalk.searching.experience.source import Source
+from archwalk.searching.problem import Floats, Ints, Problem, one_hot
 from archwalk.spaces.base import ListedSpace, restrict_neighbours
 
 
@@ -27,9 +28,8 @@ class ListedProblem(Problem):
             that no signal passes, the code.
         edits: indices one edit away, [N, K], -1 where there are fewer.
         groups: ``keys`` of all, [N]. When a network is really trained, one evaluation serves its canonical
-            group. In a table every architecture was measured by itself, but those of a group which all source
-            tasks measured alike are taken to be one network.
-        sources: what the sources say about every architecture, one column of normal scores each, [N, F].
+            group. In a table every architecture was measured by itself, but those of a group which all
+            sources that know the whole table measured alike are taken to be one network.
     """
 
     listed = True
@@ -42,12 +42,11 @@ class ListedProblem(Problem):
         tables: tuple[Ints, Ints, Ints],
         edits: Ints,
         groups: Ints,
-        sources: Floats,
-        proposal: int | None = None,
     ) -> None:
         super().__init__()
         self.space, self.architectures, self.tables = space, architectures, tables
-        self.edits, self.groups, self.sources, self.proposal = edits, groups, sources, proposal
+        self.edits, self.groups = edits, groups
+        self.encodings: dict[tuple[int, ...], Any] = {}  # of ``gp.beliefs``, by the sources
         self._kept: tuple[dict[int, NDArray[np.uint8]], ...] = tuple({} for _ in tables)
 
     def __len__(self) -> int:
@@ -91,12 +90,6 @@ class ListedProblem(Problem):
         """``codes`` of all with one column a slot and choice, [N, F]."""
         return one_hot(self.tables[2])
 
-    @cached_property
-    def encoding(self) -> Encoding:
-        """Vectors in which architectures that the sources find alike are near; trained when first asked for,
-        which needs at least one source."""
-        return train_encoder(self.tables[:2], self.sources)
-
     def keys(self, ids: Ints) -> Ints:
         """``groups`` of some, [n]."""
         return self.groups[ids]
@@ -134,9 +127,7 @@ def list_problem(
     space: ListedSpace,
     rows: Ints | None = None,
     measured_apart: bool = True,
-    measured: Sequence[Floats] = (),
-    sources: Sequence[Floats] = (),
-    proposal: int | None = None,
+    experience: Sequence[Source] = (),
 ) -> ListedProblem:
     """``make_problem`` of a space that can be listed, whatever its size."""
     rows = np.arange(len(space)) if rows is None else rows
@@ -148,17 +139,26 @@ def list_problem(
     groups = space.canonical_groups()
     _, first = np.unique(groups, return_index=True)
     canonical = space.codes[first[groups[rows]]].astype(np.int64)
-    keys = groups[rows]
-    if measured_apart:
-        alike = np.stack([keys, *measured], 1) if measured else np.arange(len(rows))[:, None]
-        keys = np.unique(alike, axis=0, return_inverse=True)[1].ravel()
-    columns = np.stack([normal_scores(c) for c in sources], 1) if sources else np.empty((len(rows), 0))
-    return ListedProblem(
+    problem = ListedProblem(
         space,
         architectures=tuple(space.architectures[i] for i in rows.tolist()),
         tables=(canonical, live, codes),
         edits=restrict_neighbours(space.neighbour_table(), rows).astype(np.int64),
-        groups=keys,
-        sources=columns,
-        proposal=proposal,
+        groups=groups[rows],
     )
+    problem.experience = tuple(experience)
+    if measured_apart:
+        tables = [table for source in experience if (table := whole(problem, source)) is not None]
+        alike = np.stack([problem.groups, *tables], 1) if tables else np.arange(len(rows))[:, None]
+        problem.groups = np.unique(alike, axis=0, return_inverse=True)[1].ravel()
+    return problem
+
+
+def whole(problem: Problem, source: Source) -> Floats | None:
+    """A source's values of all architectures in the order of their ids, [N]; None if it does not know all."""
+    if not problem.listed or len(source) < len(problem):
+        return None
+    ids = problem.locate(source.codes)
+    values = np.full(len(problem), np.nan)
+    values[ids[ids >= 0]] = source.values[ids >= 0]
+    return None if np.isnan(values).any() else values

@@ -33,7 +33,13 @@ def rewards_of(evaluations: Sequence[Evaluation], metric: Metric) -> Floats:
 
 
 def check_fit(method: Method, problem: Problem) -> None:
-    """Raises ``SearchError`` if a method needs a space that can be listed, and this one is not."""
+    """Raises ``SearchError`` if a method needs a space that can be listed, or sources, and there are none."""
+    if "sources" in method.needs and not problem.experience:
+        raise SearchError(
+            f"sources, for the method {method.name}",
+            "none",
+            "name what is known of other tasks, or choose a method that does not need it: 'archwalk methods'",
+        )
     if "listed" in method.needs and not problem.listed:
         raise SearchError(
             f"a space that can be listed, for the method {method.name}",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwalk.errors import ArchitectureError, SearchError
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.searching.listed import list_problem
 from archwalk.searching.problem import Floats, Floats32, Ints, Problem
 from archwalk.spaces.base import PAD, ListedSpace, SearchSpace
@@ -132,9 +132,6 @@ def make_problem(
     rows: Ints | None = None,
     *,
     measured_apart: bool,
-    measured: Sequence[Floats] = (),
-    sources: Sequence[Floats] = (),
-    proposal: int | None = None,
     experience: Sequence[Source] = (),
 ) -> Problem:
     """The problem of searching a space, or some of its architectures.
@@ -143,23 +140,17 @@ def make_problem(
         space: of any size; one that cannot be listed, or is larger than ``LISTED``, makes an open problem.
         rows: indices of the architectures to choose from, ascending; all of them by default.
         measured_apart: whether architectures that compute the same function have evaluations of their own.
-        measured: the source tasks' tables, [N] each; see ``ListedProblem.groups``.
-        sources: one column each, [N], of which only the order counts: their tables, their agents' opinions.
-        proposal: see ``Problem``.
         experience: what is known of other tasks.
 
     Raises:
-        SearchError: rows or sources, which are tables, of a space that cannot be listed.
+        SearchError: rows, which are a table's, of a space that cannot be listed.
     """
-    if not isinstance(space, ListedSpace) or (rows is None and not sources and len(space) > LISTED):
-        if rows is not None or measured or sources:
-            raise SearchError(
-                "a space that can be listed, for tables of its architectures",
-                f"the space {space.name!r}",
-                "leave out the sources, or choose a method that needs none",
-            )
-        problem: Problem = OpenProblem(space, measured_apart=measured_apart)
-    else:
-        problem = list_problem(space, rows, measured_apart, measured, sources, proposal)
-    problem.experience = tuple(experience)
-    return problem
+    if isinstance(space, ListedSpace) and (rows is not None or len(space) <= LISTED):
+        return list_problem(space, rows, measured_apart, experience)
+    if rows is not None:
+        raise SearchError(
+            "a space that can be listed, for a table of its architectures",
+            f"the space {space.name!r}",
+            "leave the table out",
+        )
+    return OpenProblem(space, measured_apart=measured_apart).with_experience(experience)

@@ -84,7 +84,8 @@ class Method:
         make: an optimizer for a problem and a seed.
         summary: what it does, in a few words.
         source: the publication it comes from.
-        needs: what it cannot do without: ``listed`` (a space that can be listed), or a library's name.
+        needs: what it cannot do without: ``listed`` (a space that can be listed), ``sources``, or a library's
+            name.
         knows_sources: whether it is given what source tasks and their agents know.
     """
 

@@ -8,6 +8,7 @@ alike.
 
 from __future__ import annotations
 
+import copy
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from archwalk.errors import SearchError
-from archwalk.searching.experience import Source
+from archwalk.searching.experience.source import Source
 from archwalk.spaces.base import SearchSpace
 
 Floats = NDArray[np.float64]
@@ -34,8 +35,7 @@ class Problem(ABC):
         space: the search space.
         listed: whether values can be computed for all architectures at once.
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
-        experience: what is known of other tasks.
-        proposal: the architecture that the sources recommend before any evaluation; None without sources.
+        experience: what is known of other tasks; see ``with_experience``.
         lock: held while a suggestion is made, where threads share a problem.
     """
 
@@ -43,7 +43,6 @@ class Problem(ABC):
     listed: bool
     views: int
     experience: tuple[Source, ...] = ()
-    proposal: int | None = None
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -99,6 +98,18 @@ class Problem(ABC):
     @abstractmethod
     def text(self, index: int) -> str:
         """The string of an architecture."""
+
+    def with_experience(self, experience: Iterable[Source]) -> Problem:
+        """The same problem, sharing all that it has computed, with other experience.
+
+        What a subclass or method keeps on a problem must not depend on ``experience``.
+        """
+        other = copy.copy(self)
+        other.experience = tuple(experience)
+        if not self.listed:
+            for source in other.experience:
+                other.locate(source.codes)  # gives them ids before any that are forgotten
+        return other
 
     def _stranger(self, text: str) -> SearchError:
         return SearchError(

@@ -16,14 +16,25 @@ from importlib.util import find_spec
 from typing import Any
 
 from archwalk.errors import SearchError, unknown
-from archwalk.searching.methods import evolution, forest, gp, local, random, reinforce, rl, transfer_gp
+from archwalk.searching.methods import (
+    evolution,
+    forest,
+    gp,
+    local,
+    random,
+    reinforce,
+    rl,
+    source_walk,
+    transfer_gp,
+)
 from archwalk.searching.optimizer import Method, make_method
 
 DEFAULT = "agent"
 SHIPPED = {DEFAULT: "transfer-gp"}  # the name of the shipped default, and which method that is
+CLAIRVOYANT = "clairvoyant"  # a line in comparisons that knows the target; no method may have its name
 GROUP = "archwalk.methods"
 _IMPORTS = {"scikit-learn": ("sklearn", "pip install 'archwalk[search]'")}
-_MODULES = (random, local, evolution, reinforce, forest, gp, rl, transfer_gp)
+_MODULES = (random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk)
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
 
@@ -33,7 +44,7 @@ def register_method(method: Method) -> None:
     Raises:
         SearchError: its name is another method's, or cannot be a file's name.
     """
-    if method.name in SHIPPED or _METHODS.get(method.name, method) is not method:
+    if method.name in (*SHIPPED, CLAIRVOYANT) or _METHODS.get(method.name, method) is not method:
         raise SearchError("a name that no other method has", repr(method.name), "choose another name")
     if not method.name or set(method.name) & set("/\\:,") or method.name.startswith("."):
         raise SearchError("a name without / \\ : and commas", repr(method.name), "choose another name")
@@ -76,7 +87,7 @@ def find_method(given: Any) -> Method:
         method = known[SHIPPED.get(given, given)]
     for need in method.needs:
         module, remedy = _IMPORTS.get(need, (need, f"install {need}"))
-        if need != "listed" and find_spec(module) is None:
+        if need not in ("listed", "sources") and find_spec(module) is None:
             raise SearchError(f"{need}, for the method {method.name}", "none", remedy)
     return method
 
@@ -106,14 +117,15 @@ def describe_methods() -> list[dict[str, Any]]:
     """``name, also, summary, needs, source`` of all methods, plain values.
 
     ``also`` are other names, ``needs`` what a method cannot do without or is given if there: ``sources``
-    (agents or tables of other tasks, optional), ``listed`` (a space that can be listed), a library.
+    (what is known of other tasks; only ``source-walk`` cannot do without), ``listed`` (a space that can be
+    listed), a library.
     """
     return [
         {
             "name": name,
             "also": [other for other, meant in SHIPPED.items() if meant == name],
             "summary": method.summary,
-            "needs": [*method.needs, *(["sources"] if method.knows_sources else [])],
+            "needs": list(dict.fromkeys([*method.needs, *(["sources"] if method.knows_sources else [])])),
             "source": method.source,
         }
         for name, method in methods().items()

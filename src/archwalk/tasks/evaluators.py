@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from archwalk.calling import MAPPING, asks_for_mapping, metrics_of
+from archwalk.calling import MAPPING, NO_TASK, asks_for_mapping, metrics_of, takes_task
 from archwalk.errors import SearchError, reason, shortened
 from archwalk.spaces.base import SearchSpace
 from archwalk.tasks.base import Predicted
@@ -89,18 +89,21 @@ class CallableEvaluator:
         function: takes an architecture, returns a mapping of metrics, or one number.
         retries: how often an exception is tried again within the same evaluation.
         choices: makes the mapping that the function asks for; None: it takes the string.
+        task: its second argument, where it evaluates several tasks.
     """
 
     function: Callable[..., Any]
     retries: int = 0
     choices: Choices | None = None
+    task: str | None = None
 
     def __call__(self, architecture: str) -> Metrics:
         """Raises ``EvaluationFailed`` for any exception."""
         given = architecture if self.choices is None else self.choices(architecture)
+        arguments = (given,) if self.task is None else (given, self.task)
         for left in range(self.retries, -1, -1):
             try:
-                return metrics_of(self.function(given))
+                return metrics_of(self.function(*arguments))
             except Exception as error:
                 if not left:
                     said = f"{type(error).__name__}: {reason(error, _TAIL)}"
@@ -118,12 +121,14 @@ class CommandEvaluator:
         time_limit: seconds after which its whole process group is killed; None: no limit.
         retries: how often a crash or time-out is tried again within the same evaluation.
         choices: of a function that asks for a mapping: what makes it; it is passed as JSON.
+        task: takes the place of ``{task}``, or is the function's second argument, where there are several.
     """
 
     command: tuple[str, ...]
     time_limit: float | None = None
     retries: int = 0
     choices: Choices | None = None
+    task: str | None = None
 
     def __call__(self, architecture: str) -> Metrics:
         """Raises ``EvaluationFailed`` once every try is used up."""
@@ -136,10 +141,13 @@ class CommandEvaluator:
         raise AssertionError("unreachable")
 
     def _run(self, architecture: str) -> Metrics:
-        command = [part.replace("{}", architecture) for part in self.command]
+        words = self.command
+        if self.task is not None:
+            words = _with_task(words, self.task)
+        command = [part.replace("{}", architecture) for part in words]
         if self.choices is not None:
             command = [*command[:-1], "--json", command[-1], json.dumps(self.choices(architecture))]
-        elif command == list(self.command):
+        elif command == list(words):
             command.append(architecture)
         if self.command[:3] != _WORKER:
             command = [*_WORKER, "--", *command]
@@ -156,6 +164,12 @@ class CommandEvaluator:
             )
             message = f"expected a JSON object or a number at the end of its output, got {said}"
             raise EvaluationFailed("failed", message) from error
+
+
+def _with_task(words: tuple[str, ...], task: str) -> tuple[str, ...]:
+    if words[:3] == _WORKER:
+        return (*_WORKER, "--task", task, *words[3:])
+    return tuple(part.replace("{task}", task) for part in words)
 
 
 def answer_in(output: str) -> Any:
@@ -264,6 +278,7 @@ def make_evaluator(
     time_limit: float | None,
     retries: int,
     space: SearchSpace | None = None,
+    task: str | None = None,
 ) -> Evaluator:
     """The evaluator that a user named or gave, checked as far as can be without evaluating anything.
 
@@ -273,11 +288,12 @@ def make_evaluator(
         time_limit: seconds an evaluation.
         retries: within one evaluation.
         space: of the architectures, for a function that asks for a mapping.
+        task: the one to evaluate, of an evaluator that does several.
 
     Raises:
         SearchError: neither or both given, a function that cannot be imported, a program that is not there, a
-            time limit or number of retries out of range, or a time limit for a callable, which cannot be
-            stopped.
+            time limit or number of retries out of range, a time limit for a callable, which cannot be
+            stopped, or an evaluator of one task where it must do several.
     """
     if (given is None) == (command is None):
         got = "both" if given else "neither"
@@ -297,14 +313,22 @@ def make_evaluator(
                 f"{time_limit:g} s",
                 "give the evaluator as 'module:function', which gets a process of its own",
             )
-        return CallableEvaluator(given, retries, _choices(space) if asks_for_mapping(given) else None)
+        if task is not None and not takes_task(given):
+            raise _of_one_task(repr(given))
+        return CallableEvaluator(given, retries, _choices(space) if asks_for_mapping(given) else None, task)
     if command is not None:
         words = tuple(shlex.split(command))
         if not words or shutil.which(words[0]) is None:
             raise SearchError("a command whose program exists", repr(command), "check its spelling and PATH")
-        return CommandEvaluator(words, time_limit, retries)
-    words, mapping = import_function(str(given), "from here")
-    evaluator = CommandEvaluator(words, time_limit, retries)
+        if task is not None and "{task}" not in command:
+            raise SearchError(
+                "a command with {task} in the place of the task's name, for several tasks",
+                repr(command),
+                "add {task}, beside {} for the architecture",
+            )
+        return CommandEvaluator(words, time_limit, retries, task=task)
+    words, mapping = import_function(str(given), "from here", task)
+    evaluator = CommandEvaluator(words, time_limit, retries, task=task)
     if mapping:
         evaluator = replace(evaluator, choices=_choices(space))
     return evaluator
@@ -329,27 +353,38 @@ def _choices(space: SearchSpace | None) -> Choices:
     )
 
 
-def import_function(name: str, where: str) -> tuple[tuple[str, ...], bool]:
+def _of_one_task(got: str) -> SearchError:
+    return SearchError(
+        "an evaluator that takes an architecture and a task's name, for several tasks",
+        got,
+        "add a second parameter",
+    )
+
+
+def import_function(name: str, where: str, task: str | None = None) -> tuple[tuple[str, ...], bool]:
     """A function's process, once it has been imported there.
 
     Args:
         name: ``module:function``.
         where: for the message.
+        task: its second argument, where it evaluates several tasks.
 
     Returns:
         The words that evaluate with it, and whether it asks for a mapping.
 
     Raises:
-        SearchError: it cannot be imported.
+        SearchError: it cannot be imported, or takes no task where it must.
     """
     words = (*_WORKER, name)
     try:
         if not all(name.partition(":")):
             raise EvaluationFailed("failed", "there is no ':' between module and function")
-        output, _, failure = _output_of(words, None)
+        output, _, failure = _output_of(words if task is None else _with_task(words, task), None)
         if failure is not None:
             raise failure
     except EvaluationFailed as error:
+        if NO_TASK in str(error):
+            raise _of_one_task(repr(name)) from None
         raise SearchError(
             f"an evaluator module:function that can be imported {where}",
             f"{name!r}: {error}",

@@ -441,8 +441,23 @@ def _readable(path: Path | None) -> Iterator[None]:
         ) from error
 
 
+def _read_only(path: Path) -> sqlite3.Connection:
+    """A connection that leaves nothing beside the file: where no log lies there, nobody is writing."""
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True)
+
+
+def read_identity(path: Path) -> dict[str, Any]:
+    """What a file says it is for: ``Identity.entries``, read. Raises ``SearchError`` if it cannot be read."""
+    try:
+        with closing(_read_only(path)) as db:
+            return {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM identity")}
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise SearchError("an intact cache of evaluations", f"{path}: {error}", "leave it out") from error
+
+
 def read_evaluations(path: Path) -> list[Evaluation]:
     """The finished evaluations of a file of any format, without claiming anything."""
-    with _readable(path), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+    with _readable(path), closing(_read_only(path)) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
         return _finished(db, "looks" if "looks" in tables else "evaluations")

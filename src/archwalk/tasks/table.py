@@ -273,6 +273,11 @@ class Benchmark:
         return path
 
 
+def is_benchmark(content: bytes) -> bool:
+    """Whether bytes are a benchmark file, intact or not: its keys stand in the footer."""
+    return _SEAL_KEY.encode() in content or b"\x18\x08" + _KEY.encode() in content
+
+
 def seal(content: bytes) -> bytes:
     """A benchmark file with the checksum of its bytes, that of the seal itself taken as zeros, put in."""
     match = _SEAL.search(content)

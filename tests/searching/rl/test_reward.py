@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from archwalk.searching.gp.process import KNOWN, representative
 from archwalk.searching.gp.surrogate import STRUCTURE
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import list_problem
-from archwalk.searching.rl.reward import KNOWN, RewardModel, representative
+from archwalk.searching.rl.reward import RewardModel
 from archwalk.spaces import make_listed
 from archwalk.tasks import Benchmark
 
@@ -27,14 +28,14 @@ def test_it_is_sure_where_it_has_been(tiny: Benchmark) -> None:
 
 
 def test_at_most_so_many_evaluations_enter() -> None:
-    space = make_listed("slots", {f"s{i}": ["a", "b", "c"] for i in range(8)})
-    problem = list_problem(space)
     rewards = np.random.default_rng(1).normal(size=2 * KNOWN)
-    history = make_history(problem, list(range(2 * KNOWN)), rewards.tolist())
-    kept = representative(history)
+    kept = representative(rewards)
     assert len(kept) == KNOWN
     assert (np.diff(kept) > 0).all()
     assert set(np.argsort(-rewards)[: KNOWN // 2].tolist()) <= set(kept.tolist())
     assert 2 * KNOWN - 1 in kept
-    few = make_history(problem, [1, 2, 3], [0.1, 0.3, 0.2])
-    assert representative(few).tolist() == [0, 1, 2]
+    assert representative(np.array([0.1, 0.3, 0.2])).tolist() == [0, 1, 2]
+    space = make_listed("slots", {f"s{i}": ["a", "b", "c"] for i in range(8)})
+    history = make_history(list_problem(space), list(range(2 * KNOWN)), rewards.tolist()).only(kept)
+    assert history.indices.tolist() == kept.tolist()
+    np.testing.assert_array_equal(history.rewards, rewards[kept])

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from archwalk.searching.experience.source import Source
+from archwalk.searching.gp.beliefs import beliefs
 from archwalk.searching.history import History, make_history
 from archwalk.searching.listed import list_problem
+from archwalk.searching.methods import transfer_gp
 from archwalk.searching.methods.rl import rl
 from archwalk.searching.open import OpenProblem
 from archwalk.searching.problem import Problem
@@ -77,15 +80,18 @@ def test_failures_are_avoided() -> None:
 
 
 def test_sources_come_first(tiny: Benchmark) -> None:
-    reward = tiny.reward("main")
-    best = int(reward.argmax())
-    problem = list_problem(tiny.space, sources=[reward], proposal=7)
+    """The first suggestions are those of the transfer method; then walks in a model that knows the source."""
+    reward, noise = tiny.reward("main"), np.random.default_rng(0).normal(size=54)
+    known = [Source("near", tiny.space.codes.astype(np.int16), reward + 0.3 * reward.std() * noise)]
+    problem = list_problem(tiny.space, experience=known)
     optimizer, found = find_method("rl").make(problem, 0), []
-    while len(found) < 8:
+    while len(found) < 16:
         optimizer.update(make_history(problem, found, reward[found].tolist()))
         found += optimizer.suggest(1)
-    assert found[0] == 7
-    assert best in found
+    beliefs_of = beliefs(problem)
+    assert beliefs_of is not None
+    assert found[: transfer_gp.FIRST] == beliefs_of.portfolio(transfer_gp.FIRST, 0)
+    assert int(reward.argmax()) in found
 
 
 def test_no_growth_with_the_space() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from archwalk.searching.acquisition import maximise
-from archwalk.searching.gp.surrogate import WITH_SOURCES, structure_kernels
+from archwalk.searching.gp.beliefs import beliefs
+from archwalk.searching.gp.surrogate import source_kernels, structure_kernels
 from archwalk.searching.history import History
 from archwalk.searching.methods import gp, transfer_gp
-from archwalk.searching.methods.random import random
 from archwalk.searching.open import OpenProblem
 from archwalk.searching.optimizer import make_method
 from archwalk.searching.problem import Ints, Problem
@@ -25,13 +25,10 @@ def rl(problem: Problem, history: History, seed: int) -> int:
     The first evaluations are those of ``gp``, or of ``transfer_gp`` where there are sources. Nothing is kept
     between suggestions.
     """
-    proposal, first, kernels = problem.proposal, gp.FIRST, structure_kernels(problem)
-    if proposal is not None:
-        if not history.visited(np.array([proposal]))[0]:
-            return proposal
-        first, kernels = transfer_gp.FIRST, WITH_SOURCES
-    if len(history) < first:
-        return random(problem, history, seed)
+    known = beliefs(problem)
+    if len(history) < (gp.FIRST if known is None else transfer_gp.FIRST):
+        return transfer_gp.transfer_gp(problem, history, seed)
+    kernels = structure_kernels(problem) if known is None else source_kernels(problem)
     mark = len(problem) if isinstance(problem, OpenProblem) else 0
     model = RewardModel(problem, history, kernels)
     chosen = _walked_to(problem, history, model, np.random.default_rng([seed, len(history)]))

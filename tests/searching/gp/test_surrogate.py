@@ -8,29 +8,41 @@ from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
 from archwalk.searching.acquisition import expected_improvement
+from archwalk.searching.experience.source import Source
+from archwalk.searching.gp.beliefs import beliefs
 from archwalk.searching.gp.encoder import train_encoder
-from archwalk.searching.gp.surrogate import COARSE, Kernel, fit, warped
+from archwalk.searching.gp.process import COARSE, fit, warped
+from archwalk.searching.gp.surrogate import Kernel
 from archwalk.searching.listed import ListedProblem, list_problem
 from archwalk.tasks import Benchmark
+from tests.oracles.searching import normal_scores
 
 
 def small_problem(benchmark: Benchmark) -> ListedProblem:
-    sources = [np.random.default_rng(s).normal(size=len(benchmark)) for s in (0, 1)]
-    return list_problem(benchmark.space, benchmark.rows, sources=sources, proposal=3)
+    codes = benchmark.space.codes[benchmark.rows].astype(np.int16)
+    values = [np.random.default_rng(s).normal(size=len(benchmark)) for s in (0, 1)]
+    return list_problem(
+        benchmark.space, benchmark.rows, experience=[Source(str(at), codes, v) for at, v in enumerate(values)]
+    )
 
 
 def naive_kernel(problem: ListedProblem, kernel: Kernel, i: int, j: int) -> float:
     total = 0.0
+    known = beliefs(problem)
+    assert known is not None
+    assert known.encoding is not None
     if kernel.length is None:
-        for share, e in zip(problem.encoding.shares, problem.encoding.vectors, strict=True):
+        for share, e in zip(known.encoding.shares, known.encoding.vectors, strict=True):
             apart = sum((float(a) - float(b)) ** 2 for a, b in zip(e[i], e[j], strict=True))
             total += share * np.exp(-apart)
     else:
         for weight, view in ((COARSE, problem.tables[0]), (1 - COARSE, problem.tables[1])):
             differ = sum(a != b for a, b in zip(view[i].tolist(), view[j].tolist(), strict=True))
             total += weight * np.exp(-differ / kernel.length)
-    for a, b in zip(problem.sources[i], problem.sources[j], strict=True):
-        total += kernel.sources * a * b / problem.sources.shape[1]
+    for source in problem.experience:
+        scores = normal_scores(source.values.tolist())
+        a, b = scores[i], scores[j]
+        total += kernel.sources * a * b / len(problem.experience)
     return total
 
 
@@ -77,7 +89,7 @@ def test_posterior_and_evidence(tiny: Benchmark) -> None:
     rows = np.array([0, 5, 9, 30, 41, 53])
     y = np.array([0.3, -1.2, 0.8, 1.4, -0.6, -0.7])
     cross = kernel(problem, rows)
-    fitted = fit(cross[:, rows], y, kernel, noise)
+    fitted = fit(cross[:, rows], y, noise)
     inverse = np.linalg.inv(cross[:, rows] + noise * np.eye(6))
     np.testing.assert_allclose(fitted.mean, inverse.sum(0) @ y / (inverse.sum() + 0.1), atol=1e-4)
     residual = y - fitted.mean
@@ -86,7 +98,7 @@ def test_posterior_and_evidence(tiny: Benchmark) -> None:
     np.testing.assert_allclose(mean, fitted.mean + cross.T @ inverse @ residual, atol=1e-3)
     variance = fitted.variance * (1 + noise - np.einsum("ij,ik,kj->j", cross, inverse, cross))
     np.testing.assert_allclose(deviation, np.sqrt(variance), atol=1e-3)
-    others = fit(kernel(problem, rows, rows), y, kernel, 0.3)
+    others = fit(kernel(problem, rows, rows), y, 0.3)
     density = [
         multivariate_normal(np.full(6, f.mean), f.variance * (cross[:, rows] + n * np.eye(6))).logpdf(y)
         - (np.log(f.variance) + 1 / f.variance) / 2

@@ -69,7 +69,7 @@ class TableJudge:
         self.metric = benchmark.metrics[benchmark.reward_column(target).metric]
         self.evaluator: Evaluator = TableEvaluator(benchmark, target)
         self.size = len(benchmark)
-        self._order, self._best = np.sort(-reward), reward.max()
+        self._order, self._best, self._mean = np.sort(-reward), reward.max(), reward.mean()
 
     def columns(self, best: Floats) -> dict[str, Any]:
         """Rank and regret of the best reward so far, [evaluations]."""
@@ -77,6 +77,11 @@ class TableJudge:
             "best_rank": np.searchsorted(self._order, -best) + 1,
             "regret": (self._best - best) / abs(self.metric.scale),
         }
+
+    def score(self, best: Floats) -> Floats:
+        """Best rewards so far between the mean of the table, 0, and its best, 1; 1 if all are the same."""
+        gap = self._best - self._mean
+        return (best - self._mean) / gap if gap > 0 else np.ones_like(best)
 
 
 class OpenJudge:
@@ -96,12 +101,15 @@ class OpenJudge:
 
     def columns(self, best: Floats) -> dict[str, Any]:
         """No rank; regret against the best known, negative beyond it; and the score, [evaluations]."""
-        to = self.reference
         return {
             "best_rank": [None] * len(best),
-            "regret": (to.best - best) / abs(self.metric.scale),
-            "score": (best - to.mean) / (to.best - to.mean),
+            "regret": (self.reference.best - best) / abs(self.metric.scale),
+            "score": self.score(best),
         }
+
+    def score(self, best: Floats) -> Floats:
+        """Best rewards so far between random architectures on average, 0, and the best known, 1."""
+        return (best - self.reference.mean) / (self.reference.best - self.reference.mean)
 
 
 def make_judge(benchmark: AnyBenchmark, target: str, folder: Path) -> TableJudge | OpenJudge:

@@ -12,12 +12,11 @@ import pytest
 import archwalk
 from archwalk.cli.console import print_comparison
 from archwalk.errors import ArchwalkError, BenchmarkError, SearchError
-from archwalk.searching import judge
-from archwalk.searching.judge import find_reference
+from archwalk.searching.comparing import judge
+from archwalk.searching.comparing.judge import find_reference
 from archwalk.searching.optimizer import Method, Optimizer
 from archwalk.searching.problem import Problem
 from archwalk.tasks.base import Predicted
-from tests.conftest import small_settings
 from tests.searching.formula import Formula, slot_weights
 
 
@@ -62,7 +61,7 @@ def test_the_best_known_is_the_best() -> None:
 def test_scores_instead_of_ranks(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     formula, out = Formula(), tmp_path / "out"
     kept: dict = {"methods": ("random", "evolution", "gp"), "budgets": (0, 30), "seeds": 2}
-    rows = archwalk.compare(formula, "hard", out, preset=small_settings(), **kept)
+    rows = archwalk.compare(formula, "hard", out, **kept)
     reference = json.loads((out / "reference.json").read_text())
     curves = pl.read_csv(out / "curves.csv")
     for row in rows:
@@ -80,7 +79,7 @@ def test_scores_instead_of_ranks(tmp_path: Path, capsys: pytest.CaptureFixture) 
     print_comparison(rows)
     assert "best known" in capsys.readouterr().out
     stamp = (out / "reference.json").stat().st_mtime_ns
-    again = archwalk.compare(formula, "hard", out, preset=small_settings(), **kept)
+    again = archwalk.compare(formula, "hard", out, **kept)
     assert [{k: v for k, v in r.items() if k != "seconds"} for r in again] == [
         {k: v for k, v in r.items() if k != "seconds"} for r in rows
     ]
@@ -99,7 +98,7 @@ def test_comparisons_that_are_refused(tmp_path: Path) -> None:
         ({"methods": (method,)}, SearchError, "can be listed"),
     ]:
         with pytest.raises(kind, match=says):
-            archwalk.compare(Formula(), out=tmp_path / "out", preset=small_settings(), **(good | change))
+            archwalk.compare(Formula(), out=tmp_path / "out", **(good | change))
     assert not (tmp_path / "out").exists()
 
 
