@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import archwalk
 from archwalk.errors import ArchwalkError, RunError
+from archwalk.spaces.correspondence import carry
 from archwalk.spaces.matching import identical, same_space, translated, what_differs
 from archwalk.spaces.registry import make_listed
 from archwalk.tasks import Benchmark, Column
@@ -114,10 +115,27 @@ def test_an_agent_scores_the_same_on_a_table_in_another_order(tmp_path: Path) ->
     assert [step.architecture.split(",") for step in mine] == [
         step.architecture.split(",")[::-1] for step in theirs
     ]
-    with pytest.raises(ArchwalkError, match="the order s0, s1, s2"):  # strings would mean something else
-        archwalk.search(
-            lambda a: 1.0, tmp_path / "s", agent=tmp_path / "a", space=tmp_path / "B.parquet", budget=2
-        )
+    out = tmp_path / "s"
+    found = archwalk.search(value, out, agent=tmp_path / "a", space=tmp_path / "B.parquet", budget=4)
+    assert {look["acc"] for look in found["looks"]} == {
+        value(look["architecture"]) for look in found["looks"]
+    }
+
+
+def value(architecture: str) -> float:
+    """Of an architecture as the table B writes it."""
+    return value_of(dict(zip(reversed(SLOTS), architecture.split(","), strict=True)))
+
+
+@settings(max_examples=10, deadline=None)
+@given(orders(), orders(), st.sampled_from(["slots", "declared"]))
+def test_what_is_known_in_one_order_is_carried_to_another_by_name(one: dict, other: dict, kind: str) -> None:
+    mine, theirs = table(one, kind=kind), table(other, kind=kind)
+    codes = mine.space.codes.astype(np.int16)
+    carried = carry(codes, mine.space, theirs.space)
+    assert np.array_equal(carried, translated(codes, mine.space, theirs.space))
+    values = theirs.values("main")[theirs.space.positions(carried)]
+    assert np.array_equal(values, mine.values("main"))
 
 
 def test_an_agent_finds_its_table_where_it_is_now(tmp_path: Path) -> None:
