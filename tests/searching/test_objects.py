@@ -191,11 +191,12 @@ def test_what_is_refused_before_any_evaluation(here: Path) -> None:
     for change, kind, says in [
         ({"space": "space.tml"}, ArchwalkError, "space"),
         ({"space": "nowhere.toml"}, ArchwalkError, "readable"),
-        ({"metric": "val_loss"}, SettingsError, "--minimise val_loss"),
+        ({"metric": "val_error"}, SettingsError, "--minimise val_error"),
         ({"metric": "latency_ms"}, SettingsError, "--minimise latency_ms"),
-        ({"metric": "top1", "minimise": ["top1"]}, SettingsError, "as declared"),
+        ({"metric": "top1", "minimise": ["top1"]}, SettingsError, "is declared"),
+        ({"metric": "val_loss", "maximise": ["val_loss"]}, SettingsError, "is declared"),
         ({"minimise": ["p"]}, SearchError, "directions of the metrics"),
-        ({"minimise": ["q"], "maximise": ["q"]}, SearchError, "one direction"),
+        ({"minimise": ["q"], "maximise": ["q"]}, SettingsError, "one direction"),
         ({"cost": "q"}, SearchError, "other than the metric"),
         ({"task": "t"}, SearchError, ".task file"),
         ({"method": 3}, SearchError, "a function"),
@@ -224,11 +225,12 @@ def test_what_is_refused_before_any_evaluation(here: Path) -> None:
 
 def test_less_is_better_where_it_is_said(here: Path) -> None:
     def loss(architecture: str) -> dict[str, float]:
-        return {"val_loss": float("skip" in architecture)}
+        return {"val_loss": float("skip" in architecture), "val_error": float("skip" in architecture)}
 
-    options: dict[str, Any] = {"space": "space.toml", "method": "random", "metric": "val_loss", "budget": 12}
-    assert archwalk.search(loss, "a", minimise=["val_loss"], **options)["value"] == 0
-    assert archwalk.search(loss, "b", maximise=["val_loss"], **options)["value"] == 1
+    options: dict[str, Any] = {"space": "space.toml", "method": "random", "budget": 12}
+    assert archwalk.search(loss, "a", metric="val_loss", **options)["value"] == 0
+    assert archwalk.search(loss, "b", metric="val_error", minimise=["val_error"], **options)["value"] == 0
+    assert archwalk.search(loss, "c", metric="val_error", maximise=["val_error"], **options)["value"] == 1
 
 
 def test_two_tables_of_one_first_architecture_and_size_do_not_share(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from archwalk.errors import ArchitectureError
 from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.spaces.declared import DeclaredSpace, ListedDeclaredSpace
+from archwalk.spaces.matching import identical
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.subset import MeasuredSubset
 
@@ -71,7 +72,7 @@ def carry(codes: Codes, source: SearchSpace, target: SearchSpace) -> Codes:
     Raises:
         ArchitectureError: the spaces differ and their slots have other names, or none.
     """
-    if whole_of(source).describe() == whole_of(target).describe():
+    if identical(whole_of(source).describe(), whole_of(target).describe()):
         return codes.astype(np.int16)
     from_slots, to_slots = slots_of(source), slots_of(target)
     if from_slots is None or to_slots is None or set(from_slots) != set(to_slots):
