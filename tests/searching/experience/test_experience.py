@@ -83,7 +83,7 @@ def seen_by(out: str, *, space: Any = None, evaluator: Any = quality, **options:
     """The experience of a search's problem."""
     method, seen = watching()
     given = {"space": SLOTS_SPACE if space is None else space, "method": method, "budget": 1}
-    given |= {"metric": "acc"} | options
+    given |= ({} if options.get("task") else {"metric": "acc"}) | options
     archwalk.search(evaluator, out, **given)
     return seen[0]
 
