@@ -12,7 +12,7 @@ import pytest
 
 from archwalk import __version__
 from archwalk.cli import main
-from tests.conftest import small_settings, tiny_benchmark
+from tests.conftest import small_settings, three_tasks, tiny_benchmark
 from tests.spaces.test_darts import DARTS_V2
 
 
@@ -82,6 +82,24 @@ def test_train_evaluate_transfer(
         given = ("--source", run, "--task", "main", "--regime", regime, "--run-dir", out, "--json")
         assert call("transfer", *given) == 0
         assert json.loads(capsys.readouterr().out)["regime"] == regime
+
+
+def test_an_agent_of_several_tasks(toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    table, run = three_tasks().save(tmp_path / "three.parquet"), tmp_path / "run"
+    given = ("--benchmark", table, "--task", "three,one", "--preset", toml, "--run-dir", run, "--steps", 512)
+    assert call("train", *given, "--multitask.scale", "table") == 0
+    assert "score" in capsys.readouterr().err
+    assert call("evaluate", run, "--json") == 0
+    each = json.loads(capsys.readouterr().out)
+    assert [(task, one["task"]) for task, one in each.items()] == [("three", "three"), ("one", "one")]
+    assert call("evaluate", run, "--task", "two", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["regime"] == "zero-shot"
+    assert call("evaluate", run) == 0
+    printed = capsys.readouterr().out
+    assert "three,one → three" in printed
+    assert "three,one → one" in printed
+    assert call("train", *given) == 2  # the folder's rewards had another scale
+    assert "multitask.scale: 'table' there, 'starts' asked" in capsys.readouterr().err
 
 
 def test_preset_gives_defaults_and_flags_override(table: Path, toml: Path, tmp_path: Path) -> None:

@@ -104,12 +104,12 @@ def train(
     device: str = "auto",
     protocol: str | None = None,
 ) -> None:
-    """Train an agent on a task. The same command again resumes.
+    """Train an agent on a task, or on several at once. The same command again resumes.
 
     Args:
         benchmark: Name (see 'archwalk data list') or file.
         protocol: Published protocol that says what the reward is; the file's own reward by default.
-        task: One of the benchmark's tasks.
+        task: One of the benchmark's tasks, or several as a,b,c: one agent, every walk on one of them.
         run_dir: Folder of the run.
         settings: Every setting of the preset can be overridden.
         preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
@@ -151,7 +151,8 @@ def evaluate(
 
     Args:
         run: Folder of a finished run.
-        task: Another task than the run's own: how good the agent is there as it is.
+        task: Another task than the run's own: how good the agent is there as it is. Of a run on several
+            tasks: one of them, or another; by default it is evaluated on each.
         split: Split of mean, oracle and regret; test, or the reward's own where nothing was tested.
         benchmark: Another benchmark of the same space, by name or file.
         json: Print one JSON object.
@@ -159,7 +160,11 @@ def evaluate(
     from archwalk import api
 
     result = api.evaluate(run, task=task, split=split, benchmark=benchmark)
-    print_json(result) if json else print_evaluation(result)
+    if json:
+        print_json(result)
+    else:
+        for one in [result] if "task" in result else result.values():
+            print_evaluation(one)
 
 
 def transfer(

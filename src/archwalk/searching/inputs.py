@@ -376,5 +376,5 @@ def _problem(
         own = load_table(run.benchmark())
         if not identical(own.space.describe(), where.describe()):
             check_same_slots(run, own.space, where)
-        metric = own.metrics[own.reward_column(run.spec().task).metric]
+        metric = own.metrics[own.reward_column(run.spec().each_task[0]).metric]
     return make_problem(where, rows, measured_apart=measured_apart), metric

@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archwalk.agents.multitask import values_on
 from archwalk.agents.values import QFunction, Snapshot
 from archwalk.envs.open import OpenProcess
 from archwalk.errors import BenchmarkError
@@ -148,12 +149,22 @@ def evaluate_agent(
 def evaluate_training(
     values: QFunction,
     benchmark: Benchmark | Predicted,
-    task: str,
+    tasks: tuple[str, ...],
     most_starts: int,
     generator: torch.Generator,
 ) -> dict[str, Any]:
     """What training curves show of an evaluation on the reward's own split: ``CURVE``, and in an open space
-    ``random_quantile`` too."""
+    ``random_quantile`` too. Of several tasks: the mean ``validation_score``, and ``CURVE`` of each as
+    ``NAME/TASK``."""
+    if len(tasks) > 1:
+        each = {
+            task: evaluate_training(values_on(values, task), benchmark, (task,), most_starts, generator)
+            for task in tasks
+        }
+        score = float(np.mean([found["validation_score"] for found in each.values()]))
+        of_each = {f"{name}/{task}": value for task, found in each.items() for name, value in found.items()}
+        return {"validation_score": score} | of_each
+    (task,) = tasks
     if isinstance(benchmark, Benchmark):
         split = benchmark.reward_column(task).split
         found = _in_table(values, benchmark, task, split, most_starts, generator)

@@ -50,7 +50,7 @@ class Costs:
     Attributes:
         trained_steps: transitions trained on.
         sampled_steps: steps walked.
-        evaluations: distinct architectures evaluated on the task.
+        evaluations: distinct architectures evaluated on the task; of several tasks the sum.
         seconds: wall time.
         evaluation_hours: simulated training time of those architectures, in hours, where the benchmark
             records ``time_elapsed``; None elsewhere.

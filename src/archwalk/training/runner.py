@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from archwalk.agents.base import MakeAgent
+from archwalk.agents.multitask import weights_on
 from archwalk.agents.registry import find_algorithm
 from archwalk.agents.values import CPU, QFunction, make_values
 from archwalk.envs.build import greedy_process
@@ -124,13 +125,25 @@ class Runner:
         return self.run
 
 
-def load_values(run: RunDir, benchmark: Benchmark | Predicted) -> QFunction:
-    """A finished run's network, in a process over a benchmark of the same space, to walk greedily.
+def load_weights(run: RunDir, task: str) -> dict[str, Tensor]:
+    """A finished run's weights, of an ordinary network; of a run on several tasks those for one task.
+
+    Args:
+        run: the run.
+        task: one that it was trained on, or another one, which has the mean embedding.
+    """
+    spec = run.spec()
+    place = spec.tasks.index(task) if task in spec.tasks else None
+    return weights_on(run.weights(), spec.told_tasks, place)
+
+
+def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFunction:
+    """A finished run's network, in a process over a benchmark of the same space, to walk greedily on a task.
 
     Raises:
         RunError: the run is not finished, or its weights do not fit.
     """
-    spec, weights = run.spec(), run.weights()
+    spec, weights = run.spec(), load_weights(run, task)
     values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
     try:
         values.network.load_state_dict(weights)
@@ -259,14 +272,14 @@ def threads(count: int) -> Iterator[None]:
 
 
 def _evaluation_hours(loop: Loop) -> float | None:
-    benchmark, task = loop.benchmark, loop.task
+    benchmark = loop.benchmark
     if not isinstance(benchmark, Benchmark):
         return None
     try:
-        seconds = benchmark.values(task, "none", "time_elapsed")
+        seconds = [benchmark.values(task, "none", "time_elapsed") for task in loop.tasks]
     except BenchmarkError:
         return None
-    return float(np.nansum(seconds[loop.process.evaluated.numpy()]) / 3600)
+    return float(np.nansum(np.concatenate(seconds)[loop.process.evaluated.numpy()]) / 3600)
 
 
 def _append_line(file: Path, row: Row) -> None:

@@ -32,7 +32,7 @@ from archwalk.spaces.registry import open_space
 from archwalk.tasks import Column, load_benchmark
 from archwalk.tasks.metrics import METRICS, Metric, metric_to_search
 from archwalk.tasks.table import Benchmark, make_benchmark
-from tests.conftest import small_settings, tiny_benchmark, two_tasks
+from tests.conftest import small_settings, three_tasks, tiny_benchmark, two_tasks
 from tests.searching.formula import Formula, declaration
 
 SLOTS = {"a": ["x", "y", "z"], "b": ["p", "q"], "c": ["1", "2", "3"], "d": ["u", "v", "w"]}
@@ -297,6 +297,20 @@ def test_an_agent_is_two_sources_in_any_space_of_its_slots(here: Path) -> None:
     with pytest.raises(ArchwalkError, match="finished run"):
         seen_by("broken", space=turned, experience="unfinished")
     assert not Path("broken").exists()
+
+
+def test_an_agent_of_several_tasks_is_two_sources_a_task(here: Path) -> None:
+    table = three_tasks()
+    table.save(here / "three.parquet")
+    short = small_settings(training={"trained_steps": 512})
+    run = archwalk.train("three.parquet", "three,one", here / "run", preset=short)
+    known = seen_by("agent", space=table, evaluator=None, task="two", agent=run.path)
+    opinions = ("run/three: agent", "run/one: agent")
+    assert [s.name for s in known] == ["run/three", opinions[0], "run/one", opinions[1]]
+    np.testing.assert_array_equal(known[2].values, table.reward("one"))
+    assert (known[1].values != known[3].values).any()
+    with pytest.raises(ArchwalkError, match="this very task"):
+        seen_by("self", space=table, evaluator=None, task="one", agent=run.path)
 
 
 # ---- what comes with the package

@@ -231,11 +231,15 @@ def of_agent(run: RunDir, target: Target) -> Known:
     own = load_benchmark(run.benchmark())
     check_same_slots(run, own.space, target.space)
     table = load_table(own)
-    if target.is_task(table, spec.task):
+    if any(target.is_task(table, task) for task in spec.each_task):
         raise SearchError(
             "experience of other tasks", f"{run.path}, trained on this very task", "leave it out"
         )
-    measured = agent_sources(run.path.name, spec.task, load_values(run, table), table)
+    measured = [
+        source
+        for task in spec.each_task
+        for source in agent_sources(run.path.name, task, load_values(run, table, task), table)
+    ]
     codes = carry(measured[0].codes, table.space, target.space)
     return fitted(
         run.path.name, [Measured(one.name, codes, one.values) for one in measured], target.problem, "sources"
