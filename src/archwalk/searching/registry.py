@@ -20,12 +20,16 @@ from archwalk.searching.methods import (
     evolution,
     forest,
     gp,
+    ktnas,
     local,
+    metaqnn,
+    mtnas,
     random,
     reinforce,
     rl,
     source_walk,
     transfer_gp,
+    zoph_le,
 )
 from archwalk.searching.optimizer import Method, make_method
 
@@ -34,7 +38,10 @@ SHIPPED = {DEFAULT: "transfer-gp"}  # the name of the shipped default, and which
 CLAIRVOYANT = "clairvoyant"  # a line in comparisons that knows the target; no method may have its name
 GROUP = "archwalk.methods"
 _IMPORTS = {"scikit-learn": ("sklearn", "pip install 'archwalk[search]'")}
-_MODULES = (random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk)
+_MODULES = (
+    *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
+    *(metaqnn, zoph_le, mtnas, ktnas),
+)
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
 
