@@ -24,6 +24,7 @@ from archwalk.searching.methods import (
     local,
     metaqnn,
     mtnas,
+    optuna_tpe,
     random,
     reinforce,
     rl,
@@ -37,10 +38,13 @@ DEFAULT = "agent"
 SHIPPED = {DEFAULT: "transfer-gp"}  # the name of the shipped default, and which method that is
 CLAIRVOYANT = "clairvoyant"  # a line in comparisons that knows the target; no method may have its name
 GROUP = "archwalk.methods"
-_IMPORTS = {"scikit-learn": ("sklearn", "pip install 'archwalk[search]'")}
+_IMPORTS = {
+    "scikit-learn": ("sklearn", "pip install 'archwalk[search]'"),
+    "optuna": ("optuna", "pip install 'archwalk[peers]'"),
+}
 _MODULES = (
     *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
-    *(metaqnn, zoph_le, mtnas, ktnas),
+    *(metaqnn, zoph_le, mtnas, ktnas, optuna_tpe),
 )
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 

@@ -45,10 +45,10 @@ def mtnas(problem: Problem, history: History, seed: int) -> int:
             return int(best[0])
     if turn in given and 0 < place <= NEIGHBOURS:
         around = problem.neighbours(history.indices[[done - place]])[0]
-        around = around[around >= 0]
+        around = generator.permutation(around[around >= 0])  # ties at random
         around = around[~history.visited(around)]
         if len(around):
-            return int(around[np.argmax(_sizes(problem, generator.permutation(around)))])
+            return int(around[_sizes(problem, around).argmax()])
     return _child(problem, history, seed, generator)
 
 
@@ -116,9 +116,11 @@ def _child(problem: Problem, history: History, seed: int, generator: np.random.G
     return random(problem, history, seed)
 
 
-def mutant(problem: Problem, history: History, parent: int, generator: np.random.Generator) -> int | None:
+def mutant(
+    problem: Problem, history: History, parent: np.int64, generator: np.random.Generator
+) -> int | None:
     """One random edit of an architecture; None if it leads to a visited one."""
-    around = problem.neighbours(np.array([parent]))[0]
+    around = problem.neighbours(parent[None])[0]
     around = around[around >= 0]
     if not len(around):
         return None
