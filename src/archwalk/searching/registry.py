@@ -20,6 +20,7 @@ from archwalk.searching.methods import (
     evolution,
     forest,
     gp,
+    graphpnas,
     ktnas,
     local,
     metaqnn,
@@ -44,7 +45,7 @@ _IMPORTS = {
 }
 _MODULES = (
     *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
-    *(metaqnn, zoph_le, mtnas, ktnas, optuna_tpe),
+    *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, optuna_tpe),
 )
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 

@@ -120,7 +120,7 @@ def mutant(
     problem: Problem, history: History, parent: np.int64, generator: np.random.Generator
 ) -> int | None:
     """One random edit of an architecture; None if it leads to a visited one."""
-    around = problem.neighbours(parent[None])[0]
+    around = problem.neighbours(np.array([parent]))[0]
     around = around[around >= 0]
     if not len(around):
         return None

@@ -31,26 +31,29 @@ def optuna_tpe(problem: Problem, history: History, seed: int) -> int:
     choices = possible_choices(problem)
     if not problem.listed:
         choices[:, 0] = False
-    spaces = {
-        f"slot{slot}": optuna.distributions.CategoricalDistribution((np.flatnonzero(row) - 1).tolist())
-        for slot, row in enumerate(choices)
-    }
+    allowed: list[list[int]] = [(np.flatnonzero(row) - 1).tolist() for row in choices]
+    spaces = [optuna.distributions.CategoricalDistribution(own) for own in allowed]
     for code, reward in zip(problem.codes(history.indices).tolist(), history.rewards.tolist(), strict=True):
-        params = {name: c for (name, own), c in zip(spaces.items(), code, strict=True) if c in own.choices}
-        distributions = {name: spaces[name] for name in params}
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=reward))
+        told = [slot for slot, choice in enumerate(code) if choice in allowed[slot]]
+        trial = optuna.trial.create_trial(
+            params={f"slot{slot}": code[slot] for slot in told},
+            distributions={f"slot{slot}": spaces[slot] for slot in told},
+            value=reward,
+        )
+        study.add_trial(trial)
     generator = np.random.default_rng([seed, len(history)])
-    trial, last = study.ask(), -1
+    asked, last = study.ask(), -1
 
     def choose(made: Ints, offered: Ints) -> int:
-        nonlocal trial, last
-        if len(made) <= last:  # another walk, for the last one led to a visited architecture
-            trial = study.ask()
-        last = len(made)
-        name = f"slot{last}"
-        if offered[0] < 0 and -1 not in spaces[name].choices and generator.random() * len(offered) < 1:
+        nonlocal asked, last
+        slot = len(made)
+        if slot <= last:  # another walk, for the last one led to a visited architecture
+            asked = study.ask()
+        last = slot
+        if offered[0] < 0 and -1 not in allowed[slot] and generator.random() * len(offered) < 1:
             return -1
-        suggested = int(trial.suggest_categorical(name, spaces[name].choices))
+        suggested = asked.suggest_categorical(f"slot{slot}", allowed[slot])
+        assert isinstance(suggested, int)
         return suggested if suggested in offered else int(generator.choice(offered[offered >= 0]))
 
     return choose_slots(problem, history, choose, generator, seed)
