@@ -20,12 +20,18 @@ from archwalk.searching.methods import (
     evolution,
     forest,
     gp,
+    graphpnas,
+    ktnas,
     local,
+    metaqnn,
+    mtnas,
+    optuna_tpe,
     random,
     reinforce,
     rl,
     source_walk,
     transfer_gp,
+    zoph_le,
 )
 from archwalk.searching.optimizer import Method, make_method
 
@@ -33,8 +39,14 @@ DEFAULT = "agent"
 SHIPPED = {DEFAULT: "transfer-gp"}  # the name of the shipped default, and which method that is
 CLAIRVOYANT = "clairvoyant"  # a line in comparisons that knows the target; no method may have its name
 GROUP = "archwalk.methods"
-_IMPORTS = {"scikit-learn": ("sklearn", "pip install 'archwalk[search]'")}
-_MODULES = (random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk)
+_IMPORTS = {
+    "scikit-learn": ("sklearn", "pip install 'archwalk[search]'"),
+    "optuna": ("optuna", "pip install 'archwalk[peers]'"),
+}
+_MODULES = (
+    *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
+    *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, optuna_tpe),
+)
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
 
