@@ -15,7 +15,8 @@ from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
 from archwalk.spaces.base import SearchSpace
-from archwalk.spaces.matching import identical, rewritten
+from archwalk.spaces.correspondence import rewritten
+from archwalk.spaces.matching import identical
 from archwalk.tasks.arranging import arranged
 from archwalk.tasks.base import check_task, split_tasks
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark

@@ -2,7 +2,7 @@
 
 In: codes of one space, and another space. Out: the same architectures as codes of the other one. Slots are
 matched by name and choices by value, never by position. Next: ``archwalk.searching.experience`` takes what is
-known in one space into another.
+known in one space into another, ``tasks.arranging`` lays out a table as an agent knows its space.
 """
 
 from __future__ import annotations
@@ -92,6 +92,15 @@ def carry(codes: Codes, source: SearchSpace, target: SearchSpace) -> Codes:
     found[~known] = PAD
     found[~contains(target, found)] = PAD
     return found
+
+
+def rewritten(text: str, source: SearchSpace, target: SearchSpace) -> str:
+    """An architecture's string as another space with the same slots writes it.
+
+    Raises:
+        ArchitectureError: it is none of the source's, or the target does not have it.
+    """
+    return target.format(carry(source.rows([text]), source, target)[0].tolist())
 
 
 def _names(slots: Mapping[str, object] | None) -> str:

@@ -1,7 +1,7 @@
 """Two descriptions of a space laid side by side: slots by name and choices by value, never by their order.
 
-In: what ``describe`` gives of two spaces. Out: whether they are one, what differs, and the codes of one in
-the order of the other. Next: ``tasks.arranging`` lays out a table as an agent knows its space.
+In: what ``describe`` gives of two spaces. Out: whether they are one, and what differs. Next:
+``correspondence`` writes the codes of one as those of the other.
 """
 
 from __future__ import annotations
@@ -10,13 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from archwalk.errors import enumerated
-from archwalk.spaces.base import PAD, Codes, SearchSpace
-from archwalk.spaces.declared import DeclaredSpace, ListedDeclaredSpace
-from archwalk.spaces.product import SlotSpace
-from archwalk.spaces.subset import MeasuredSubset
 
 
 def identical(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -73,34 +67,3 @@ def _slots(description: Mapping[str, Any]) -> dict[str, list[str]]:
         str(slot): [str(c) for c in (given.get("choices", [given]) if isinstance(given, Mapping) else given)]
         for slot, given in slots.items()
     }
-
-
-def named_slots(space: SearchSpace) -> dict[str, tuple[str, ...]] | None:
-    """Slot → its choices as text, in the order of the codes; None for a space without named slots."""
-    if isinstance(space, MeasuredSubset):
-        space = space.whole
-    if isinstance(space, ListedDeclaredSpace):
-        space = space.space
-    if isinstance(space, DeclaredSpace):
-        return dict(zip(space.declaration.slots, space.declaration.texts, strict=True))
-    return dict(space.slots) if isinstance(space, SlotSpace) else None
-
-
-def translated(codes: Codes, mine: SearchSpace, theirs: SearchSpace) -> Codes:
-    """Codes of one space as those of another with the same slots, [n, slots] → [n, slots]."""
-    here, there = named_slots(mine), named_slots(theirs)
-    if here is None or there is None:
-        return codes
-    places = list(here)
-    columns = []
-    for slot, choices in there.items():
-        value = {choice: v for v, choice in enumerate(choices)}
-        table = np.array([*(value[choice] for choice in here[slot]), PAD], dtype=np.int16)
-        columns.append(table[codes[:, places.index(slot)]])  # PAD = -1 reads the last entry, which is PAD
-    return np.stack(columns, axis=1)
-
-
-def rewritten(text: str, mine: SearchSpace, theirs: SearchSpace) -> str:
-    """An architecture's string in another space with the same slots."""
-    row = translated(mine.rows([text]), mine, theirs)[0].tolist()
-    return theirs.format(row)

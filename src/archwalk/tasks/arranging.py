@@ -15,7 +15,8 @@ import numpy as np
 
 from archwalk.errors import RunError
 from archwalk.spaces.base import listed
-from archwalk.spaces.matching import identical, same_space, translated, what_differs
+from archwalk.spaces.correspondence import carry
+from archwalk.spaces.matching import identical, same_space, what_differs
 from archwalk.spaces.registry import make_space
 from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.base import Predicted
@@ -46,7 +47,7 @@ def arranged(
             "use a run and a benchmark of the same space",
         )
     space = make_space(**description)
-    codes = translated(benchmark.space.codes[benchmark.rows].astype(np.int16), benchmark.space, space)
+    codes = carry(benchmark.space.codes[benchmark.rows].astype(np.int16), benchmark.space, space)
     if isinstance(benchmark.space, MeasuredSubset):
         target = MeasuredSubset(space, codes)
         rows = target.positions(codes)

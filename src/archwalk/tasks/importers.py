@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from archwalk.errors import BenchmarkError, reason, unknown
 from archwalk.spaces.base import ListedSpace, listed
+from archwalk.spaces.correspondence import slots_of
 from archwalk.spaces.declared import ListedDeclaredSpace
-from archwalk.spaces.matching import named_slots
 from archwalk.spaces.registry import make_listed, open_space
 from archwalk.tasks.frames import as_chosen, natural_order, numbers, read_frame, texts
 from archwalk.tasks.metrics import COSTS, SPLITS, Column, directions, metric_for, split_name, split_of
@@ -227,7 +227,7 @@ def _read_wide(
         the_space = make_listed(space, {key: _choices(key, part) for key, part in parts.items()})
         architectures = [",".join(map(str, row)) for row in zip(*parts.values(), strict=True)]
     elif declared:
-        choices = named_slots(declared) or {}
+        choices = slots_of(declared) or {}
         parts = {slot: [as_chosen(text, choices[slot]) for text in part] for slot, part in parts.items()}
         rows = (dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True))
         written = ({slot: choice for slot, choice in row.items() if choice is not None} for row in rows)

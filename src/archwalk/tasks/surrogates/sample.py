@@ -17,8 +17,8 @@ import polars as pl
 
 from archwalk.errors import ArchitectureError, BenchmarkError, unknown
 from archwalk.spaces.base import PAD, Codes, SearchSpace
+from archwalk.spaces.correspondence import slots_of
 from archwalk.spaces.declared import DeclaredSpace, ListedDeclaredSpace
-from archwalk.spaces.matching import named_slots
 from archwalk.tasks.frames import as_chosen, numbers, read_frame, texts
 from archwalk.tasks.importers import read_address
 from archwalk.tasks.metrics import (
@@ -90,7 +90,7 @@ def read_sample(
     """
     path = Path(file)
     frame = read_frame(path)
-    names = named_slots(space)
+    names = slots_of(space)
     if ARCH in frame.columns:
         keys: tuple[str, ...] = (ARCH,)
         codes = _parse_rows(frame[ARCH], space)
@@ -132,7 +132,7 @@ def ordered_slots(space: SearchSpace) -> tuple[bool, ...]:
     kinds: Sequence[str] = ("categorical",) * len(space.slot_sizes)
     if isinstance(declared, DeclaredSpace):
         kinds = declared.declaration.kinds
-    names = named_slots(space)
+    names = slots_of(space)
     choices = list(names.values()) if names else [()] * len(space.slot_sizes)
     return tuple(k != "categorical" or _rising(c) for k, c in zip(kinds, choices, strict=True))
 
