@@ -1,90 +1,117 @@
-"""What each part of the default search adds: one left out at a time, leave-one-out over a benchmark's tasks.
+"""What each part of the transfer method adds, and what agents add to it, leave-one-out over a table's tasks.
 
-    python benchmarks/search_parts.py --benchmark FILE --tasks a,b,c,d
+    python benchmarks/search_parts.py --benchmark FILE [--targets a,b] --run-dir D
 
-Prints the mean rank of the best architecture after each budget, and its standard deviation over seeds. The
-sources of a target are all other tasks; their agent is trained once and kept in ``--run-dir``.
+Prints the mean rank of the best architecture after each budget over seeds, per target, and the geometric mean
+over targets. Sources of a target are all other tasks, whole. For the agents' opinions an agent is trained on
+every task once (preset ``--preset``), in ``--run-dir``.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from archwalk.config import load_preset
+import archwalk
 from archwalk.searching.acquisition import maximise
-from archwalk.searching.experience.opinion import make_sources, pretrain
-from archwalk.searching.gp.surrogate import STRUCTURE, WITH_SOURCES, Improvement, Kernel
-from archwalk.searching.history import make_history
+from archwalk.searching.experience.opinion import opinion
+from archwalk.searching.experience.source import Source
+from archwalk.searching.gp.surrogate import Improvement, source_kernels
+from archwalk.searching.history import History, make_history
+from archwalk.searching.methods.gp import gp
 from archwalk.searching.methods.random import random
-from archwalk.searching.methods.transfer_gp import FIRST
+from archwalk.searching.methods.rl import rl
+from archwalk.searching.methods.transfer_gp import FIRST, transfer_gp
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Problem
-from archwalk.tasks import load_benchmark
+from archwalk.tasks.registry import load_table
 from archwalk.training.evaluation import ranks
-
-NO_LINEAR = tuple(kernel for kernel in WITH_SOURCES if not kernel.sources)
-NO_ENCODER = (*STRUCTURE, Kernel(3.0, 0.3), Kernel(3.0, 1.0))
+from archwalk.training.rundir import RunDir
+from archwalk.training.runner import load_values
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--benchmark", default="digits")
-parser.add_argument("--tasks", default="class_object,room_layout,segmentsemantic,autoencoder")
-parser.add_argument("--budgets", default="50,100")
+parser.add_argument("--targets", default="")
+parser.add_argument("--budgets", default="10,25,50,100")
 parser.add_argument("--seeds", type=int, default=10)
 parser.add_argument("--preset", default="quick")
 parser.add_argument("--run-dir", type=Path, default=Path("runs/search-parts"))
 args = parser.parse_args()
 budgets = [int(budget) for budget in args.budgets.split(",")]
+Suggest = Callable[[Problem, History, int], int]
 
 
-def best_ranks(problem: Problem, reward: np.ndarray, kernels: tuple[Kernel, ...], seed: int) -> np.ndarray:
-    """Rank of the best so far after every evaluation: the method ``transfer-gp``, with other kernels."""
+def with_kernels(wanted: Callable[[object], bool]) -> Suggest:
+    """The method with some of its hypotheses, and no suggestion without sources."""
+
+    def suggest(problem: Problem, history: History, seed: int) -> int:
+        if len(history) < FIRST:
+            return transfer_gp(problem, history, seed)
+        kernels = [kernel for kernel in source_kernels(problem) if wanted(kernel)]
+        return maximise(problem, history, Improvement(problem, history, kernels), seed)
+
+    return suggest
+
+
+def random_first(problem: Problem, history: History, seed: int) -> int:
+    """Five random evaluations instead of the portfolio."""
+    return (random if len(history) < FIRST else transfer_gp)(problem, history, seed)
+
+
+def in_turns(problem: Problem, history: History, seed: int) -> int:
+    """The agent's walks and the model's maximum in turns."""
+    return (rl if len(history) % 2 else transfer_gp)(problem, history, seed)
+
+
+PARTS: dict[str, tuple[Suggest, str]] = {
+    "gp: no sources": (gp, "tables"),
+    "as shipped: the surrogate alone": (transfer_gp, "tables"),
+    "rl: the agent alone, planning in the same model": (rl, "tables"),
+    "both, in turns": (in_turns, "tables"),
+    "trained agents' opinions beside the tables": (transfer_gp, "both"),
+    "trained agents' opinions instead of the tables": (transfer_gp, "opinions"),
+    "without the suggestions without sources": (with_kernels(lambda kernel: True), "tables"),
+    "without the linear part": (with_kernels(lambda kernel: not kernel.sources), "tables"),  # type: ignore[attr-defined]
+    "without the encoder": (with_kernels(lambda kernel: kernel.length is not None), "tables"),  # type: ignore[attr-defined]
+    "random evaluations first": (random_first, "tables"),
+}
+
+
+def best_ranks(problem: Problem, reward: np.ndarray, suggest: Suggest, seed: int) -> np.ndarray:
+    """Rank of the best so far after every evaluation."""
     evaluated: list[int] = []
     while len(evaluated) < max(budgets):
         history = make_history(problem, evaluated, reward[evaluated].tolist())
-        if problem.proposal is not None and not evaluated:
-            evaluated.append(problem.proposal)
-        elif len(evaluated) < FIRST:
-            evaluated.append(random(problem, history, seed))
-        else:
-            evaluated.append(maximise(problem, history, Improvement(problem, history, kernels), seed))
+        evaluated.append(int(suggest(problem, history, seed)))
     return np.minimum.accumulate(ranks(reward)[evaluated])
 
 
 torch.set_num_threads(1)
-benchmark = load_benchmark(args.benchmark)
-tasks = args.tasks.split(",")
-print(f"| {'part':40} | target | {' | '.join(map(str, budgets))} |\n|---|---|{'---|' * len(budgets)}")
-for target in tasks:
-    others = [task for task in tasks if task != target]
-    agent = pretrain(benchmark, others, args.run_dir / target, load_preset(args.preset))
-    tables = [benchmark.reward(task) for task in others]
-    known = make_sources([agent], tables)
-
-    def problem(measured: list, sources: list, proposal: int = known.proposal) -> Problem:
-        return make_problem(
-            benchmark.space,
-            benchmark.rows,
-            measured_apart=True,
-            measured=measured,
-            sources=sources,
-            proposal=proposal,
-        )
-
-    whole = problem(tables, [*known.columns])
-    variants = {
-        "whole": (whole, WITH_SOURCES),
-        "without the agent's opinion": (problem(tables, tables), WITH_SOURCES),
-        "the agent's opinion alone": (problem(tables, [known.columns[-1]]), WITH_SOURCES),
-        "without the linear part": (whole, NO_LINEAR),
-        "without the encoder": (whole, NO_ENCODER),
-        "without knowing which are one network": (problem([], [*known.columns]), WITH_SOURCES),
-    }
-    for name, (searched, kernels) in variants.items():
-        reward = benchmark.reward(target)
-        runs = np.stack([best_ranks(searched, reward, kernels, seed) for seed in range(args.seeds)])
-        cells = [f"{runs[:, b - 1].mean():.1f} ± {runs[:, b - 1].std(ddof=1):.1f}" for b in budgets]
-        print(f"| {name:40} | {target} | {' | '.join(cells)} |", flush=True)
+benchmark = load_table(args.benchmark)
+codes = benchmark.space.codes[benchmark.rows].astype(np.int16)
+tables = {task: Source(task, codes, benchmark.reward(task)) for task in benchmark.tasks}
+opinions = {}
+for task in benchmark.tasks:
+    run = RunDir(args.run_dir / task)
+    if not run.finished:
+        archwalk.train(args.benchmark, task, run.path, preset=args.preset)
+    opinions[task] = Source(f"{task}: agent", codes, opinion(load_values(run, benchmark)))
+targets = args.targets.split(",") if args.targets else list(benchmark.tasks)
+print(f"| part | {' | '.join(targets)} | geometric mean |\n|---|{'---|' * (len(targets) + 1)}")
+for name, (suggest, given) in PARTS.items():
+    cells, logs = [], []
+    for target in targets:
+        others = [task for task in benchmark.tasks if task != target]
+        known = [tables[t] for t in others] if given != "opinions" else []
+        known += [opinions[t] for t in others] if given != "tables" else []
+        problem = make_problem(benchmark.space, benchmark.rows, measured_apart=True, experience=known)
+        found = [best_ranks(problem, benchmark.reward(target), suggest, seed) for seed in range(args.seeds)]
+        mean = np.mean([ranked[[budget - 1 for budget in budgets]] for ranked in found], axis=0)
+        cells.append(", ".join(f"{value:.1f}" for value in mean))
+        logs.append(np.log(mean))
+    geometric = ", ".join(f"{value:.1f}" for value in np.exp(np.mean(logs, axis=0)))
+    print(f"| {name} | {' | '.join(cells)} | {geometric} |", flush=True)

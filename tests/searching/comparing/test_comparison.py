@@ -45,9 +45,9 @@ def unclocked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Every file, seconds left out."""
+    """Every file, seconds left out, and what a killed worker had begun to write."""
     found: dict[str, Any] = {}
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
         name = str(file.relative_to(folder))
         if file.suffix == ".csv":
             frame = pl.read_csv(file)
