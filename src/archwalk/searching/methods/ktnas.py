@@ -33,7 +33,7 @@ def ktnas(problem: Problem, history: History, seed: int) -> int:
     generation, place = divmod(done - POPULATION, NEW)
     generator = np.random.default_rng([seed, done])
     if place < TRANSFERRED:
-        candidates = best_elsewhere(problem, history, generator, CANDIDATES * len(problem.experience))
+        candidates = best_elsewhere(problem, history, generator, CANDIDATES)
         if len(candidates):
             return int(candidates[rank(problem, candidates, *labelled(problem, history)).argmax()])
     at = populations(history)[generation]

@@ -89,14 +89,14 @@ def taken(problem: Problem, history: History, seed: int) -> dict[int, bool]:
     return found
 
 
-def best_elsewhere(problem: Problem, history: History, generator: np.random.Generator, most: int) -> Ints:
-    """What is not visited of the other tasks' best, by rank in its own task, ties at random, [<= most]."""
+def best_elsewhere(problem: Problem, history: History, generator: np.random.Generator, each: int) -> Ints:
+    """What is not visited of the other tasks' best, by rank there, ties at random, [<= each · tasks]."""
     sources = problem.experience
     order = generator.permutation(len(sources))
-    best = [_unused(problem, history, sources[i])[:most] for i in order.tolist()]
+    best = [_unused(problem, history, sources[i])[:each] for i in order.tolist()]
     ranks = np.concatenate([np.arange(len(ids)) for ids in best]) if best else np.zeros(0)
     ids = np.concatenate(best) if best else np.zeros(0, np.int64)
-    return np.array([*dict.fromkeys(ids[np.argsort(ranks, kind="stable")].tolist())], dtype=np.int64)[:most]
+    return np.array([*dict.fromkeys(ids[np.argsort(ranks, kind="stable")].tolist())], dtype=np.int64)
 
 
 def _unused(problem: Problem, history: History, source: Source) -> Ints:
