@@ -44,7 +44,7 @@ def test_walks_are_those_of_the_tasks_own_processes(seed: int, keep: int, most: 
     of = walks.architecture // n  # the task of each walk, to its end
     apart = [task_process(benchmark, task, own) for task in TASKS]
     for process in apart:
-        process.rewards = standardised(process.rewards, every)
+        process.rewards = standardised(process.rewards.double(), every)
     singles = [Walks(walks.architecture[[w]] % n, torch.zeros(1, dtype=torch.long)) for w in range(8)]
     for _ in range(limit):
         offered = union.offer(walks.architecture, g)

@@ -79,7 +79,7 @@ class MultiTaskProcess(TabularProcess):
                 "use more walks (--exploration.walks-per-actor), or --multitask.scale table",
             )
         self.mark(sample)
-        parts = self.rewards.split(len(self.benchmark))
+        parts = self._measured.split(len(self.benchmark))
         own = [sample[of == t] % len(self.benchmark) for t in range(len(self.tasks))]
         self.rewards = torch.cat([standardised(r, at) for r, at in zip(parts, own, strict=True)])
 

@@ -114,6 +114,11 @@ class ListedProblem(Problem):
         place = self._place
         return np.array([place.get(code, -1) for code in map(tuple, codes.tolist())], dtype=np.int64)
 
+    def with_experience(self, experience: Iterable[Source]) -> Problem:
+        """The same problem with other experience; the places of codes are looked up by both alike."""
+        _ = self._place  # once, not once a copy: searches of several tasks copy at every suggestion
+        return super().with_experience(experience)
+
     @cached_property
     def _place(self) -> dict[tuple[int, ...], int]:
         return {code: i for i, code in enumerate(map(tuple, self.tables[2].tolist()))}

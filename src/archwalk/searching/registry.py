@@ -20,12 +20,18 @@ from archwalk.searching.methods import (
     evolution,
     forest,
     gp,
+    graphpnas,
+    ktnas,
     local,
+    metaqnn,
+    mtnas,
+    optuna_tpe,
     random,
     reinforce,
     rl,
     source_walk,
     transfer_gp,
+    zoph_le,
 )
 from archwalk.searching.optimizer import Method, make_method
 
@@ -33,8 +39,14 @@ DEFAULT = "agent"
 SHIPPED = {DEFAULT: "transfer-gp"}  # the name of the shipped default, and which method that is
 CLAIRVOYANT = "clairvoyant"  # a line in comparisons that knows the target; no method may have its name
 GROUP = "archwalk.methods"
-_IMPORTS = {"scikit-learn": ("sklearn", "pip install 'archwalk[search]'")}
-_MODULES = (random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk)
+_IMPORTS = {
+    "scikit-learn": ("sklearn", "pip install 'archwalk[search]'"),
+    "optuna": ("optuna", "pip install 'archwalk[peers]'"),
+}
+_MODULES = (
+    *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
+    *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, optuna_tpe),
+)
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
 
@@ -107,10 +119,9 @@ def _import_method(name: str) -> Method:
     return given if isinstance(given, Method) else make_method(attribute, given)
 
 
-def knows_sources(name: str) -> bool:
-    """Whether a method, which may be unknown here, is given what source tasks know."""
-    method = methods().get(SHIPPED.get(name, name))
-    return method is not None and method.knows_sources
+def is_default(name: str) -> bool:
+    """Whether a method, by either of its names, is the one that ``search`` takes where none is named."""
+    return SHIPPED.get(name, name) == SHIPPED[DEFAULT]
 
 
 def describe_methods() -> list[dict[str, Any]]:

@@ -25,8 +25,8 @@ from archwalk.agents.multitask import weights_on
 from archwalk.agents.registry import find_algorithm
 from archwalk.agents.values import CPU, QFunction, make_values
 from archwalk.envs.build import greedy_process
-from archwalk.errors import BenchmarkError, RunError, SettingsError
-from archwalk.files import write_atomically
+from archwalk.errors import BenchmarkError, RunError, SettingsError, reason
+from archwalk.files import json_text, write_atomically
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
 from archwalk.training.loop import Loop, Row
@@ -147,10 +147,10 @@ def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFu
     values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
     try:
         values.network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise RunError(
             f"weights of a network for the space {benchmark.space.name!r}",
-            f"{run.path}: {str(error).splitlines()[0]}",
+            f"{run.path}: {reason(error)}",
             "use a benchmark of the space that the run was trained on",
         ) from error
     return values
@@ -241,7 +241,7 @@ class _Keeper:
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise RunError(
                     f"a checkpoint of this version of archwalk in {file}",
-                    f"one that does not fit: {str(error).splitlines()[0]}",
+                    f"one that does not fit: {reason(error)}",
                     "start again in another folder; finished weights stay usable",
                 ) from error
             with safetensors.safe_open(file, framework="pt") as opened:
@@ -285,7 +285,7 @@ def _evaluation_hours(loop: Loop) -> float | None:
 def _append_line(file: Path, row: Row) -> None:
     try:
         with file.open("a") as out:
-            out.write(json.dumps(row) + "\n")
+            out.write(json_text(row, None) + "\n")
     except OSError as error:
         raise RunError(
             f"to write {file}", str(error.strerror), "free space, then run the same command again: it resumes"

@@ -15,7 +15,7 @@ import tomli_w
 
 from archwalk.agents.registry import DEFAULT
 from archwalk.config import Settings, parse_settings
-from archwalk.errors import RunError, SettingsError
+from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.registry import AnyBenchmark, benchmark_names, split_protocol
 
 Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
@@ -100,7 +100,7 @@ def read_spec(file: Path) -> RunSpec:
         run["tasks"] = tuple(run.get("tasks", ()))
         return RunSpec(**run, settings=parse_settings(values, str(file)))
     except (OSError, KeyError, TypeError, ValueError, SettingsError) as error:
-        got = "no such file" if isinstance(error, OSError) else str(error).splitlines()[0]
+        got = "no such file" if isinstance(error, OSError) else reason(error)
         raise RunError(
             "a run folder made by 'archwalk train' or 'archwalk transfer'",
             f"{file.parent}: {file.name}: {got}",

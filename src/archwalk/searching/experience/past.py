@@ -26,7 +26,8 @@ from archwalk.searching.loop import rewards_of
 from archwalk.spaces.base import PAD, SearchSpace
 from archwalk.spaces.correspondence import carry, contains
 from archwalk.spaces.registry import make_space
-from archwalk.tasks.importers import TIDY, read_frame
+from archwalk.tasks.frames import read_frame
+from archwalk.tasks.importers import TIDY
 from archwalk.tasks.ledger import comparable, read_evaluations, read_identity
 from archwalk.tasks.metrics import metric_for
 from archwalk.tasks.registry import benchmark_names, load_benchmark, load_table, split_protocol
@@ -88,7 +89,7 @@ def _read(one: Named, target: Target) -> Known:
     if path.is_file() and path.suffix != TASK and is_benchmark(path.read_bytes()):
         return of_benchmark(load_table(f"{text}@{protocol}" if protocol else text), what, target)
     if path.is_file() and path.suffix != TASK:
-        frame = read_frame(path, as_text=True)
+        frame = read_frame(path)
         if not set(TIDY) <= set(frame.columns):
             _no_protocol(text, "" if what else protocol)
             _, _, metric = str(one).rpartition(":") if what else ("", "", "")  # its name may hold , and @

@@ -54,13 +54,18 @@ def _learn(one_hot: Floats, slots: int, rewards: Floats, start: Floats | None = 
         logits += start
     average = 0.0
     for step, (row, reward) in enumerate(zip(one_hot, rewards, strict=True), 1):
-        average = reward if step == 1 else BASELINE_DECAY * average + (1 - BASELINE_DECAY) * reward
+        average = follow_average(average, reward, step)
         by_slot = np.exp(logits.reshape(slots, -1))
         policy = (by_slot / by_slot.sum(1, keepdims=True)).ravel()
         gradient = (reward - average) * (row - policy)
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         logits += LEARNING_RATE * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
     return logits
+
+
+def follow_average(average: float, reward: float, step: int) -> float:
+    """The moving average that a reward is compared with, itself included; ``step`` counts rewards from 1."""
+    return reward if step == 1 else BASELINE_DECAY * average + (1 - BASELINE_DECAY) * reward
 
 
 def _sample(problem: OpenProblem, history: History, logits: Floats, seed: int) -> int:
