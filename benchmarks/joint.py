@@ -51,7 +51,6 @@ def spent(names: Sequence[str], method: str, seed: int) -> list[int]:
 for label, method, together in (
     ("jointly, agent", "agent", True),
     ("each alone, gp", "gp", False),
-    ("each alone, evolution", "evolution", False),
 ):
     rows = []
     for seed in range(args.seeds):

@@ -47,6 +47,19 @@ def two_tasks(share: float = 0.7) -> Benchmark:
     return make_benchmark("two", space, rows, values, {"acc": METRICS["acc"]}, rewards)
 
 
+def three_tasks(keep: int | None = None) -> Benchmark:
+    """``two_tasks``, and a task that is the first one upside down; some of the architectures, or all."""
+    two = two_tasks(0.3)
+    columns, rewards = dict(two.columns), dict(two.rewards)
+    for column in two.columns:
+        if column.task == "one":
+            columns[column._replace(task="three")] = 100 - two.columns[column]
+    rewards["three"] = rewards["one"]._replace(task="three")
+    rows = np.sort(np.random.default_rng(0).permutation(len(two))[:keep])
+    few = {column: values[rows] for column, values in columns.items()}
+    return make_benchmark("three", two.space, rows, few, two.metrics, rewards)
+
+
 def tiny_benchmark(keep: int | None = None, seed: int = 0) -> Benchmark:
     """54 tuples of four slots (or some of them), one task, random accuracies."""
     space = make_space(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import archwalk
 from archwalk.errors import ArchwalkError, RunError, SettingsError
+from archwalk.tasks import Benchmark, Column
 from archwalk.training.rundir import WEIGHTS, RunDir
-from tests.conftest import small_settings, tiny_benchmark
+from tests.conftest import small_settings, tiny_benchmark, two_tasks
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,7 @@ def test_a_walk_of_the_agent(source: RunDir) -> None:
 
 def test_sources_that_do_not_fit(source: RunDir, tmp_path: Path) -> None:
     table = tiny_benchmark().save(tmp_path / "t.parquet")
-    with pytest.raises(RunError, match="made for 'synthetic-cells'"):
+    with pytest.raises(RunError, match="made for the space 'synthetic-cells'"):
         archwalk.transfer(source.path, "main", "retrain", tmp_path / "r", benchmark=table)
     wider = small_settings(network={"width": 32, "feedforward": 32, "heads": 2})
     with pytest.raises(RunError, match="same network settings"):
@@ -108,3 +111,72 @@ def test_the_public_verbs_and_nothing_else() -> None:
         assert callable(getattr(archwalk, name))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         archwalk.nothing  # noqa: B018
+
+
+def untested(metric: str = "acc") -> Benchmark:
+    """Two tasks without test values; and one of them with columns of nothing but gaps."""
+    whole = two_tasks()
+    columns = {c: v for c, v in whole.columns.items() if c.split == "valid"}
+    columns[Column("two", "acc", "test", "final")] = np.full(len(whole), np.nan)
+    return replace(whole, columns=columns)
+
+
+@pytest.mark.parametrize("task", ["one", "two"])
+def test_a_table_without_test_values_works_everywhere(tmp_path: Path, task: str) -> None:
+    benchmark = untested()
+    other = "two" if task == "one" else "one"
+    benchmark.save(tmp_path / "v.parquet")
+    assert benchmark.evaluation_split(task) == "valid"
+    archwalk.train(tmp_path / "v.parquet", task, tmp_path / "a", preset=small_settings())
+    found = archwalk.evaluate(tmp_path / "a")
+    assert found["split"] == "valid"
+    assert found["mean"] == found["valid_mean"]
+    assert found["test_mean"] is None
+    assert found == archwalk.evaluate(tmp_path / "a", split="validation")
+    moved = archwalk.transfer(tmp_path / "a", other, "zero-shot", tmp_path / "z")
+    assert archwalk.evaluate(moved.path)["split"] == "valid"
+    searched = archwalk.search(
+        lambda a: {"acc": 1.0}, tmp_path / "s", agent=tmp_path / "a", budget=2, method="random"
+    )
+    assert searched["ok"] == 2
+    if task == "one":
+        with pytest.raises(ArchwalkError, match="split among: valid"):
+            archwalk.evaluate(tmp_path / "a", split="test")
+
+
+def test_a_task_without_variance_is_refused_not_scored(tmp_path: Path) -> None:
+    whole = two_tasks()
+    same = {c: np.full(len(whole), 70.0) if c.task == "two" else v for c, v in whole.columns.items()}
+    replace(whole, columns=same).save(tmp_path / "t.parquet")
+    archwalk.train(tmp_path / "t.parquet", "one", tmp_path / "a", preset=small_settings())
+    for verb in (
+        lambda: archwalk.train(tmp_path / "t.parquet", "two", tmp_path / "b", preset=small_settings()),
+        lambda: archwalk.transfer(tmp_path / "a", "two", "zero-shot", tmp_path / "b"),
+        lambda: archwalk.evaluate(tmp_path / "a", task="two"),
+        lambda: archwalk.compare(tmp_path / "t.parquet", "two", tmp_path / "c", methods=["random"], seeds=1),
+    ):
+        with pytest.raises(ArchwalkError, match="differ in their reward"):
+            verb()
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("file", ["settings.toml", "weights.safetensors", "costs.json"])
+def test_a_run_that_was_changed_afterwards_is_refused(tmp_path: Path, file: str) -> None:
+    two_tasks().save(tmp_path / "t.parquet")
+    archwalk.train(tmp_path / "t.parquet", "one", tmp_path / "a", preset=small_settings())
+    truth = archwalk.evaluate(tmp_path / "a")
+    settings = tmp_path / "a" / "settings.toml"
+    settings.write_text(
+        settings.read_text().replace(str(tmp_path / "t.parquet"), str(tmp_path / "u.parquet"))
+    )
+    (tmp_path / "t.parquet").rename(tmp_path / "u.parquet")  # where the benchmark lies may change
+    assert archwalk.evaluate(tmp_path / "a") == truth
+    path = tmp_path / "a" / file
+    content = bytearray(path.read_bytes())
+    if file == "settings.toml":
+        content = bytearray(content.replace(b"max_neighbours", b"#ax_neighbours"))
+    else:
+        content[-20] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ArchwalkError):
+        archwalk.evaluate(tmp_path / "a")

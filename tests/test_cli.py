@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from archwalk import __version__
 from archwalk.cli import main
-from tests.conftest import small_settings, tiny_benchmark
+from tests.conftest import small_settings, three_tasks, tiny_benchmark
 from tests.spaces.test_darts import DARTS_V2
 
 
@@ -81,6 +82,24 @@ def test_train_evaluate_transfer(
         given = ("--source", run, "--task", "main", "--regime", regime, "--run-dir", out, "--json")
         assert call("transfer", *given) == 0
         assert json.loads(capsys.readouterr().out)["regime"] == regime
+
+
+def test_an_agent_of_several_tasks(toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    table, run = three_tasks().save(tmp_path / "three.parquet"), tmp_path / "run"
+    given = ("--benchmark", table, "--task", "three,one", "--preset", toml, "--run-dir", run, "--steps", 512)
+    assert call("train", *given, "--multitask.scale", "table") == 0
+    assert "score" in capsys.readouterr().err
+    assert call("evaluate", run, "--json") == 0
+    each = json.loads(capsys.readouterr().out)
+    assert [(task, one["task"]) for task, one in each.items()] == [("three", "three"), ("one", "one")]
+    assert call("evaluate", run, "--task", "two", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["regime"] == "zero-shot"
+    assert call("evaluate", run) == 0
+    printed = capsys.readouterr().out
+    assert "three,one → three" in printed
+    assert "three,one → one" in printed
+    assert call("train", *given) == 2  # the folder's rewards had another scale
+    assert "multitask.scale: 'table' there, 'starts' asked" in capsys.readouterr().err
 
 
 def test_preset_gives_defaults_and_flags_override(table: Path, toml: Path, tmp_path: Path) -> None:
@@ -189,3 +208,35 @@ def test_as_a_program(tmp_path: Path) -> None:
     assert done.stderr.startswith("archwalk: Expected")
     assert "Remedy" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_search_without_a_result_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.py").write_text("def f(a): raise (ValueError, KeyError)[len(a) % 2](a)\n")
+    (tmp_path / "s.toml").write_text('slots.op.choices = ["a", "bb"]\n')
+    search = ("search", "--space", "s.toml", "--evaluator", "bad:f", "--metric", "acc", "--method", "random")
+    assert call(*search, "--budget", 2, "--out", "s") == 1
+    assert "--retry-failed" in capsys.readouterr().out
+    (tmp_path / "bad.py").write_text("def f(a): return {'acc': len(a), 'odd': float('nan')}\n")
+    assert call(*search, "--budget", 2, "--out", "s") == 1
+    capsys.readouterr()
+    assert call(*search, "--budget", 2, "--out", "s", "--retry-failed", "--json") == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed, parse_constant=pytest.fail)["value"] > 1
+
+
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("öp,Täg→/acc\na,70\nb,71\n")
+    for encoding in ("ascii", "latin-1", "cp1252"):
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
+        monkeypatch.setattr(sys, "stdout", streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        importing = ("data", "import", "table", file, "--space", "slots")
+        assert call(*importing, "--slots", "öp", "--out", tmp_path / "t.parquet") == 0
+        assert call(*importing, "--slots", "→", "--out", tmp_path / "t.parquet") == 2
+        for stream in streams:
+            stream.flush()
+            assert "\\u2192" in stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]

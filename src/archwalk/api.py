@@ -14,12 +14,16 @@ from archwalk.agents.values import QFunction
 from archwalk.config import RaySettings, Settings, load_preset, ray_settings
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
-from archwalk.tasks.base import check_task
+from archwalk.spaces.base import SearchSpace
+from archwalk.spaces.correspondence import rewritten
+from archwalk.spaces.matching import identical
+from archwalk.tasks.arranging import arranged
+from archwalk.tasks.base import check_task, split_tasks
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import evaluate_agent, greedy_walks
 from archwalk.training.rundir import RunDir
-from archwalk.training.runner import OnRow, Runner, find_device, load_values
+from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights
 from archwalk.training.spec import RunSpec, describe_benchmark
 
 REGIMES = ("zero-shot", "fine-tune", "retrain")
@@ -46,10 +50,14 @@ class WalkingAgent:
         values: its network, in a process over the benchmark.
         benchmark: what it walks over.
         task: whose metric ``improve`` reports.
+        written: the space in which architectures are written, whose slots may stand in another order.
     """
 
-    def __init__(self, values: QFunction, benchmark: AnyBenchmark, task: str) -> None:
+    def __init__(
+        self, values: QFunction, benchmark: AnyBenchmark, task: str, written: SearchSpace | None = None
+    ) -> None:
         self.values, self.benchmark, self.task = values, benchmark, task
+        self.written = written or benchmark.space
 
     def improve(self, architecture: str, *, seed: int = 0) -> list[Step]:
         """The greedy walk from an architecture: the start, every step, the architecture it ends on.
@@ -61,7 +69,10 @@ class WalkingAgent:
         Raises:
             ArchitectureError, BenchmarkError: not in the space, or not measured.
         """
-        process = self.values.process
+        process, space = self.values.process, self.benchmark.space
+        reordered = not identical(self.written.describe(), space.describe())
+        if reordered:
+            architecture = rewritten(architecture, self.written, space)
         at = process.states([architecture])
         path = greedy_walks(self.values, at, make_generator(seed, "improve"))[:, 0]
         if len(path) > 1 and path[-1] == path[-2]:  # the step that kept the architecture ends the walk
@@ -71,6 +82,8 @@ class WalkingAgent:
             valid = self.benchmark.columns[self.benchmark.reward_column(self.task)][path.numpy()]
         else:
             valid = self.benchmark.values(self.task, self.benchmark.space.rows(names))
+        if reordered:
+            names = [rewritten(name, space, self.written) for name in names]
         return [Step(name, float(value)) for name, value in zip(names, valid, strict=True)]
 
 
@@ -92,7 +105,8 @@ def train(
 
     Args:
         benchmark: name, file or object: a table, or a task of a space that nobody lists.
-        task: one of the benchmark's tasks.
+        task: one of the benchmark's tasks, or several at once as ``a,b,c``: one network, every walk on one
+            of them.
         run_dir: the run's folder.
         preset: name, TOML file, or settings.
         seed: of every generator, at least 0.
@@ -113,6 +127,8 @@ def train(
     runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row)
     if where is None:
         return runner.make(find_device(device))
+    if runner.spec.tasks:
+        raise SettingsError("one task with executor ray", task, "leave --executor out, or name one task")
     if device != "auto":
         raise SettingsError(
             "device auto with executor ray", device, "leave --device out, or train on the GPU without Ray"
@@ -216,18 +232,24 @@ def _order(
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
     opened = load_benchmark(benchmark)
-    check_task(task, opened.tasks)
+    if source is not None:
+        opened = arranged(opened, RunDir(source).spec().space, str(source))
+    tasks = split_tasks(task, opened.tasks)
     if isinstance(opened, Benchmark):
-        opened.reward(task)  # complete
+        for name in tasks:
+            opened.reward(name)  # complete
     run = RunDir(run_dir)
     origin: dict[str, Any] = {}
     weights = None
     if source is not None:
         source_run = RunDir(source)
-        source_spec, weights = source_run.spec(), source_run.weights()
+        source_spec = source_run.spec()
+        weights = source_run.weights() if len(tasks) > 1 else load_weights(source_run, task)
         if run.path.resolve() == source_run.path.resolve():
             raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
-        _check_source(source_run, source_spec, opened, settings)
+        _check_source(source_run, source_spec, settings)
+        if len(tasks) > 1:
+            _check_same_tasks(source_run, source_spec, tasks, settings, regime)
         origin = {
             "source_task": source_spec.task,
             "source_weights": source_run.weights_digest(),
@@ -238,23 +260,18 @@ def _order(
         benchmark=describe_benchmark(benchmark),
         checksum=opened.checksum,
         space=opened.space.describe(),
-        task=task,
+        task=",".join(tasks),
         seed=seed,
         regime=regime,
         settings=settings,
+        tasks=tasks if len(tasks) > 1 else (),
         **origin,
     )
     return Runner(run, spec, opened, weights, on_row)
 
 
-def _check_source(run: RunDir, spec: RunSpec, benchmark: AnyBenchmark, settings: Settings) -> None:
-    """A source must have seen the same space through the same tokens with the same network."""
-    if spec.space != benchmark.space.describe():
-        raise RunError(
-            f"a source run made for the space {benchmark.space.name!r}",
-            f"{run.path}, made for {spec.space['name']!r}",
-            "train a source agent on a benchmark of the same space",
-        )
+def _check_source(run: RunDir, spec: RunSpec, settings: Settings) -> None:
+    """A source must have seen its space through the same tokens with the same network."""
     for group in ("observation", "network"):
         if getattr(spec.settings, group) != getattr(settings, group):
             raise RunError(
@@ -262,6 +279,19 @@ def _check_source(run: RunDir, spec: RunSpec, benchmark: AnyBenchmark, settings:
                 f"{run.path} with {getattr(spec.settings, group)}",
                 "use the preset that the source was trained with",
             )
+
+
+def _check_same_tasks(
+    run: RunDir, spec: RunSpec, tasks: tuple[str, ...], settings: Settings, regime: str
+) -> None:
+    """Several tasks begin with weights of the same tasks only, whose embeddings they have."""
+    form = settings.multitask.form
+    if regime == "zero-shot" or spec.tasks != tasks or spec.settings.multitask.form != form:
+        raise RunError(
+            f"weights of a run on {','.join(tasks)} with multitask.form {form!r}, to train on there",
+            f"{run.path}, on {spec.task} with {spec.settings.multitask.form!r}, for regime {regime}",
+            "name one task, or train on several from scratch",
+        )
 
 
 def load_agent(
@@ -272,22 +302,29 @@ def load_agent(
     Args:
         run_dir: the run.
         benchmark: name, file or object of a benchmark of the same space; the run's own by default.
-        task: whose metric its walks report; the run's own by default.
+        task: what it walks on, and whose metric its walks report; the run's own by default. An agent of
+            several tasks needs one; on a task that it was not trained on it has the mean of their embeddings.
+
+    Raises:
+        ArchwalkError: a run that is not finished or does not fit, an unknown task, or none of several.
     """
     run = RunDir(run_dir)
     spec, opened = run.spec(), run.benchmark(benchmark)
-    if benchmark is not None:
-        _check_source(run, spec, opened, spec.settings)
+    if task is None and spec.tasks:
+        raise RunError("one task to walk on", f"a run on {spec.task}", "name one of them, or another task")
     task = task or spec.task
     check_task(task, opened.tasks)
-    return WalkingAgent(load_values(run, opened), opened, task)
+    written = opened.space
+    if spec.space.keys() & {"slots", "declaration"}:  # of others the order is fixed
+        written = load_benchmark(spec.benchmark if benchmark is None else benchmark).space
+    return WalkingAgent(load_values(run, opened, task), opened, task, written)
 
 
 def evaluate(
     run_dir: str | Path,
     *,
     task: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     benchmark: str | Path | AnyBenchmark | None = None,
 ) -> dict[str, Any]:
     """How good a finished run's agent is on a task, and what it cost (method: greedy walks from every start,
@@ -295,15 +332,22 @@ def evaluate(
 
     Args:
         run_dir: the run.
-        task: the run's own by default; another one evaluates the agent there as it is.
-        split: of ``mean``, ``std``, ``oracle`` and ``regret_mean``.
+        task: the run's own by default; another one evaluates the agent there as it is. A run on several
+            tasks is evaluated on each by default.
+        split: of ``mean``, ``std``, ``oracle`` and ``regret_mean``; test by default, or the reward's own
+            where nothing was tested.
         benchmark: name, file or object; the run's own by default.
 
     Returns:
-        The fields of ``Evaluation``, ``benchmark`` and the ``protocol`` whose reward counts (empty: the
-        file's own), where the agent comes from (``source_task, regime, seed``), and its costs on its own task
-        (``Costs``); on another task than that, ``evaluations`` is 0.
+        The fields of ``Evaluation``, the ``epoch`` of the split's column, ``benchmark`` and the ``protocol``
+        whose reward counts (empty: the file's own), where the agent comes from (``source_task, regime,
+        seed``), and its costs on its own task (``Costs``); on another task than that, ``evaluations`` is 0.
+        Of a run on several tasks: the costs are those of all of them together; without ``task`` all this by
+        task.
     """
+    if task is None and RunDir(run_dir).spec().tasks:
+        each = RunDir(run_dir).spec().tasks
+        return {name: evaluate(run_dir, task=name, split=split, benchmark=benchmark) for name in each}
     walking = load_agent(run_dir, benchmark=benchmark, task=task)
     run = RunDir(run_dir)
     spec, costs = run.spec(), run.costs()
@@ -315,15 +359,18 @@ def evaluate(
         most_starts=spec.settings.training.evaluation_starts,
         generator=make_generator(spec.seed, "evaluation"),
     )
-    own = walking.task == spec.task and spec.regime != "zero-shot"
+    own = walking.task in spec.each_task and spec.regime != "zero-shot"
     moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
+    opened = walking.benchmark
+    at = opened.column(walking.task, result.split) if isinstance(opened, Benchmark) else opened
     return {
-        "benchmark": walking.benchmark.name,
-        "protocol": walking.benchmark.protocol if isinstance(walking.benchmark, Benchmark) else "",
+        "benchmark": opened.name,
+        "protocol": opened.protocol if isinstance(opened, Benchmark) else "",
         "source_task": spec.source_task if moved else spec.task,
         "regime": spec.regime if own else "zero-shot",
         "seed": spec.seed,
         **result.to_json(),
+        "epoch": at.epoch,
         "trained_steps": costs.trained_steps,
         "sampled_steps": costs.sampled_steps,
         "evaluations": costs.evaluations if own else 0,

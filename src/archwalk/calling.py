@@ -51,11 +51,28 @@ def takes_task(function: Callable[..., Any]) -> bool:
 def metrics_of(answer: Any) -> dict[str, float]:
     """The answer of an evaluator as metrics; that of a bare number is called ``ONLY``.
 
+    What is no number beside the metrics of a mapping, such as a text or a list, is left out.
+
     Raises:
-        TypeError, ValueError: it is neither a number nor a mapping to numbers.
+        TypeError: it is neither a number nor a mapping with a number in it.
     """
-    if isinstance(answer, Mapping):
-        return {str(k): float(v) for k, v in answer.items()}
-    if isinstance(answer, Real) or getattr(answer, "shape", None) == ():
-        return {ONLY: float(answer)}
-    raise TypeError(f"expected a number or a mapping of metrics, got {answer!r:.200}")
+    pairs = answer.items() if isinstance(answer, Mapping) or hasattr(answer, "items") else None
+    if pairs is None:
+        number = None if isinstance(answer, str | bytes) else number_of(answer)
+        found = {} if number is None else {ONLY: number}
+    else:
+        numbers = {str(name): number_of(value) for name, value in pairs}
+        found = {name: number for name, number in numbers.items() if number is not None}
+    if not found:
+        raise TypeError(f"expected a number or a mapping of metrics, got {answer!r:.200}")
+    return found
+
+
+def number_of(value: Any) -> float | None:
+    """A number, however a library wraps it: of numpy, of torch, as text; None for anything else."""
+    try:
+        if not isinstance(value, str | Real) and hasattr(value, "item"):
+            value = value.item()  # arrays and tensors of one element
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None

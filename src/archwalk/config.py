@@ -151,6 +151,18 @@ class LearnerSettings(_Group):
         return self
 
 
+class MultiTaskSettings(_Group):
+    """Runs on several tasks at once; no effect on a run on one."""
+
+    form: Literal["embedding", "none"] = "embedding"
+    """What tells the network the task of a walk. embedding: a learned vector a task, added to what the first
+    layer makes of every token; none: nothing."""
+    scale: Literal["starts", "table"] = "starts"
+    """What makes the rewards of the tasks comparable: mean and standard deviation of each task's first
+    starts, which are evaluations (needs reward.standardise), or of its whole table, which an agent does not
+    know."""
+
+
 class TrainingSettings(_Group):
     """Length and rhythm of a run; a trained step is one transition in a batch."""
 
@@ -190,6 +202,7 @@ class Settings(_Group):
     exploration: ExplorationSettings = ExplorationSettings()
     replay: ReplaySettings = ReplaySettings()
     learner: LearnerSettings = LearnerSettings()
+    multitask: MultiTaskSettings = MultiTaskSettings()
     training: TrainingSettings = TrainingSettings()
 
     def to_toml(self) -> str:

@@ -8,6 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST = 1_500  # characters of a part of a message: what fits on a screen
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters: its beginning and its end, where reasons stand."""
+    if len(text) <= most:
+        return text
+    gap = f" ... ({len(text):,} characters) ... "
+    head = (most - len(gap)) * 2 // 3
+    return text[:head] + gap + text[len(text) - (most - len(gap) - head) :]
+
+
+def reason(error: BaseException | str, most: int = 400) -> str:
+    """What a library says of an error, in one bounded line: all of its lines, since the reason often stands
+    below the first."""
+    said = " ".join(str(error).split())
+    return shortened(said, most) or type(error).__name__
+
 
 class ArchwalkError(Exception):
     """Base of every error that a user can cause and mend.
@@ -15,10 +33,11 @@ class ArchwalkError(Exception):
     Args:
         expected: what would have been right.
         got: what came instead.
-        remedy: what to do next.
+        remedy: what to do next. Of each part at most ``MOST`` characters are kept.
     """
 
     def __init__(self, expected: str, got: str, remedy: str) -> None:
+        expected, got, remedy = (shortened(part, MOST) for part in (expected, got, remedy))
         super().__init__(f"Expected {expected}.\n     Got {got}.\n  Remedy {remedy}.")
         self.expected, self.got, self.remedy = expected, got, remedy
 
@@ -63,5 +82,11 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> tuple[str, str, str]:
     names = [str(k) for k in known]
     near = get_close_matches(got, names, n=1)
     hint = f"did you mean {near[0]!r}? Otherwise use" if near else "use"
-    shown = names if len(names) <= 40 else [*names[:39], f"... ({len(names):,} in all)"]
-    return f"a {kind} among: {', '.join(shown) or '(none)'}", repr(got), f"{hint} one of the names above"
+    return f"a {kind} among: {enumerated(names) or '(none)'}", repr(got), f"{hint} one of the names above"
+
+
+def enumerated(names: Iterable[str], most: int = 40) -> str:
+    """Names with commas, the first few of many and how many there are."""
+    listed = list(names)
+    shown = listed if len(listed) <= most else [*listed[: most - 1], f"... ({len(listed):,} in all)"]
+    return ", ".join(shown)

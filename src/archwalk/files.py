@@ -1,13 +1,16 @@
-"""Writing files so that a reader, a crash or a full disk never sees half of one; and folders in use."""
+"""Writing files so that a reader, a crash or a full disk never sees half of one; JSON; folders in use."""
 
 from __future__ import annotations
 
 import fcntl
+import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from archwalk.errors import InUseError, RunError
 
@@ -36,6 +39,19 @@ def write_atomically(path: Path, content: bytes) -> None:
             f"{error.strerror or error}",
             "free space or choose a writable folder, then rerun",
         ) from error
+
+
+def json_text(value: Any, indent: int | None = 2) -> str:
+    """A value as JSON, which knows neither NaN nor infinity: they become null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 import archwalk
 from archwalk.config import RaySettings
 from archwalk.errors import ClusterError, RunError, SettingsError
+from archwalk.execution import cluster
 from archwalk.execution.cluster import bundle, connected, load_ray, raised, room
 from tests.conftest import small_settings, tiny_benchmark
 from tests.distributed.conftest import Nodes, alive, descendants, free_port, with_signal
@@ -46,6 +48,30 @@ def test_nothing_of_ray_is_imported_unasked() -> None:
     code += "print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_processors_that_may_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cluster, "_control_groups", lambda: [tmp_path, tmp_path / "above"])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 4, 5})
+    assert cluster.usable_cpus() == 4
+    (tmp_path / "above").mkdir()
+    for text, count in (("max 100000", 4), ("250000 100000", 2), ("50000 100000", 1), ("nonsense", 4)):
+        (tmp_path / "above" / "cpu.max").write_text(text)
+        assert cluster.usable_cpus() == count
+    (tmp_path / "above" / "cpu.max").unlink()
+    for quota, count in (("-1", 4), ("300000", 3)):  # the first version of control groups
+        (tmp_path / "cpu.cfs_quota_us").write_text(quota)
+        (tmp_path / "cpu.cfs_period_us").write_text("100000")
+        assert cluster.usable_cpus() == count
+    monkeypatch.undo()
+    assert 1 <= cluster.usable_cpus() <= (os.cpu_count() or 1)
+
+
+def test_a_path_too_long_for_a_socket_is_told_from_a_full_machine() -> None:
+    error = OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /long")
+    assert "RAY_TMPDIR" in cluster._refused(None, error).remedy
+    assert "RAY_TMPDIR" not in cluster._refused(None, OSError("no space left on device")).remedy
+    assert "the reason" in cluster._refused(None, OSError("x" * 9_000 + " the reason")).got
 
 
 def test_an_unknown_executor(tmp_path: Path) -> None:

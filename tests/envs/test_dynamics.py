@@ -111,3 +111,21 @@ def test_standardised_by_the_sample_alone(synthetic: Benchmark) -> None:
     assert out[sample].mean().abs() < 1e-4
     assert (out[sample].std() - 1).abs() < 1e-4
     assert torch.equal(out.argsort(stable=True), plain.argsort(stable=True))
+
+
+@given(st.floats(-1e6, 1e6), st.sampled_from([1e-9, 1e-3, 1.0, 1e12, 1e24]), st.integers(0, 99))
+def test_standardised_whatever_the_size_and_offset(offset: float, size: float, seed: int) -> None:
+    """Differences far below what a float32 at that offset resolves, and squares far beyond its range."""
+    plain = torch.from_numpy(np.random.default_rng(seed).standard_normal(50))
+    rewards = (plain + (offset if size >= 1 or abs(offset) < 1e4 * size else 1e4)) * size
+    out = standardised(rewards, torch.arange(50))
+    wanted = (plain - plain.mean()) / plain.std()
+    assert torch.allclose(out.double(), wanted, atol=1e-4)
+
+
+def test_standardised_of_ordinary_rewards_has_the_bits_of_old_runs(synthetic: Benchmark) -> None:
+    plain = shaped_rewards(synthetic, "alpha", RewardSettings())
+    sample = torch.arange(0, 4096, 16)
+    cast = plain.float()
+    seen = cast[sample].double()
+    assert torch.equal(standardised(plain, sample), ((cast.double() - seen.mean()) / seen.std()).float())

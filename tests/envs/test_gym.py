@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 import archwalk
 from archwalk.config import WalkSettings
 from archwalk.envs.gym import WalkEnv, WalkVectorEnv
-from archwalk.errors import ArchwalkError
+from archwalk.errors import ArchwalkError, SettingsError
 from archwalk.tasks import Benchmark
 from tests.conftest import tiny_benchmark
 
@@ -145,3 +145,116 @@ def test_stable_baselines_dqn_trains_on_it() -> None:
             rewards.append(reward)
     mean = tiny_benchmark().reward("main").mean()
     assert np.mean(rewards) > mean + 0.1  # it learned to move to better ones
+
+
+def test_action_masks_are_where_learners_look_for_them() -> None:
+    env = archwalk.make_env(tiny_benchmark(keep=12), "main")
+    many = archwalk.make_vec_env(tiny_benchmark(keep=12), "main", 4)
+    for one in (env, many):
+        with pytest.raises(SettingsError, match="reset"):
+            one.action_masks()
+    _, info = env.reset(seed=0)
+    for _ in range(30):
+        assert env.action_masks().dtype == np.bool_
+        assert np.array_equal(env.action_masks(), info["action_mask"].astype(bool))
+        action = env.action_space.sample(mask=env.action_masks().astype(np.int8))  # as a masking learner acts
+        *_, terminated, truncated, info = env.step(action)
+        if terminated or truncated:
+            _, info = env.reset()
+    _, info = many.reset(seed=0)
+    assert np.array_equal(many.action_masks(), info["action_mask"].astype(bool))
+    wrapped = gymnasium.make("archwalk/Walk-v0", benchmark=tiny_benchmark(), task="main")
+    wrapped.reset(seed=0)
+    assert wrapped.get_wrapper_attr("action_masks")().all()
+
+
+@pytest.mark.parametrize("tokens", ["slots", "graph"])
+def test_gymnasium_accepts_that_keeping_truncates(tokens: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = gymnasium.make(
+        "archwalk/Walk-v0", benchmark=tiny_benchmark(), task="main", tokens=tokens, keep_truncates=True
+    )
+    with pytest.raises(AssertionError, match="truncates after 1 step"):  # its sample happens to be keeping
+        check_env(env.unwrapped)
+    monkeypatch.setattr(env.unwrapped.action_space, "sample", lambda: np.int64(3))
+    check_env(env.unwrapped)
+
+
+def test_actions_that_do_not_exist_are_refused_and_change_nothing() -> None:
+    benchmark = tiny_benchmark()
+    env, many = archwalk.make_env(benchmark, "main"), archwalk.make_vec_env(benchmark, "main", 3)
+    for one, action in ((env, 0), (many, np.zeros(3, dtype=np.int64))):
+        with pytest.raises(SettingsError, match="reset"):
+            one.step(action)
+    _, before = env.reset(seed=0)
+    for action in (999, 8, -1, 1.7, np.float64(1.0), "1", None, [1, 2], np.array([[1]]), True):
+        with pytest.raises(SettingsError):
+            env.step(action)
+    assert env.render() == before["architecture"]
+    for action in (1, np.int32(1), np.array(1), np.array([1])):
+        env.reset(seed=0)
+        env.step(action)
+    _, before = many.reset(seed=0)
+    for actions in ([1, 2, 99], [1, 2, -1], [1], 1, [1, 2], [1.0, 2.0, 3.0], [[1, 2, 3]], [1, 2, 3, 4]):
+        with pytest.raises(SettingsError):
+            many.step(np.array(actions))
+    assert many._core.names() == before["architecture"].tolist()
+    many.step(np.array([1, 2, 3]))
+
+
+def test_reset_options_are_obeyed_or_refused() -> None:
+    benchmark = tiny_benchmark()
+    names = benchmark.architectures
+    many = archwalk.make_vec_env(benchmark, "main", 3, walk=WalkSettings(step_limit=3))
+    assert (
+        many.reset(seed=0, options={"architecture": names[7]})[1]["architecture"].tolist() == [names[7]] * 3
+    )
+    chosen = [names[1], names[2], names[3]]
+    assert many.reset(options={"architecture": chosen})[1]["architecture"].tolist() == chosen
+    many.step(np.array([1, 1, 0]))  # the third has ended
+    before = many._core.names()
+    mask = np.array([True, False, False])
+    observation, info = many.reset(options={"reset_mask": mask, "architecture": names[9]})
+    assert info["architecture"].tolist() == [names[9], before[1], before[2]]
+    assert np.array_equal(observation, many._core.observe())
+    assert many._core.walks.age.tolist() == [0, 1, 1]
+    single = WalkEnv(benchmark, "main")
+    seen, _ = single.reset(options={"architecture": names[9]})
+    assert np.array_equal(seen, observation[0])
+    *_, info = many.step(np.array([0, 2, 1]))
+    assert info["kept"].tolist() == [True, False, False]  # the third began anew, as it was due to
+    for options in (
+        {"reset_mask": [True, False]},
+        {"reset_mask": np.array([1, 0, 0])},
+        {"reset_mask": np.zeros(3, dtype=bool)},
+        {"architecture": names[:2]},
+        {"architecture": "nowhere"},
+        {"architectures": names[0]},
+    ):
+        before = many._core.names()
+        with pytest.raises(ArchwalkError):
+            many.reset(options=options)
+        assert many._core.names() == before
+    with pytest.raises(ArchwalkError, match="reset option among: architecture"):
+        single.reset(options={"start": names[0]})
+    with pytest.raises(SettingsError, match="reset"):
+        archwalk.make_vec_env(benchmark, "main", 3).reset(options={"reset_mask": mask})
+
+
+@pytest.mark.parametrize("seed", [0, np.int64(5), 2**63 - 1, 2**64 + 1, 10**30])
+def test_any_seed_from_0_is_taken(seed: int) -> None:
+    for env in (
+        archwalk.make_env(tiny_benchmark(), "main"),
+        archwalk.make_vec_env(tiny_benchmark(), "main", 3),
+    ):
+        first, again = (np.asarray(env.reset(seed=seed)[1]["architecture"]).tolist() for _ in range(2))
+        assert first == again
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "3", [1, 2, 3]])
+def test_other_seeds_are_refused(seed: object) -> None:
+    for env in (
+        archwalk.make_env(tiny_benchmark(), "main"),
+        archwalk.make_vec_env(tiny_benchmark(), "main", 3),
+    ):
+        with pytest.raises(SettingsError, match="seed"):
+            env.reset(seed=seed)

@@ -134,3 +134,17 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     for path in (other, broken, tmp_path / "nothing", tmp_path):
         with pytest.raises(SettingsError, match="weights of this network"):
             load_weights(network, path)
+    state = build_network(space, "64-41414-1_23_301", **SMALL).state_dict()
+    first = min(state)
+    for change, says in (
+        (
+            {f"module.{name}": value for name, value in state.items()},
+            f"module.{first}.*begins with 'module.'",
+        ),
+        ({name: value for name, value in state.items() if name != first}, f"1 missing: {first}"),
+        (state | {"extra.weight": state[first].clone()}, "1 too many: extra.weight"),
+        (state | {first: torch.zeros(1, 2, 3)}, rf"1 of another shape: {first} is \(1, 2, 3\)"),
+    ):
+        save_file({name: value.clone() for name, value in change.items()}, other)
+        with pytest.raises(SettingsError, match=says):
+            load_weights(network, other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -121,6 +122,23 @@ def test_equal_studies_have_equal_figures(study: StudyDir, html: str, tmp_path: 
     shutil.copytree(study.path, copy)
     shutil.rmtree(copy / "figures")
     assert archwalk.report(copy).read_text() == html
+
+
+def test_captions_name_the_split_of_the_results(study: StudyDir, html: str) -> None:
+    data = read_study(study.path)
+    assert data.split == "test split"
+    assert "on the test split" in html
+    one = pl.when(pl.col("target_task") == "one").then(pl.lit("valid"))
+    for split, words in (
+        (pl.lit("valid"), "validation split"),
+        (one.otherwise(pl.lit("test")), "test split (two) or validation split (one)"),
+    ):
+        other = replace(data, results=data.results.with_columns(split=split))
+        assert other.split == words
+        captions = [spec.of(other).caption for spec in FIGURES]
+        captions += [table.caption for table in make_tables(other).values()]
+        assert sum(words in caption for caption in captions) == 5  # three matrices, regret, the table
+        assert not any("{" in c or ("test split" in c and words not in c) for c in captions)
 
 
 def test_an_unfinished_study_says_first_what_is_missing(study: StudyDir, tmp_path: Path) -> None:

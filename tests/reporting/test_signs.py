@@ -65,6 +65,7 @@ def study(gains: Gains, tmp_path: Path) -> StudyData:
                         "regime": regime,
                         "seed": seed,
                         "mean": BASE[target] + UNIT[target] * (gain + noise[source, target][seed]),
+                        "split": "test",
                         "std": 1.0,
                         "starts": 6,
                         "validation_score": score,

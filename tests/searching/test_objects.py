@@ -17,7 +17,7 @@ from archwalk.errors import ArchwalkError, SearchError, SettingsError
 from archwalk.searching.history import History
 from archwalk.searching.optimizer import Method, make_method
 from archwalk.searching.problem import Problem
-from archwalk.searching.registry import describe_methods, find_method, knows_sources, methods
+from archwalk.searching.registry import describe_methods, find_method, is_default, methods
 from archwalk.spaces.registry import open_space
 from archwalk.tasks.ledger import read_evaluations
 from tests.conftest import tiny_benchmark
@@ -191,11 +191,12 @@ def test_what_is_refused_before_any_evaluation(here: Path) -> None:
     for change, kind, says in [
         ({"space": "space.tml"}, ArchwalkError, "space"),
         ({"space": "nowhere.toml"}, ArchwalkError, "readable"),
-        ({"metric": "val_loss"}, SettingsError, "--minimise val_loss"),
+        ({"metric": "val_error"}, SettingsError, "--minimise val_error"),
         ({"metric": "latency_ms"}, SettingsError, "--minimise latency_ms"),
-        ({"metric": "top1", "minimise": ["top1"]}, SettingsError, "as declared"),
+        ({"metric": "top1", "minimise": ["top1"]}, SettingsError, "is declared"),
+        ({"metric": "val_loss", "maximise": ["val_loss"]}, SettingsError, "is declared"),
         ({"minimise": ["p"]}, SearchError, "directions of the metrics"),
-        ({"minimise": ["q"], "maximise": ["q"]}, SearchError, "one direction"),
+        ({"minimise": ["q"], "maximise": ["q"]}, SettingsError, "one direction"),
         ({"cost": "q"}, SearchError, "other than the metric"),
         ({"task": "t"}, SearchError, ".task file"),
         ({"method": 3}, SearchError, "a function"),
@@ -224,11 +225,12 @@ def test_what_is_refused_before_any_evaluation(here: Path) -> None:
 
 def test_less_is_better_where_it_is_said(here: Path) -> None:
     def loss(architecture: str) -> dict[str, float]:
-        return {"val_loss": float("skip" in architecture)}
+        return {"val_loss": float("skip" in architecture), "val_error": float("skip" in architecture)}
 
-    options: dict[str, Any] = {"space": "space.toml", "method": "random", "metric": "val_loss", "budget": 12}
-    assert archwalk.search(loss, "a", minimise=["val_loss"], **options)["value"] == 0
-    assert archwalk.search(loss, "b", maximise=["val_loss"], **options)["value"] == 1
+    options: dict[str, Any] = {"space": "space.toml", "method": "random", "budget": 12}
+    assert archwalk.search(loss, "a", metric="val_loss", **options)["value"] == 0
+    assert archwalk.search(loss, "b", metric="val_error", minimise=["val_error"], **options)["value"] == 0
+    assert archwalk.search(loss, "c", metric="val_error", maximise=["val_error"], **options)["value"] == 1
 
 
 def test_two_tables_of_one_first_architecture_and_size_do_not_share(tmp_path: Path) -> None:
@@ -293,9 +295,9 @@ def test_methods_of_ones_own(tmp_path: Path) -> None:
 
 def test_names_of_methods() -> None:
     assert find_method("agent") is find_method("transfer-gp") is methods()["transfer-gp"]
-    assert knows_sources("agent")
-    assert not knows_sources("gp")
-    assert not knows_sources("somebody-elses")
+    assert is_default("agent")
+    assert not is_default("gp")
+    assert not is_default("somebody-elses")
     with pytest.raises(SearchError, match="did you mean 'evolution'"):
         find_method("evolutoin")
     with pytest.raises(SearchError, match="install no-such-library"):

@@ -6,12 +6,17 @@ import shlex
 import subprocess
 import sys
 import time
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from archwalk.calling import metrics_of
 from archwalk.errors import SearchError
-from archwalk.tasks.evaluators import CommandEvaluator, make_evaluator
+from archwalk.tasks.evaluators import CommandEvaluator, answer_in, make_evaluator
 from archwalk.tasks.ledger import EvaluationFailed
 
 MODULE = """
@@ -121,3 +126,87 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+LOUD = """
+import atexit, os, sys, time
+def late_line(architecture):
+    atexit.register(os.write, 1, b"run finished, 1 file uploaded\\n")
+    return {"top1": 34.0, "device": "cuda:0", "curve": [1.0, 2.0], "note": None}
+def half_line(architecture):
+    os.write(1, b"epoch 1/1 100%")
+    print("100%", end="")
+    return {"top1": 34.0}
+def decoy(architecture):
+    atexit.register(os.write, 1, b'\\n{"top1": 99.0}\\n')
+    print('{"top1": 98.0}')
+    return {"top1": 34.0}
+def bad_end(architecture):
+    atexit.register(os._exit, 3)
+    return {"top1": 34.0}
+def slow_end(architecture):
+    atexit.register(time.sleep, 60)
+    return {"top1": 34.0}
+def reads(architecture):
+    return {"top1": 34.0 + len(sys.stdin.read()) + len(os.read(0, 10))}
+def long_reason(architecture):
+    raise RuntimeError("size mismatch: " + "x" * 100_000)
+"""
+
+
+@pytest.mark.parametrize("name", ["late_line", "half_line", "decoy", "bad_end", "slow_end", "reads"])
+def test_a_function_that_has_answered_has_finished(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    monkeypatch.chdir(tmp_path)
+    limit = 3.0 if name == "slow_end" else None
+    assert make_evaluator(f"loud:{name}", None, limit, 0)("abc") == {"top1": 34.0}
+
+
+def test_the_reason_of_a_failure_is_kept_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EvaluationFailed, match="RuntimeError: size mismatch") as caught:
+        make_evaluator("loud:long_reason", None, None, 0)("abc")
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("output", "answer"),
+    [
+        ('{"acc": 1.5}', {"acc": 1.5}),
+        ('noise\n{\n  "acc": 1.5,\n  "curve": [\n    {\n"acc": 9}\n  ]\n}\n', {"acc": 1.5}),
+        ('{"acc": 0.1}\n{"acc": 1.5}\nrun finished, 1 file uploaded\n', {"acc": 1.5}),
+        ('epoch 1/1 100%{"acc": 1.5}', {"acc": 1.5}),
+        ('{"acc": 0.1}\n100%{"acc": 1.5}\n', {"acc": 1.5}),
+        ('{"acc": 1.5}\nsaved with {"lr": 0.1}\n', {"acc": 1.5}),
+        ("{'acc': 1.5, 'ok': True}\n", {"acc": 1.5, "ok": 1.0}),
+        ("loss 3\n1.5\n\n", {"": 1.5}),
+        ('{broken\n{"acc": 1.5}', {"acc": 1.5}),
+        ('{"acc": 1.5, "device": "cuda:0", "t": null}', {"acc": 1.5}),
+        ('{"acc": "1.5"}', {"acc": 1.5}),
+    ],
+)
+def test_the_answer_in_what_a_command_prints(output: str, answer: dict[str, float]) -> None:
+    assert metrics_of(answer_in(output)) == answer
+
+
+@pytest.mark.parametrize(
+    "output", ["", "done\n", "[1, 2]\n", '{"note": "bad"}', '{"acc": 1}\n{}\n', "3 of 4\n"]
+)
+def test_what_is_no_answer(output: str) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        metrics_of(answer_in(output))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1.5, np.float32(1.5), np.array(1.5), np.array([1.5]), torch.tensor(1.5), torch.tensor([1.5]),
+     Decimal("1.5"), Fraction(3, 2), "1.5"],
+)  # fmt: skip
+def test_numbers_however_they_are_wrapped(value: object) -> None:
+    others = {"text": "x", "list": [1.0], "none": None, "big": 10**400, "two": np.array([1.0, 2.0])}
+    assert metrics_of({"acc": value} | others) == {"acc": 1.5}
+    if not isinstance(value, str):
+        assert metrics_of(value) == {"": 1.5}

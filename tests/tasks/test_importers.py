@@ -129,7 +129,7 @@ def test_a_tidy_table(tmp_path: Path, ending: str) -> None:
     [
         ([*GOOD, GOOD[0]], "twice"),
         ([("nowhere", "seg", "acc", "valid", "final", 1.0)], "transnas-micro"),
-        ([(A, "seg", "acc", "validation", "final", 1.0)], "did you mean 'valid'"),
+        ([(A, "seg", "acc", "validatoin", "final", 1.0)], "did you mean 'valid'"),
         ([(A, "seg", "acc", "test", "final", 1.0)], "--reward seg"),
         ([(A, "seg", "x", "valid", "final", 1.0), (A, "seg", "y", "valid", "final", 1.0)], "--reward seg"),
         ([(A, "seg", "acc", "valid", "final", 180.0)], "another unit"),
@@ -178,7 +178,7 @@ def test_a_wide_table_of_ones_own_slots(tmp_path: Path) -> None:
         ("a,acc\nx,1\nx,2\n", ["a"], "twice"),
         ("a,acc\nx,word\n", ["a"], "numbers in the column 'acc'"),
         ("a,acc\n,1\n", ["a"], "a value of 'a' in every row"),
-        ("a,t/acc/dev\nx,1\n", ["a"], "task/metric"),
+        ("a,t/acc/nowhere\nx,1\n", ["a"], "task/metric"),
         ("a,acc,valid_acc\nx,1,2\n", ["a"], "a second one"),
         ("a,acc\nx;y,1\n", [], "column among"),
         ("", ["a"], "readable"),

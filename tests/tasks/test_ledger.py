@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,12 +60,43 @@ def test_counts_caches_and_stops() -> None:
     ledger.close()
 
 
-def test_wrong_keys_end_the_search_and_are_not_counted() -> None:
-    ledger = Ledger(Counting(a={"loss": 1.0}), ("acc",))
-    with pytest.raises(SearchError, match="'acc'"):
+def test_a_missing_key_is_asked_for_once_and_the_evaluation_kept() -> None:
+    answers = Counting(a={"loss": 1.0}, b={"loss": 2.0}, c={"acc": 3.0, "loss": 1.0}, d={"loss": 2.0})
+    ledger = Ledger(answers, ("acc",))
+    with pytest.raises(SearchError, match=r"'acc'[^$]*'loss' for 'a'[^$]*--metric"):
         ledger.evaluate("a", "a", 4)
-    assert ledger.evaluations() == []
+    assert [e.status for e in ledger.evaluations()] == ["invalid"]
     assert ledger.pending() == []
+    assert [ledger.evaluate(a, a, 4).status for a in "bcd"] == ["invalid", "ok", "invalid"]
+    assert [e.metrics for e in ledger.evaluations()] == [{}, {}, {"acc": 3.0, "loss": 1.0}, {}]
+    assert "'loss'" in ledger.evaluations()[3].message
+    ledger.close()
+
+
+def test_what_was_evaluated_counts_under_the_name_that_was_meant(tmp_path: Path) -> None:
+    path, answers = tmp_path / "e.sqlite", Counting(a={"accuracy": 1.0}, b={"accuracy": 2.0})
+    first = Ledger(answers, ("acc",), identity("t"), path)
+    with pytest.raises(SearchError, match="accuracy"):
+        first.evaluate("a", "a", 4)
+    first.close()
+    meant = replace(identity("t"), metrics=(Metric("accuracy", "max", ""),))
+    second = Ledger(answers, ("accuracy",), meant, path)
+    assert [(e.status, e.metrics) for e in second.evaluations()] == [("ok", {"accuracy": 1.0})]
+    assert second.evaluate("a", "a", 4).metrics == {"accuracy": 1.0}  # not made again
+    second.evaluate("b", "b", 4)
+    second.close()
+    with pytest.raises(SearchError, match="metrics"):  # with a result there is no turning round
+        Ledger(answers, ("acc",), identity("t"), path)
+
+
+def test_failed_evaluations_can_be_forgotten() -> None:
+    ledger = Ledger(Counting(a={"acc": float("nan")}, b={"acc": 1.0}), ("acc",))
+    ledger.evaluate("a", "a", 3)
+    ledger.evaluate("b", "b", 3)
+    assert ledger.forget_failed() == 1
+    assert [e.architecture for e in ledger.evaluations()] == ["b"]
+    ledger._evaluator = Counting(a={"acc": 5.0})
+    assert ledger.evaluate("a", "a", 3).metrics == {"acc": 5.0}
     ledger.close()
 
 

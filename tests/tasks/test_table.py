@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import archwalk
 from archwalk.errors import ArchitectureError, ArchwalkError, BenchmarkError
 from archwalk.spaces import make_space
+from archwalk.spaces.registry import make_listed
 from archwalk.tasks import Benchmark, Column, open_benchmark
 from archwalk.tasks.metrics import METRICS, Metric
 from archwalk.tasks.table import make_benchmark, seal
@@ -252,3 +254,30 @@ def test_synthetic_is_the_same_everywhere(synthetic: Benchmark) -> None:
         values = synthetic.values(task)
         assert all(len(set(values[groups == g])) == 1 for g in range(0, groups.max(), 50))
     assert "nothing was measured" in synthetic.source
+
+
+def test_the_order_of_slots_is_part_of_the_identity(tmp_path: Path) -> None:
+    values = {Column("main", "acc", "valid", "final"): np.array([1.0, 2.0, 2.0, 3.0])}
+    reward = {"main": Column("main", "acc", "valid", "final")}
+    one, other = (
+        make_benchmark(
+            "t",
+            make_listed("slots", {slot: ["x", "y"] for slot in slots}),
+            np.arange(4),
+            values,
+            {"acc": METRICS["acc"]},
+            reward,
+        )
+        for slots in ("ab", "ba")
+    )
+    assert one.checksum != other.checksum
+    assert open_benchmark(other.save(tmp_path / "o.parquet")).checksum == other.checksum
+    old = replace(other)
+    old.__dict__["checksum"] = old._digest("")  # as 0.1 wrote it
+    assert open_benchmark(old.save(tmp_path / "old.parquet")).checksum == old.checksum != other.checksum
+
+
+def test_a_split_as_people_write_it(tiny: Benchmark) -> None:
+    for spelling in ("val", "validation", "Valid"):
+        assert np.array_equal(tiny.values("main", spelling), tiny.values("main", "valid"))
+    assert np.array_equal(tiny.values("main", "testing", "Acc"), tiny.values("main", "test"))

@@ -104,12 +104,12 @@ def train(
     device: str = "auto",
     protocol: str | None = None,
 ) -> None:
-    """Train an agent on a task. The same command again resumes.
+    """Train an agent on a task, or on several at once. The same command again resumes.
 
     Args:
         benchmark: Name (see 'archwalk data list') or file.
         protocol: Published protocol that says what the reward is; the file's own reward by default.
-        task: One of the benchmark's tasks.
+        task: One of the benchmark's tasks, or several as a,b,c: one agent, every walk on one of them.
         run_dir: Folder of the run.
         settings: Every setting of the preset can be overridden.
         preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
@@ -143,7 +143,7 @@ def train(
 def evaluate(
     run: tyro.conf.Positional[Path],
     task: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     benchmark: str | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
@@ -151,15 +151,20 @@ def evaluate(
 
     Args:
         run: Folder of a finished run.
-        task: Another task than the run's own: how good the agent is there as it is.
-        split: Split of mean, oracle and regret.
+        task: Another task than the run's own: how good the agent is there as it is. Of a run on several
+            tasks: one of them, or another; by default it is evaluated on each.
+        split: Split of mean, oracle and regret; test, or the reward's own where nothing was tested.
         benchmark: Another benchmark of the same space, by name or file.
         json: Print one JSON object.
     """
     from archwalk import api
 
     result = api.evaluate(run, task=task, split=split, benchmark=benchmark)
-    print_json(result) if json else print_evaluation(result)
+    if json:
+        print_json(result)
+    else:
+        for one in [result] if "task" in result else result.values():
+            print_evaluation(one)
 
 
 def transfer(
@@ -227,6 +232,8 @@ def search(
     seed: int = 0,
     executor: Literal["inline", "ray"] = "inline",
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
+    benchmark: str | None = None,
+    retry_failed: tyro.conf.FlagCreatePairsOff[bool] = False,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Search on a task of your own, within a budget of evaluations. The same command again goes on.
@@ -247,13 +254,15 @@ def search(
             name as its second argument, a command in the place of {task}.
         metric: To improve; that of the agent's task by default.
         cost: A second metric, such as params; the result then has a Pareto front.
-        minimise: Metrics of which less is better, as a,b; known ones know their direction.
+        minimise: Metrics of which less is better, as a,b; known and declared ones know their direction.
         maximise: Metrics of which more is better, as a,b.
         time_limit: Seconds an evaluation.
         retries: Tries after a crash or time-out, within one evaluation.
         seed: Of the search.
         executor: ray: evaluations at once, as tasks on a Ray cluster (needs archwalk[ray]).
         ray: Which cluster, and what an evaluation takes of it.
+        benchmark: Where the agents' benchmark is now, if it is no longer where they found it.
+        retry_failed: Forget the evaluations that failed, so that they can be made again.
         json: Print one JSON object.
     """
     from archwalk.searching import verbs
@@ -278,10 +287,15 @@ def search(
         seed=seed,
         executor=executor,
         ray=ray,
+        benchmark=benchmark,
+        retry_failed=retry_failed,
         on_evaluation=partial(print_one, budget=budget),
         say=print_step,
     )
     print_json(result) if json else print_search(result)
+    found = result["tasks"].values() if tasks else [result]
+    if all(one["architecture"] is None for one in found):
+        raise SystemExit(1)
 
 
 def _parts(text: str) -> list[str]:
@@ -586,6 +600,7 @@ def import_table(
     name: str | None = None,
     reward: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     minimise: str | None = None,
+    maximise: str | None = None,
     source: str = "",
 ) -> None:
     """Read any tidy or wide CSV or Parquet table; docs/own-data.md shows both forms.
@@ -596,8 +611,10 @@ def import_table(
         out: Benchmark file to write.
         slots: Columns that make an architecture, as op0,op1,... (space slots).
         name: Of the benchmark; the file's stem by default.
-        reward: task=metric/split/epoch, where the default reward is not wanted; may be repeated.
+        reward: task=metric/split/epoch, where the reward is not certain or another one is wanted; may be
+            repeated.
         minimise: Metrics that are better when smaller, as a,b.
+        maximise: Metrics that are better when larger although their names speak of a cost, as a,b.
         source: Where the numbers come from, and how to cite them.
     """
     from archwalk.tasks import importers
@@ -614,7 +631,8 @@ def import_table(
         slots=slots.split(",") if slots else (),
         name=name,
         rewards=rewards,
-        minimise=minimise.split(",") if minimise else (),
+        minimise=_listed(minimise),
+        maximise=_listed(maximise),
         source=source,
     )
     _save(benchmark, out)

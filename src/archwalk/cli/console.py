@@ -5,7 +5,6 @@ In: rows, evaluations, benchmarks. Out: text; results on standard output, progre
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from archwalk.files import json_text
 
 if TYPE_CHECKING:
     from archwalk.studies.plan import Job, StudyPlan
@@ -164,17 +165,21 @@ def print_forecast(plan: StudyPlan, forecast: dict[str, Any], jobs: int) -> None
 
 def print_json(result: Any) -> None:
     """One JSON value on standard output."""
-    print(json.dumps(result, indent=2))
+    print(json_text(result))
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """An evaluation as a short table."""
     r, metric = result, result["metric"]
     low, high = r["starts_ci95"]
+    epoch = "" if r["epoch"] in ("final", "none") else f", epoch {r['epoch']}"
     lines = [
         ("agent", f"{r['regime']}, {r['source_task']} → {r['task']}, seed {r['seed']}, {r['benchmark']}"),
         *([("protocol", r["protocol"])] if r["protocol"] else []),
-        (f"{r['split']} {metric}", f"{r['mean']:.5g} ± {r['std']:.2g}   [{low:.5g}, {high:.5g}] over starts"),
+        (
+            f"{r['split']} {metric}{epoch}",
+            f"{r['mean']:.5g} ± {r['std']:.2g}   [{low:.5g}, {high:.5g}] over starts",
+        ),
     ]
     if r["validation_score"] is None:
         lines += [
@@ -185,7 +190,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
         lines += [
             ("validation score", f"{r['validation_score']:.3f}   (0 a random architecture, 1 the best)"),
             ("oracle", f"{r['oracle']:.4g}, regret {r['regret_mean']:.3g}"),
-            ("rank by validation", f"{r['rank_mean']:.1f}, better than {r['rank_percentile_mean']:.1f} %"),
+            ("rank by reward", f"{r['rank_mean']:.1f}, better than {r['rank_percentile_mean']:.1f} %"),
         ]
     lines += [
         ("walks", f"{r['starts']:,} starts, {r['walk_length_mean']:.1f} steps each"),
@@ -222,7 +227,7 @@ def print_search(result: dict[str, Any]) -> None:
         print(f"all tasks    {result['evaluations']} evaluations; {result['seconds']:,.1f} s")
         return
     if result["architecture"] is None:
-        print("best         none: every evaluation failed")
+        print("best         none: every evaluation failed; --retry-failed has them made again")
     else:
         print(f"best         {result['architecture']}  {result['metric']} {result['value']:.6g}")
     failed = ", ".join(f"{result[k]} {k}" for k in ("failed", "timeout", "invalid"))

@@ -6,6 +6,7 @@ expected / got / remedy on standard error) or 130 (interrupted).
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     from archwalk.cli.commands import run_command  # takes a while: not for --version
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is written as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         run_command(arguments)
     except ArchwalkError as error:

@@ -6,12 +6,14 @@ environments over the same. Next: ``archwalk.agents``.
 """
 
 from archwalk.envs.build import greedy_process, task_process
+from archwalk.envs.multitask import MultiTaskProcess
 from archwalk.envs.open import OpenProcess
 from archwalk.envs.process import SearchProcess, Walks, restart, start, take
 from archwalk.envs.reward import shaped_rewards, standardised
 from archwalk.envs.tabular import TabularProcess, make_process
 
 __all__ = [
+    "MultiTaskProcess",
     "OpenProcess",
     "SearchProcess",
     "TabularProcess",

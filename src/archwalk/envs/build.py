@@ -10,10 +10,12 @@ from typing import NoReturn
 import torch
 
 from archwalk.config import Settings
+from archwalk.envs.multitask import MultiTaskProcess
 from archwalk.envs.open import OpenProcess
 from archwalk.envs.process import SearchProcess
 from archwalk.envs.reward import shaped_evaluator, shaped_rewards
 from archwalk.envs.tabular import TabularProcess
+from archwalk.errors import BenchmarkError
 from archwalk.spaces.base import Codes
 from archwalk.spaces.tokens import TokenEncoder, make_tokens
 from archwalk.tasks.base import Predicted
@@ -40,6 +42,30 @@ def task_process(benchmark: Benchmark | Predicted, task: str, settings: Settings
     evaluate = shaped_evaluator(benchmark, task, settings.reward)
     encoder = TokenEncoder(benchmark.space, kind)
     return OpenProcess(benchmark.space, evaluate, settings.walk, encoder, linked=settings.learner.planning)
+
+
+def run_process(
+    benchmark: Benchmark | Predicted, tasks: tuple[str, ...], settings: Settings
+) -> SearchProcess:
+    """The process that a run trains in: of one task, or of several at once.
+
+    Args:
+        benchmark: as for ``task_process``; for several tasks a table.
+        tasks: one or more of its tasks.
+        settings: as for ``task_process``.
+
+    Raises:
+        BenchmarkError, SettingsError: as ``task_process`` and ``MultiTaskProcess``.
+    """
+    if len(tasks) == 1:
+        return task_process(benchmark, tasks[0], settings)
+    if not isinstance(benchmark, Benchmark):
+        raise BenchmarkError(
+            "a table, for a run on several tasks",
+            f"{benchmark.name}, whose space {benchmark.space.name!r} is not listed",
+            "name one task, or a benchmark file",
+        )
+    return MultiTaskProcess(benchmark, tasks, settings)
 
 
 def greedy_process(benchmark: Benchmark | Predicted, settings: Settings) -> SearchProcess:

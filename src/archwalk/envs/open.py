@@ -184,7 +184,9 @@ class OpenProcess(SearchProcess):
         """See ``SearchProcess``."""
         self.mark(sample)
         seen = self.raw_reward(sample)
-        self._mean, self._spread = float(seen.mean()), max(float(seen.std(ddof=1)), 1e-8)
+        self._mean, self._spread = float(seen.mean()), float(seen.std(ddof=1))
+        smallest = 1e-8 * min(1.0, float(np.abs(seen).max()) or 1.0)
+        self._spread = max(self._spread, smallest)
 
     def states(self, architectures: Sequence[str]) -> Int64[Tensor, " n"]:
         """Ids of architectures of the space."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,14 +42,14 @@ def shaped(rewards: NDArray[np.float64], task: str, settings: RewardSettings) ->
 
 def shaped_rewards(
     benchmark: Benchmark, task: str, settings: RewardSettings
-) -> Float32[Tensor, " architectures"]:
+) -> Float64[Tensor, " architectures"]:
     """r(s, a) by the architecture that a leads to: the task's validation metric, percent as fraction, shaped.
 
     Raises:
         BenchmarkError: unknown task, or missing rewards.
         SettingsError: as ``shaped``.
     """
-    return torch.from_numpy(shaped(benchmark.reward(task), task, settings)).float()
+    return torch.from_numpy(shaped(benchmark.reward(task), task, settings))
 
 
 def shaped_evaluator(
@@ -67,13 +67,17 @@ def shaped_evaluator(
 
 
 def standardised(
-    rewards: Float32[Tensor, " architectures"], sample: Int64[Tensor, " sample"]
+    rewards: Float64[Tensor, " architectures"], sample: Int64[Tensor, " sample"]
 ) -> Float32[Tensor, " architectures"]:
     """Rewards minus the mean, divided by the standard deviation, of a sample of architectures.
 
     Since every step is rewarded and no end cuts a value off, this changes no optimal policy. The sample's
     rewards are looked at, so the caller counts them as evaluations.
     """
-    seen = rewards[sample].double()
-    spread = seen.std().clamp(min=1e-8)
-    return ((rewards.double() - seen.mean()) / spread).float()
+    spread = rewards[sample].std()
+    rounded = rewards.float().double()
+    if bool((rounded - rewards).abs().max() <= 1e-5 * spread):  # as runs of 0.1 did, whose bits are published
+        rewards = rounded
+    seen = rewards[sample]
+    smallest = 1e-8 * min(1.0, float(seen.abs().max()) or 1.0)
+    return ((rewards - seen.mean()) / seen.std().clamp(min=smallest)).float()

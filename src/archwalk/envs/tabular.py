@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from torch import Tensor
 
 from archwalk.config import WalkSettings
@@ -35,11 +35,12 @@ class TabularProcess(SearchProcess):
     def __init__(
         self,
         benchmark: Benchmark,
-        rewards: Float32[Tensor, " architectures"],
+        rewards: Float32[Tensor, " architectures"] | Float64[Tensor, " architectures"],
         settings: WalkSettings,
         tokens: TokenTable | None = None,
     ) -> None:
-        self.benchmark, self.rewards, self.step_limit = benchmark, rewards, settings.step_limit
+        self.benchmark, self.step_limit = benchmark, settings.step_limit
+        self._measured, self.rewards = rewards.double(), rewards.float()  # cast once all has been computed
         self._choices = torch.from_numpy(benchmark.choices)
         self.actions = min(1 + settings.max_neighbours, self._choices.shape[1])
         self.offers_all = self.actions == self._choices.shape[1]
@@ -111,7 +112,7 @@ class TabularProcess(SearchProcess):
     def standardise(self, sample: Int64[Tensor, " sample"]) -> None:
         """See ``SearchProcess``."""
         self.mark(sample)
-        self.rewards = standardised(self.rewards, sample)
+        self.rewards = standardised(self._measured, sample)
 
     def states(self, architectures: Sequence[str]) -> Int64[Tensor, " n"]:
         """Positions in the benchmark."""
@@ -132,7 +133,7 @@ def draw_offers(
 
 def make_process(
     benchmark: Benchmark,
-    rewards: Float32[Tensor, " architectures"],
+    rewards: Float32[Tensor, " architectures"] | Float64[Tensor, " architectures"],
     settings: WalkSettings,
     tokens: TokenTable | None = None,
 ) -> TabularProcess:

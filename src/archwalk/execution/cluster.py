@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from archwalk.config import RaySettings
-from archwalk.errors import ArchwalkError, ClusterError
+from archwalk.errors import ArchwalkError, ClusterError, reason
 from archwalk.execution.executor import GLANCE as GLANCE
 
 _ANSWER = 5.0  # seconds that an address has to answer
@@ -71,7 +72,7 @@ def _start(settings: RaySettings, quiet: dict[str, Any]) -> None:
         try:
             ray.init(
                 address="local",
-                num_cpus=settings.cpus or os.cpu_count(),
+                num_cpus=settings.cpus or usable_cpus(),
                 object_store_memory=settings.object_store_mb * 2**20,
                 include_dashboard=False,
                 **quiet,
@@ -81,6 +82,37 @@ def _start(settings: RaySettings, quiet: dict[str, Any]) -> None:
             ray.shutdown()
             if not left or "timed out during startup" not in str(error):
                 raise
+
+
+def usable_cpus() -> int:
+    """Processors that this process may use, which affinity or a control group may limit."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = [_quota(folder) for folder in _control_groups()]
+    return max(1, int(min([float(count), *(limit for limit in limits if limit)])))
+
+
+def _control_groups() -> list[Path]:
+    """Folders of this process's control group and those above it, where the system has any."""
+    root, found = Path("/sys/fs/cgroup"), []
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            folder = root / ("cpu" if controllers else "") / path.lstrip("/")
+            found += [folder, *(p for p in folder.parents if root in (p, *p.parents))]
+    return found or [root]
+
+
+def _quota(folder: Path) -> float | None:
+    """Processors' worth of time that a control group has; None if it has no limit."""
+    with suppress(OSError, ValueError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        return None if quota == "max" else float(quota) / float(period)
+    with suppress(OSError, ValueError):
+        used, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return None if float(used) <= 0 else float(used) / float(period)
+    return None
 
 
 def _check_answer(address: str) -> None:
@@ -100,16 +132,18 @@ def _refused(address: str | None, error: Exception) -> ClusterError:
     text = " ".join(str(error).split())
     if address is None:
         remedy = "free processors, memory and space in /tmp, or join a cluster with --ray.address"
-        return ClusterError("to start a Ray cluster here", text[:400], remedy)
+        if "AF_UNIX" in text or "socket" in text:
+            remedy = "set RAY_TMPDIR to a folder with a short path, such as /tmp: sockets need one"
+        return ClusterError("to start a Ray cluster here", reason(text), remedy)
     if "ersion mismatch" in text:
         return ClusterError(
             f"the cluster at {address} to run the Ray and Python of this process",
-            text[:400],
+            reason(text),
             "install the same versions of both here and there",
         )
     return ClusterError(
         f"a Ray cluster at {address}, with a node on this machine",
-        text[:400],
+        reason(text),
         "run 'ray start --head' there and 'ray start --address=...' here, with the same RAY_AUTH_TOKEN if it "
         "wants one; or leave the address out",
     )
@@ -183,7 +217,7 @@ def raised(error: Any) -> Exception:
     if isinstance(cause, ImportError) or "failed to import" in text or "No module named" in text:
         return ClusterError(
             "archwalk, of the same version, on every node",
-            " ".join(text.split())[-400:],
+            reason(text),
             "pip install 'archwalk[ray]' there, in the Python that Ray was started with",
         )
     problem: Exception = error
@@ -194,7 +228,7 @@ def lost(what: str, times: int, last: BaseException) -> ClusterError:
     """The error when something has died too often."""
     return ClusterError(
         f"{what} to live",
-        f"its death, time {times}: {' '.join(str(last).split())[:400]}",
+        f"its death, time {times}: {reason(last)}",
         "look at the memory of the nodes and at Ray's logs, then run the same command again: it resumes",
     )
 

@@ -1,9 +1,10 @@
 """The process in which a user's function or command evaluates one architecture.
 
 In: ``module:function`` and its argument as JSON, an architecture's string or a mapping. Out: the metrics as
-JSON on the last line of standard output; whatever the function prints goes to standard error. Without an
-argument it only checks that the function is there, and says whether it asks for a mapping. Ends itself and
-its process group when its standard input closes, so that no evaluation outlives a search that was killed.
+JSON, the only line on standard output: whatever the function prints, in whatever way and however late, goes
+to standard error, and what it reads from standard input is empty. Without an argument it only checks that the
+function is there, and says whether it asks for a mapping. Ends itself and its process group when its own
+standard input closes, so that no evaluation outlives a search that was killed.
 
     python -m archwalk.execution.worker module:function [ARCHITECTURE]
     python -m archwalk.execution.worker --json module:function MAPPING
@@ -25,10 +26,21 @@ import threading
 from archwalk.calling import MAPPING, NO_TASK, asks_for_mapping, metrics_of, takes_task
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1):  # b"" when the parent closes the pipe or dies; sys.stdin's lock would hinder exit
+def _end_with_parent(pipe: int) -> None:
+    while os.read(pipe, 1):  # b"" when the parent closes the pipe or dies; sys.stdin's lock would hinder exit
         pass
     os.killpg(0, signal.SIGKILL)
+
+
+def _set_apart() -> tuple[int, int]:
+    """Keep the first two streams for this module: the function gets an empty input, and standard error as its
+    output, also below Python. Returns the pipe that says whether the parent lives, and where results go."""
+    pipe, channel = os.dup(0), os.dup(1)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.dup2(2, 1)
+    os.close(empty)
+    return pipe, channel
 
 
 def _step_back() -> None:
@@ -51,7 +63,8 @@ def main() -> None:
     as_json = words[0] == "--json"
     name, *given = words[1:] if as_json else words
     _step_back()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    pipe, channel = (0, 1) if name == "--" else _set_apart()
+    threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
     if name == "--":
         sys.exit(_status(subprocess.run(given, stdin=subprocess.DEVNULL).returncode))
     with contextlib.redirect_stdout(sys.stderr):
@@ -69,7 +82,8 @@ def main() -> None:
             answer = metrics_of(evaluate(json.loads(given[0]) if as_json else given[0], *tasks))
         else:
             answer = {MAPPING: float(asks_for_mapping(evaluate))}
-    print(json.dumps(answer), flush=True)
+    with os.fdopen(channel, "w") as out:
+        out.write(json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from archwalk.config import parse_skeleton
-from archwalk.errors import SettingsError
+from archwalk.errors import SettingsError, enumerated, reason
 from archwalk.files import write_atomically
 from archwalk.networks import layers
 from archwalk.networks.build import Plan, plan_network
@@ -84,15 +84,40 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     Raises:
         SettingsError: no such file, not safetensors, or the weights of another network.
     """
+    remedy = (
+        "save them with safetensors.torch.save_file(network.state_dict(), FILE), and give the same "
+        "architecture and skeleton here"
+    )
     try:
-        module.load_state_dict(load_file(path))
+        weights = load_file(path)
+        strange = _what_differs(module.state_dict(), weights)
+        if not strange:
+            module.load_state_dict(weights)
     except (OSError, SafetensorError, RuntimeError) as error:
+        strange = reason(error)
+    if strange:
         raise SettingsError(
-            "a safetensors file with the weights of this network",
-            f"{path}: {str(error).splitlines()[0]}",
-            "save them with safetensors.torch.save_file(network.state_dict(), FILE), and give the same "
-            "architecture and skeleton here",
-        ) from error
+            "a safetensors file with the weights of this network", f"{path}: {strange}", remedy
+        )
+
+
+def _what_differs(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """Which names and shapes of weights do not fit; empty if all do."""
+    missing, extra = (sorted(a.keys() - b.keys()) for a, b in ((wanted, given), (given, wanted)))
+    shapes = [
+        f"{name} is {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in sorted(wanted.keys() & given.keys())
+        if wanted[name].shape != given[name].shape
+    ]
+    said = [
+        f"{len(names)} {what}: {enumerated(names, 4)}"
+        for what, names in (("missing", missing), ("too many", extra), ("of another shape", shapes))
+        if names
+    ]
+    prefix = "module."
+    if missing and all(name.startswith(prefix) for name in extra) and extra:
+        said.append(f"every name begins with {prefix!r}, as DataParallel saves them: take it off")
+    return "; ".join(said)
 
 
 def export_onnx(module: nn.Module, path: str | Path, input_shape: Sequence[int]) -> Path:
@@ -127,7 +152,7 @@ def export_onnx(module: nn.Module, path: str | Path, input_shape: Sequence[int])
     except (RuntimeError, TypeError) as error:
         raise SettingsError(
             "the shape (channels, height, width) of one image that the network takes",
-            f"{tuple(input_shape)}: {str(error).splitlines()[0]}",
+            f"{tuple(input_shape)}: {reason(error)}",
             "give the channels that it was built with (inputs), and sides of at least 1",
         ) from error
     # The exporter warns of its own internals, and of other packages that it could have used.

@@ -38,6 +38,7 @@ UNITS = {
     "evaluations": ("evaluations", 1.0, "evaluations"),
 }
 PUBLISHED_SPACE = "transnas-micro"
+SPLIT_WORDS = {"valid": "validation", "train": "training", "none": "only"}
 COMPARISONS = "comparisons"  # folder within a study's, with a folder a comparison
 
 
@@ -128,6 +129,18 @@ class StudyData:
             )
             columns.append([score for seed, score in by_seed if seed in set.intersection(*seeds)])
         return np.array(columns).T
+
+    @cached_property
+    def split(self) -> str:
+        """The split that the results are of, in words; where tasks differ, which is which."""
+        found = dict(self.results.select("target_task", "split").unique().sort("target_task").iter_rows())
+        tasks: dict[str, list[str]] = {}
+        split: str
+        for task, split in found.items():
+            tasks.setdefault(SPLIT_WORDS.get(split) or split, []).append(task)
+        if len(tasks) == 1:
+            return f"{next(iter(tasks))} split"
+        return " or ".join(f"{split} split ({', '.join(tasks[split])})" for split in sorted(tasks))
 
     def metric(self, task: str) -> str:
         """The metric of a task's reward."""

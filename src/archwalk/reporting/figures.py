@@ -6,7 +6,7 @@ In: ``StudyData``. Out: ``figures/*.svg`` and ``*.png``. Next: ``html`` puts the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class FigureSpec:
     Attributes:
         name: of its files.
         title: as a heading.
-        caption: what it shows and how to read it.
+        caption: what it shows and how to read it; ``{split}`` stands for that of the study's results.
         draw: makes it; None where the study has nothing to draw.
     """
 
@@ -35,10 +35,14 @@ class FigureSpec:
     caption: str
     draw: Callable[[StudyData], Figure | None]
 
+    def of(self, data: StudyData) -> FigureSpec:
+        """The same with the caption of a study."""
+        return replace(self, caption=self.caption.replace("{split}", data.split))
+
 
 def _matrix(name: str, title: str, regime: str, more: str = "") -> FigureSpec:
     caption = (
-        "Metric of the architecture that greedy walks end on, test split: mean ± standard deviation over "
+        "Metric of the architecture that greedy walks end on, {split}: mean ± standard deviation over "
         "seeds, [95 % interval over seeds], and the published mean where the task is the paper's. Brighter "
         f"is a higher validation score. The diagonal is trained from scratch.{more}"
     )
@@ -118,7 +122,7 @@ FIGURES = (
     FigureSpec(
         "16_regret",
         "Regret to the oracle",
-        "How much worse the final architectures are, on the test split, than the one that is best by "
+        "How much worse the final architectures are, on the {split}, than the one that is best by "
         f"validation; negative is better than it. {SEEDS}",
         result_figures.regret,
     ),
@@ -157,5 +161,5 @@ def draw_figures(data: StudyData, folder: Path) -> list[FigureSpec]:
             figure = spec.draw(data)
             if figure is not None:
                 save(figure, folder, spec.name)
-                drawn.append(spec)
+                drawn.append(spec.of(data))
     return drawn

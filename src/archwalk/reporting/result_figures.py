@@ -64,7 +64,7 @@ def _cell(data: StudyData, source: str, target: str, regime: str, values: Values
 
 
 def regret(data: StudyData) -> Figure:
-    """Mean regret to the oracle on the test split, a panel a target task, bars grouped by regime."""
+    """Mean regret to the oracle on the results' split, a panel a target task, bars grouped by regime."""
     return _bars(data, "regret_mean", "regret to the oracle")
 
 

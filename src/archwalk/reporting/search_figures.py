@@ -19,7 +19,7 @@ from archwalk.analysis.curves import band
 from archwalk.reporting.data import Comparison, StudyData, named_protocol, read_comparisons
 from archwalk.reporting.style import line_with_band, looks, save, task_panels
 from archwalk.searching.comparing.verdicts import over_targets
-from archwalk.searching.registry import knows_sources
+from archwalk.searching.registry import is_default
 
 
 def anytime(comparisons: Sequence[Comparison], column: str = "best_rank") -> Figure | None:
@@ -56,7 +56,7 @@ def anytime(comparisons: Sequence[Comparison], column: str = "best_rank") -> Fig
                 np.arange(1, length + 1),
                 (mean, np.maximum(low, best), high),
                 i,
-                foremost=knows_sources(method),
+                foremost=is_default(method),
                 label=method,
             )
         if column == "best_rank":
@@ -105,7 +105,7 @@ def _draw_ranks(axes: Axes, at: dict[str, Any]) -> None:
         left = i < half
         level = -(0.35 * bars + 0.8 + (i if left else width - 1 - i))
         end = 0.55 if left else width + 0.45
-        ink: dict[str, Any] = {"color": "black", "linewidth": 2.0 if knows_sources(method) else 0.9}
+        ink: dict[str, Any] = {"color": "black", "linewidth": 2.0 if is_default(method) else 0.9}
         axes.plot([place[method], place[method], end], [0, level, level], **ink)
         text = f"{method}  {place[method]:.2f}"
         axes.text(end + (-0.06 if left else 0.06), level, text, ha="right" if left else "left", va="center")

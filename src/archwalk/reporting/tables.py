@@ -83,7 +83,7 @@ def _results(data: StudyData) -> Table:
     return Table(
         "results",
         "Every result with its statistics",
-        "Metric on the test split. std, low and high: over seeds (95 % interval of the mean). starts_std, "
+        f"Metric on the {data.split}. std, low and high: over seeds (95 % interval of the mean). starts_std, "
         "starts_low, starts_high: over all walks pooled, the way the paper's tight intervals are made; they "
         "say nothing about other seeds. improvement: probability that a seed beats a seed from scratch. p: "
         "Welch's test against scratch, p_holm: corrected for all tests of this table (Holm).",

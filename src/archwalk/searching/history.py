@@ -100,11 +100,28 @@ def make_history(
         rewards: larger is better; NaN where an evaluation failed.
         pending: ids being evaluated elsewhere.
     """
-    values = np.array(rewards, dtype=np.float64)
+    values = bounded(np.array(rewards, dtype=np.float64))
     failed = np.isnan(values)
     values[failed] = values[~failed].min() if (~failed).any() else 0.0
     at, under_way = (np.array([*i], dtype=np.int64) for i in (indices, pending))
     return History(problem, at, values, under_way)
+
+
+LARGEST = 1e18  # of a reward that is a measurement; beyond it, it is a penalty
+
+
+def bounded(rewards: Floats) -> Floats:
+    """Rewards in which penalties such as the largest float lie as far beyond the others as these reach, so
+    that their squares are finite and the others can be told apart, [n] → [n]. NaN stays."""
+    beyond = np.abs(rewards) > LARGEST
+    if not beyond.any():
+        return rewards
+    rest = rewards[~beyond & ~np.isnan(rewards)]
+    if not len(rest):
+        return np.asarray(rewards / np.nanmax(np.abs(rewards)))
+    low, high = float(rest.min()), float(rest.max())
+    reach = max(high - low, abs(high) * 1e-3, 1e-9)
+    return np.where(beyond, np.where(rewards < 0, low - reach, high + reach), rewards)
 
 
 TRIES, BATCH = 40, 16  # samples of an open space before its known parts are looked through

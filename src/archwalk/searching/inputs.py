@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from archwalk.searching.experience.past import check_same_slots
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Ints, Problem
 from archwalk.spaces.base import SearchSpace
+from archwalk.spaces.matching import identical
 from archwalk.spaces.registry import open_space, space_names
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.evaluators import (
@@ -29,7 +30,8 @@ from archwalk.tasks.evaluators import (
     make_evaluator,
 )
 from archwalk.tasks.ledger import Evaluator, Identity
-from archwalk.tasks.metrics import Metric, metric_to_search
+from archwalk.tasks.metrics import Metric, find_meant, metric_to_search, said_of
+from archwalk.tasks.metrics import directions as said_directions
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark, load_table
 from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
@@ -76,24 +78,24 @@ class Directions:
     maximise: Sequence[str] = ()
     asked: set[str] = field(default_factory=set)
 
-    def __call__(self, name: str) -> Metric:
+    def __call__(self, name: str, declared: Mapping[str, Metric] | None = None) -> Metric:
         """A metric by name.
+
+        Args:
+            name: of the metric.
+            declared: what the table and the agents' benchmarks declare.
 
         Raises:
             ArchwalkError: its direction is said twice, is not the declared one, or is not known.
         """
         self.asked.add(name)
-        if name in self.minimise and name in self.maximise:
-            raise SearchError("one direction a metric", f"both for {name!r}", "leave one of them out")
-        said: Literal["max", "min"] | None = (
-            "min" if name in self.minimise else "max" if name in self.maximise else None
-        )
-        return metric_to_search(name, said)
+        return metric_to_search(name, said_of(name, said_directions(self.minimise, self.maximise)), declared)
 
     def check_all_used(self, metrics: Sequence[str | None]) -> None:
         """Raises ``SearchError`` for a direction of a metric that nobody asked for."""
-        for name in (*self.minimise, *self.maximise):
-            if name not in metrics and name not in self.asked:
+        known = [*(metric for metric in metrics if metric), *self.asked]
+        for name in said_directions(self.minimise, self.maximise):
+            if find_meant(name, known) is None:
                 named = " and ".join(repr(m) for m in metrics)
                 raise SearchError(
                     f"directions of the metrics searched, {named}", repr(name), "name one of them"
@@ -147,10 +149,15 @@ def make_settings(
             "leave it out, or leave the evaluator out",
         )
     problem, default = _problem(where, table, agents, measured_apart=False)
+    default = _default(default, table, agents)
+    declared = _declared(table, agents)
+    bare = metric is not None or default is not DEFAULT_METRIC  # who has said what a bare number would be
+    if metric is None:
+        declared = {default.name: default} | declared
     if not experience:
-        directions.check_all_used((metric, cost))
-    goal = directions(metric) if metric else default
-    second = directions(cost) if cost else None
+        directions.check_all_used((metric or default.name, cost))
+    goal = directions(metric or default.name, declared)
+    second = directions(cost, declared) if cost else None
     if second is not None and second.name == goal.name:
         raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
     if alone and isinstance(table, Benchmark):
@@ -163,12 +170,20 @@ def make_settings(
     evaluate = make_evaluator(evaluator, command, time_limit, retries, where, tasks[0] if tasks else None)
     name = command or (evaluator if isinstance(evaluator, str) else _name_of(evaluator))
     if not tasks:
-        return [Setting(problem, goal, second, evaluate, _identity(problem, table, name, goal, second))]
+        return [
+            Setting(
+                problem,
+                goal,
+                second,
+                evaluate,
+                replace(_identity(problem, table, name, goal, second), bare=bare),
+            )
+        ]
     assert isinstance(evaluate, CallableEvaluator | CommandEvaluator)
     settings = []
     for task in tasks:
         own = name.replace("{task}", task) if command else f"{name}/{task}"
-        identity = _identity(problem, table, own, goal, second)
+        identity = replace(_identity(problem, table, own, goal, second), bare=bare)
         settings.append(Setting(problem, goal, second, replace(evaluate, task=task), identity, task=task))
     return settings
 
@@ -228,6 +243,41 @@ def _tabled(table: Benchmark, problem: Problem, task: str, metric: str | None, c
         raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
     identity = _identity(problem, table, f"{table.name}/{task}", goal, second)
     return Setting(problem, goal, second, TableEvaluator(table, task), identity, table, task)
+
+
+def _declared(table: AnyBenchmark | None, agents: Sequence[RunDir]) -> dict[str, Metric]:
+    """What is declared of metrics: by the table, then by the benchmarks of the agents.
+
+    Raises:
+        SearchError: they contradict one another.
+    """
+    declared: dict[str, Metric] = {}
+    for benchmark in (table, *(run.benchmark() for run in agents)):
+        if benchmark is None:
+            continue
+        own = (
+            benchmark.declared
+            if isinstance(benchmark, Benchmark)
+            else {metric.name: metric for metric in benchmark.rewards.values()}
+        )
+        for name, metric in own.items():
+            meant = find_meant(name, declared)
+            if meant is not None and declared[meant].direction != metric.direction:
+                raise SearchError(
+                    f"one direction of {name!r} in all benchmarks of the search",
+                    f"{metric.better} is better in {benchmark.name!r}, and not elsewhere",
+                    "leave one of them out",
+                )
+            declared.setdefault(meant or name, metric)
+    return declared
+
+
+def _default(default: Metric, table: AnyBenchmark | None, agents: Sequence[RunDir]) -> Metric:
+    """The metric where none is named: the agents', else the one that all tasks of a table reward."""
+    if agents or not isinstance(table, Benchmark):
+        return default
+    rewarded = {column.metric for column in table.rewards.values()}
+    return table.metrics[min(rewarded)] if len(rewarded) == 1 else default
 
 
 def _name_of(function: Any) -> str:
@@ -324,7 +374,7 @@ def _problem(
     metric = DEFAULT_METRIC
     for run in reversed(runs):
         own = load_table(run.benchmark())
-        if own.space.describe() != where.describe():
+        if not identical(own.space.describe(), where.describe()):
             check_same_slots(run, own.space, where)
-        metric = own.metrics[own.reward_column(run.spec().task).metric]
+        metric = own.metrics[own.reward_column(run.spec().each_task[0]).metric]
     return make_problem(where, rows, measured_apart=measured_apart), metric

@@ -6,26 +6,30 @@ architecture was best; ``compare`` runs the loop over methods and seeds.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from archwalk.errors import SearchError
-from archwalk.searching.history import History, make_history
+from archwalk.errors import SearchError, reason
+from archwalk.searching.history import History, bounded, make_history
 from archwalk.searching.optimizer import Method
 from archwalk.searching.pareto import scalarised
 from archwalk.searching.problem import Floats, Problem
 from archwalk.tasks.ledger import BudgetSpent, Evaluation, Ledger
 from archwalk.tasks.metrics import Metric
 
+ALIKE = 3  # evaluations that fail in the same way end a search in which nothing has succeeded
 WAIT = 0.2  # seconds between two glances at what another process is evaluating
 OnEvaluation = Callable[[Evaluation, int], None]
 
 
 def rewards_of(evaluations: Sequence[Evaluation], metric: Metric) -> Floats:
     """Larger is better; NaN where an evaluation failed, [evaluations]."""
-    return np.array([metric.scale * e.metrics[metric.name] if e.metrics else np.nan for e in evaluations])
+    return np.array(
+        [metric.scale * e.metrics[metric.name] if e.status == "ok" else np.nan for e in evaluations]
+    )
 
 
 def check_fit(method: Method, problem: Problem) -> None:
@@ -74,15 +78,18 @@ def search(
         All evaluations, at most ``budget`` unless more were there.
 
     Raises:
-        SearchError: the method does not fit, or suggests what is visited; the ledger has strangers.
+        SearchError: the method does not fit, or suggests what is visited; the ledger has strangers; the first
+            evaluations all fail in the same way.
     """
     check_fit(method, problem)
+    before = len(ledger.evaluations())
     with problem.lock:
         optimizer = method.make(problem, seed)
     while True:
         evaluations = ledger.evaluations()
         if len(evaluations) >= budget:
             return evaluations
+        _check_sense(evaluations, before)
         with problem.lock:
             history = _history(problem, evaluations, ledger.pending(), metric, cost, seed)
             if history.exhausted():
@@ -101,6 +108,26 @@ def search(
             on_evaluation(evaluation, len(evaluations) + 1)
 
 
+def _check_sense(evaluations: Sequence[Evaluation], before: int) -> None:
+    """Raises ``SearchError`` if nothing has ever succeeded, and what failed in this sitting, a few
+    evaluations, failed in one way."""
+    new = evaluations[before:]
+    if len(new) < ALIKE or any(e.status == "ok" for e in evaluations) or len({_way(e) for e in new}) > 1:
+        return
+    said = f"{new[-1].status}: {reason(new[-1].message)}"
+    raise SearchError(
+        "an evaluator that can answer",
+        f"{len(new)} evaluations that all failed in the same way: {said}",
+        "mend it, then give the same command with --retry-failed; without that the search goes on",
+    )
+
+
+def _way(evaluation: Evaluation) -> tuple[str, str]:
+    """How an evaluation failed, without what differs from one to the next."""
+    message = evaluation.message.replace(evaluation.architecture, "")
+    return evaluation.status, re.sub(r"0x[0-9a-fA-F]+|\d+", "", message)[-200:]
+
+
 def _history(
     problem: Problem,
     evaluations: Sequence[Evaluation],
@@ -110,9 +137,10 @@ def _history(
     seed: int,
 ) -> History:
     indices = problem.ids(e.architecture for e in evaluations).tolist()
-    rewards = rewards_of(evaluations, metric)
+    rewards = bounded(rewards_of(evaluations, metric))
     if cost is not None:
-        rewards = scalarised(np.stack([rewards, rewards_of(evaluations, cost)], 1), [seed, len(evaluations)])
+        second = bounded(rewards_of(evaluations, cost))
+        rewards = scalarised(np.stack([rewards, second], 1), [seed, len(evaluations)])
     return make_history(problem, indices, rewards.tolist(), problem.ids(pending).tolist())
 
 

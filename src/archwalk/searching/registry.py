@@ -119,10 +119,9 @@ def _import_method(name: str) -> Method:
     return given if isinstance(given, Method) else make_method(attribute, given)
 
 
-def knows_sources(name: str) -> bool:
-    """Whether a method, which may be unknown here, is given what source tasks know."""
-    method = methods().get(SHIPPED.get(name, name))
-    return method is not None and method.knows_sources
+def is_default(name: str) -> bool:
+    """Whether a method, by either of its names, is the one that ``search`` takes where none is named."""
+    return SHIPPED.get(name, name) == SHIPPED[DEFAULT]
 
 
 def describe_methods() -> list[dict[str, Any]]:

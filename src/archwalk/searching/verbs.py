@@ -17,7 +17,7 @@ import numpy as np
 
 from archwalk.config import RaySettings, ray_settings
 from archwalk.errors import SearchError
-from archwalk.files import write_atomically
+from archwalk.files import json_text, write_atomically
 from archwalk.searching.comparing import compare as comparing
 from archwalk.searching.comparing.comparison import Comparison
 from archwalk.searching.experience.known import check_folder, known_beforehand, named_experience
@@ -31,11 +31,13 @@ from archwalk.searching.loop import search as run_search
 from archwalk.searching.optimizer import Method
 from archwalk.searching.pareto import pareto_front
 from archwalk.searching.registry import DEFAULT, find_method
+from archwalk.spaces.registry import space_names
 from archwalk.tasks.evaluators import CommandEvaluator
 from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
 from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
+from archwalk.training.rundir import RunDir
 
 RESULT = "result.json"
 
@@ -61,6 +63,8 @@ def search(
     seed: int = 0,
     executor: str = "inline",
     ray: RaySettings | None = None,
+    benchmark: str | Path | AnyBenchmark | None = None,
+    retry_failed: bool = False,
     on_evaluation: OnEvaluation | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -95,6 +99,8 @@ def search(
         executor: ``inline``: one evaluation after the other, on this machine; ``ray``: as many at once as a
             Ray cluster has room for, each suggested from those that are done by then.
         ray: which cluster, and what an evaluation takes of it; used with ``ray`` alone.
+        benchmark: where the agents' benchmark is now, if it is no longer where they found it.
+        retry_failed: forget the evaluations that failed, so that they can be made again.
         on_evaluation: called with each new evaluation and the number of them so far.
         say: told in a line what is known beforehand.
 
@@ -106,7 +112,8 @@ def search(
 
     Raises:
         ArchwalkError: anything wrong with the options, the agents, the experience, the evaluator or the
-            ledger, before the first evaluation; an evaluator whose metrics lack a name, at once.
+            ledger, before the first evaluation; afterwards where the first answer lacks a metric, which asks
+            for its name, and where every evaluation fails in the same way. What was evaluated is kept.
     """
     if budget < 1:
         raise SearchError("a budget of at least 1 evaluation", str(budget), "raise --budget")
@@ -114,6 +121,7 @@ def search(
     where = ray_settings(executor, ray)
     names = _task_names(task, tasks, executor)
     runs, named = named_experience(agent, experience)
+    runs = [RunDir(run.path, _tables(space, benchmark)) for run in runs]
     folder = Path(out)
     check_folder(folder, tasks)
     directions = Directions(minimise, maximise)
@@ -136,16 +144,35 @@ def search(
     settings = [replace(s, problem=s.problem.with_experience(known.sources)) for s in settings]
     for line in known.said:
         say(f"known beforehand: {line}")
+    if retry_failed:
+        for s in settings:
+            with opened(s, folder / str(s.task) if tasks else folder, s.evaluator) as ledger:
+                ledger.forget_failed()
     if tasks:
         result = _search_tasks(settings, folder, known, chosen, budget, seed, on_evaluation)
     else:
-        result = _search_one(
-            settings[0], evaluator, folder, known, chosen, budget, seed, where, on_evaluation
-        )
+        try:
+            result = _search_one(
+                settings[0], evaluator, folder, known, chosen, budget, seed, where, on_evaluation
+            )
+        except SearchError:
+            _keep_result(settings[0], folder)
+            raise
     if known.said:
         result["experience"] = list(known.said)
-    write_atomically(folder / RESULT, json.dumps(result, indent=2).encode())
+    write_atomically(folder / RESULT, json_text(result).encode())
     return result
+
+
+def _keep_result(setting: Setting, folder: Path) -> None:
+    """What a search that was ended by its evaluator had found so far, readable."""
+    if not (folder / CACHE).exists():
+        return
+    with opened(setting, folder, setting.evaluator) as ledger:
+        evaluations = ledger.evaluations()
+    if evaluations:
+        result = _result(evaluations, setting.metric, setting.cost)
+        write_atomically(folder / RESULT, json_text(result).encode())
 
 
 def _task_names(task: str | None, tasks: Sequence[str], executor: str) -> tuple[str, ...]:
@@ -250,7 +277,7 @@ def _search_tasks(
     results = {}
     for task in tasks:
         results[task.name] = _result(found[task.name], task.metric, task.cost)
-        write_atomically(folder / task.name / RESULT, json.dumps(results[task.name], indent=2).encode())
+        write_atomically(folder / task.name / RESULT, json_text(results[task.name]).encode())
     return {
         "evaluations": sum(r["evaluations"] for r in results.values()),
         "seconds": sum(r["seconds"] for r in results.values()),
@@ -262,6 +289,17 @@ def opened(setting: Setting, folder: Path, evaluate: Evaluator) -> closing[Ledge
     """The ledger of a search. Raises ``SearchError`` for one of another task, or a damaged one."""
     names = tuple(m.name for m in setting.identity.metrics)
     return closing(Ledger(evaluate, names, setting.identity, folder / CACHE))
+
+
+def _tables(space: Any, benchmark: str | Path | AnyBenchmark | None) -> list[str | Path | AnyBenchmark]:
+    """Where the agents' benchmarks may be now."""
+    found = [] if benchmark is None else [benchmark]
+    is_table = isinstance(space, Benchmark) or (
+        isinstance(space, str | Path)
+        and Path(space).suffix not in (".toml", ".json")
+        and str(space) not in space_names()
+    )
+    return [*found, *([space] if is_table else [])]
 
 
 def _result(evaluations: Sequence[Evaluation], goal: Metric, cost: Metric | None) -> dict[str, Any]:

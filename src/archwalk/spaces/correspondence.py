@@ -2,7 +2,7 @@
 
 In: codes of one space, and another space. Out: the same architectures as codes of the other one. Slots are
 matched by name and choices by value, never by position. Next: ``archwalk.searching.experience`` takes what is
-known in one space into another.
+known in one space into another, ``tasks.arranging`` lays out a table as an agent knows its space.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from archwalk.errors import ArchitectureError
 from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.spaces.declared import DeclaredSpace, ListedDeclaredSpace
+from archwalk.spaces.matching import identical
 from archwalk.spaces.product import SlotSpace
 from archwalk.spaces.subset import MeasuredSubset
 
@@ -71,7 +72,7 @@ def carry(codes: Codes, source: SearchSpace, target: SearchSpace) -> Codes:
     Raises:
         ArchitectureError: the spaces differ and their slots have other names, or none.
     """
-    if whole_of(source).describe() == whole_of(target).describe():
+    if identical(whole_of(source).describe(), whole_of(target).describe()):
         return codes.astype(np.int16)
     from_slots, to_slots = slots_of(source), slots_of(target)
     if from_slots is None or to_slots is None or set(from_slots) != set(to_slots):
@@ -91,6 +92,15 @@ def carry(codes: Codes, source: SearchSpace, target: SearchSpace) -> Codes:
     found[~known] = PAD
     found[~contains(target, found)] = PAD
     return found
+
+
+def rewritten(text: str, source: SearchSpace, target: SearchSpace) -> str:
+    """An architecture's string as another space with the same slots writes it.
+
+    Raises:
+        ArchitectureError: it is none of the source's, or the target does not have it.
+    """
+    return target.format(carry(source.rows([text]), source, target)[0].tolist())
 
 
 def _names(slots: Mapping[str, object] | None) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archwalk.errors import ArchitectureError
+from archwalk.errors import ArchitectureError, enumerated
 from archwalk.spaces.base import Code, Codes, Graph, ListedSpace
 
-MAX_SIZE = 5_000_000
+MAX_SIZE, MAX_CHOICES = 5_000_000, 127
 
 
 class SlotSpace(ListedSpace):
@@ -53,14 +53,20 @@ class SlotSpace(ListedSpace):
             if not choices or len(set(choices)) != len(choices) or any(c == "" or "," in c for c in choices):
                 raise ArchitectureError(
                     f"distinct, non-empty choices without a comma in slot {slot!r}",
-                    repr(choices),
+                    enumerated(map(repr, choices), 12) or "no choices",
                     "rename the choices in the table",
                 )
-        if prod(self.slot_sizes) > MAX_SIZE or max(self.slot_sizes) > 127:
+            if len(choices) > MAX_CHOICES:
+                raise ArchitectureError(
+                    f"at most {MAX_CHOICES} choices a slot",
+                    f"{len(choices):,} in slot {slot!r}: {enumerated(choices, 6)}",
+                    "keep fewer different values in it, or take it out of the slots if it is a measurement",
+                )
+        if prod(self.slot_sizes) > MAX_SIZE:
             raise ArchitectureError(
-                f"at most {MAX_SIZE:,} tuples and 127 choices a slot, so that the space can be enumerated",
-                f"{prod(self.slot_sizes):,} tuples, slot sizes {self.slot_sizes}",
-                "leave out slots that never change",
+                f"at most {MAX_SIZE:,} tuples, so that the space can be enumerated",
+                f"{prod(self.slot_sizes):,}, slot sizes {enumerated(map(str, self.slot_sizes), 12)}",
+                "leave out slots that hardly matter, or declare a space and fit a surrogate: docs/spaces.md",
             )
 
     def describe(self) -> dict[str, Any]:

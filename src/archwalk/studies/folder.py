@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from archwalk.errors import RunError
-from archwalk.files import write_atomically
+from archwalk.files import json_text, write_atomically
 from archwalk.studies.plan import Job, Result, StudyPlan, read_plan
 from archwalk.tasks.registry import split_protocol
 from archwalk.training.evaluation import CURVE
@@ -90,7 +90,7 @@ class StudyDir:
 
     def write_evaluations(self, job: Job, rows: list[dict[str, Any]]) -> None:
         """Keep an agent's evaluations, which makes it done."""
-        write_atomically(self._evaluations(job), json.dumps(rows, indent=2).encode())
+        write_atomically(self._evaluations(job), json_text(rows).encode())
 
     def evaluations(self, job: Job) -> list[dict[str, Any]] | None:
         """An agent's evaluations; None while it or its source is not done, or if they cannot be read."""

@@ -16,7 +16,7 @@ import tomli_w
 
 from archwalk.config import Settings, load_preset, parse_settings
 from archwalk.envs.reward import shaped_rewards
-from archwalk.errors import RunError, SettingsError
+from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.registry import load_table
 from archwalk.training.rundir import CUT
 from archwalk.training.spec import describe_benchmark
@@ -140,7 +140,7 @@ def read_plan(file: Path) -> StudyPlan:
         tasks = tuple(study.pop("tasks"))
         return StudyPlan(**study, tasks=tasks, settings=parse_settings(values, str(file)))
     except (OSError, KeyError, TypeError, ValueError, SettingsError) as error:
-        got = "no such file" if isinstance(error, OSError) else str(error).splitlines()[0]
+        got = "no such file" if isinstance(error, OSError) else reason(error)
         raise RunError(
             "a study folder made by 'archwalk study'", f"{file}: {got}", "check the path"
         ) from error

@@ -16,7 +16,6 @@ from archwalk import api
 from archwalk.execution.executor import Say, Work
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, Result
-from archwalk.tasks.registry import load_table
 from archwalk.training.loop import Row
 from archwalk.training.rundir import CHECKPOINT, FREE
 from archwalk.training.runner import OnRow, find_device
@@ -108,10 +107,7 @@ def _train(study: StudyDir, job: Job, device: str, on_row: OnRow) -> None:
 def _row(study: StudyDir, job: Job, result: Result) -> dict[str, Any]:
     """An evaluation; that of an agent used as it is costs nothing beyond what went into the agent."""
     folder, task, benchmark = study.run(job).path / result.subfolder, result.target_task, study.benchmark()
-    table = load_table(benchmark)
-    splits = {column.split for column in table.columns if column[:2] == table.reward_column(task)[:2]}
-    split = "test" if "test" in splits else table.reward_column(task).split
-    row = api.evaluate(folder, task=task, split=split, benchmark=benchmark)
+    row = api.evaluate(folder, task=task, benchmark=benchmark)
     if result.regime == "zero-shot":
         row |= asdict(FREE) | {"source_trained_steps": row["trained_steps"]}
     return row

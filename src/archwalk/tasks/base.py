@@ -71,6 +71,26 @@ class Predicted(Protocol):
         ...
 
 
+def split_tasks(text: str, tasks: Collection[str]) -> tuple[str, ...]:
+    """``a,b,c`` as the tasks that it names; a benchmark's task whose name has a comma is one task.
+
+    Raises:
+        BenchmarkError: a name that is none of the benchmark's tasks, or one that stands there twice.
+    """
+    if text in tasks or "," not in text:
+        check_task(text, tasks)
+        return (text,)
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in tasks:
+            expected, got, remedy = unknown("task", name, tasks)
+            several = "tasks of other tables must be columns of one table ('archwalk data import table')"
+            raise BenchmarkError(expected, got, f"{remedy}; {several}")
+        if names.count(name) > 1:
+            raise BenchmarkError("each task once", f"{name!r} twice in {text!r}", "leave one of them out")
+    return names
+
+
 def check_task(task: str, tasks: Collection[str]) -> None:
     """Raises ``BenchmarkError`` if a task is none of a benchmark's."""
     if task not in tasks:

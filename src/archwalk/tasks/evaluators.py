@@ -1,16 +1,19 @@
 """Evaluators: what turns an architecture into metrics.
 
 In: a benchmark's table, a predicting task, a Python function (an object, or ``module:function``), or a
-command that prints JSON. Out: an ``Evaluator`` for ``ledger.Ledger``. A function given by name and a command
-run in a process group of their own, which is killed as a whole when the time limit is over, or when this
-process ends, however it ends; a function given as an object is called in this process.
+command that prints JSON. Out: an ``Evaluator`` for ``ledger.Ledger``. An answer that was given counts,
+whatever is printed around it. A function given by name and a command run in a process group of their own,
+which is killed as a whole when the time limit is over, or when this process ends, however it ends; a function
+given as an object is called in this process.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -23,13 +26,14 @@ from typing import Any
 import numpy as np
 
 from archwalk.calling import MAPPING, NO_TASK, asks_for_mapping, metrics_of, takes_task
-from archwalk.errors import SearchError
+from archwalk.errors import SearchError, reason, shortened
 from archwalk.spaces.base import SearchSpace
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.ledger import EvaluationFailed, Evaluator, Metrics
 from archwalk.tasks.table import Benchmark
 
-_TAIL = 300  # characters of standard error kept with a failure
+_TAIL = 400  # characters of standard error kept with a failure
+_MOST = 2_000_000  # characters at the end of the output in which an answer is looked for
 _WORKER = (sys.executable, "-m", "archwalk.execution.worker")  # ends when the process that started it does
 Choices = Callable[[str], Mapping[str, Any]]  # an architecture's string → slot → choice
 
@@ -102,13 +106,14 @@ class CallableEvaluator:
                 return metrics_of(self.function(*arguments))
             except Exception as error:
                 if not left:
-                    raise EvaluationFailed("failed", f"{type(error).__name__}: {error}") from error
+                    said = f"{type(error).__name__}: {reason(error, _TAIL)}"
+                    raise EvaluationFailed("failed", said) from error
         raise AssertionError("unreachable")
 
 
 @dataclass(frozen=True)
 class CommandEvaluator:
-    """Runs a command; the last line of its standard output is a JSON object of metrics.
+    """Runs a command; the last JSON object of its standard output, or a number on its last line, are metrics.
 
     Attributes:
         command: program and arguments; ``{}`` becomes the architecture, which is the last argument if there
@@ -146,13 +151,18 @@ class CommandEvaluator:
             command.append(architecture)
         if self.command[:3] != _WORKER:
             command = [*_WORKER, "--", *command]
-        output = _output_of(command, self.time_limit)
-        lines = [line for line in output.splitlines() if line.strip()]
+        output, complaint, failure = _output_of(command, self.time_limit)
+        if failure is not None and not (self.command[:3] == _WORKER and output.endswith("\n")):
+            raise failure  # a function that has answered has finished, however its process ends
         try:
-            return metrics_of(json.loads(lines[-1]))
-        except (IndexError, ValueError, TypeError) as error:
-            last = lines[-1][:_TAIL] if lines else "nothing"
-            message = f"expected a JSON object or a number on the last line of its output, got {last!r}"
+            return metrics_of(answer_in(output))
+        except (ValueError, TypeError) as error:
+            said = (
+                reason(output[-_TAIL:])
+                if output.strip()
+                else f"nothing; {_reason_in(complaint) or 'no message'}"
+            )
+            message = f"expected a JSON object or a number at the end of its output, got {said}"
             raise EvaluationFailed("failed", message) from error
 
 
@@ -162,8 +172,60 @@ def _with_task(words: tuple[str, ...], task: str) -> tuple[str, ...]:
     return tuple(part.replace("{task}", task) for part in words)
 
 
-def _output_of(command: Sequence[str], time_limit: float | None) -> str:
-    """Standard output of a command in its own session; killed with all its children when time is up."""
+def answer_in(output: str) -> Any:
+    """What a command says at the end of its output: a number on the last line, or the last JSON object.
+
+    The object may be on one line or several, with anything before and behind it.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    lines = [line for line in output.splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else ""
+    try:
+        return float(last)
+    except ValueError:
+        pass
+    found = _last_object(output[-_MOST:])
+    if found is None:
+        found = _python_object(last)
+    if found is None:
+        raise ValueError("no JSON object and no number")
+    return found
+
+
+def _last_object(output: str) -> dict[str, Any] | None:
+    """The last JSON object. One that begins a line goes before a later one within a line, such as settings
+    in a message, unless both have a name in common: then the later one is the same report, made later."""
+    decoder, end = json.JSONDecoder(), 0
+    found: dict[str, Any] | None = None
+    found_at_start = False
+    for match in re.finditer(r"\{", output):
+        if match.start() < end:  # within the one before
+            continue
+        try:
+            value, end = decoder.raw_decode(output, match.start())
+        except (ValueError, RecursionError):
+            continue
+        at_start = not output[output.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+        if at_start or not found_at_start or (found or {}).keys() & value.keys():
+            found, found_at_start = value, at_start
+    return found
+
+
+def _python_object(line: str) -> dict[str, Any] | None:
+    """A dictionary as Python prints it, in single quotes; nothing is executed."""
+    try:
+        value = ast.literal_eval(line)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _output_of(command: Sequence[str], time_limit: float | None) -> tuple[str, str, EvaluationFailed | None]:
+    """Standard output and error of a command in its own session, and what went wrong; it is killed with all
+    its children when time is up."""
+    failure = None
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,  # held open: a worker ends itself when it closes
@@ -177,16 +239,32 @@ def _output_of(command: Sequence[str], time_limit: float | None) -> str:
         process.stdin = None  # or communicate would close it
         try:
             output, complaint = process.communicate(timeout=time_limit)
-        except subprocess.TimeoutExpired as error:
-            raise EvaluationFailed("timeout", f"killed after {time_limit:g} s") from error
+        except subprocess.TimeoutExpired:
+            failure = EvaluationFailed("timeout", f"killed after {time_limit:g} s")
+            _kill_group(process.pid)
+            output, complaint = process.communicate()
         finally:
             _kill_group(process.pid)  # children that outlived the command, too
             if streams["stdin"]:
                 streams["stdin"].close()
-    if process.returncode:
-        said = complaint.strip()[-_TAIL:]
-        raise EvaluationFailed("failed", f"exit status {process.returncode}: {said}")
-    return output
+    if failure is None and process.returncode:
+        said = _reason_in(complaint)
+        failure = EvaluationFailed("failed", f"exit status {process.returncode}: {said}")
+    return output, complaint, failure
+
+
+_ERROR_LINE = re.compile(r"(?m)^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning)\b.*")
+
+
+def _reason_in(complaint: str) -> str:
+    """The end of what was complained of; of a long Python error its name and the beginning, too."""
+    said = complaint.strip()
+    if len(said) <= _TAIL:
+        return said
+    errors = [match.start() for match in _ERROR_LINE.finditer(said)]
+    if errors and len(said) - errors[-1] > _TAIL:
+        return shortened(said[errors[-1] :], _TAIL)
+    return said[-_TAIL:]
 
 
 def _kill_group(leader: int) -> None:
@@ -301,7 +379,9 @@ def import_function(name: str, where: str, task: str | None = None) -> tuple[tup
     try:
         if not all(name.partition(":")):
             raise EvaluationFailed("failed", "there is no ':' between module and function")
-        lines = _output_of(words if task is None else _with_task(words, task), None).splitlines()
+        output, _, failure = _output_of(words if task is None else _with_task(words, task), None)
+        if failure is not None:
+            raise failure
     except EvaluationFailed as error:
         if NO_TASK in str(error):
             raise _of_one_task(repr(name)) from None
@@ -310,7 +390,7 @@ def import_function(name: str, where: str, task: str | None = None) -> tuple[tup
             f"{name!r}: {error}",
             "run from the folder of the module, or put that folder on PYTHONPATH",
         ) from error
-    return words, json.dumps({MAPPING: 1.0}) in lines
+    return words, json.dumps({MAPPING: 1.0}) in output.splitlines()
 
 
 def check_function(name: str, where: str) -> tuple[str, ...]:

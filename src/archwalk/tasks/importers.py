@@ -16,14 +16,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from archwalk.errors import BenchmarkError, unknown
+from archwalk.errors import BenchmarkError, reason, unknown
 from archwalk.spaces.base import ListedSpace, listed
+from archwalk.spaces.correspondence import slots_of
 from archwalk.spaces.declared import ListedDeclaredSpace
 from archwalk.spaces.registry import make_listed, open_space
-from archwalk.tasks.metrics import METRICS, Column, Metric, metric_for
-from archwalk.tasks.table import Benchmark, epoch_order, make_benchmark
+from archwalk.tasks.frames import as_chosen, natural_order, numbers, read_frame, texts
+from archwalk.tasks.metrics import COSTS, SPLITS, Column, directions, metric_for, split_name, split_of
+from archwalk.tasks.rewards import choose_rewards, declare
+from archwalk.tasks.table import Benchmark, make_benchmark
 
-SPLITS = ("train", "valid", "test", "none")
 TIDY = ("arch", "task", "metric", "split", "epoch", "value")
 TRANSNAS_SOURCE = (
     "TransNAS-Bench-101 (Duan et al., CVPR 2021), https://github.com/yawen-d/TransNASBench, MIT licence"
@@ -38,6 +40,7 @@ def import_table(
     name: str | None = None,
     rewards: Mapping[str, str] | None = None,
     minimise: Sequence[str] = (),
+    maximise: Sequence[str] = (),
     source: str = "",
 ) -> Benchmark:
     """Any CSV or Parquet table of measured architectures.
@@ -46,16 +49,19 @@ def import_table(
     architecture, given by a column ``arch`` or by one column a slot (of a declared space by the slots' names,
     empty where a slot is absent), and one column a measurement, called
     ``task/metric/split/epoch``; the last two may be left out (``valid``, ``final``), and a name without
-    slashes, such as ``acc``, ``valid_acc`` or ``test_acc``, belongs to the task ``main``.
+    slashes, such as ``acc``, ``val_acc`` or ``test_acc``, belongs to the task ``main``. Architectures, slots,
+    tasks, metrics and epochs are text as written; only measurements are numbers (``frames``).
 
     Args:
         file: CSV (ending .csv) or Parquet.
         space: name of the search space or a file that declares it; ``slots`` for a space of the table's own.
-        slots: the columns that make an architecture, for the space ``slots``; their choices are the values
+        slots: the columns that make an architecture, for the space ``slots``; their choices are the texts
             that occur, in natural order.
         name: of the benchmark; the file's stem by default.
-        rewards: task → ``metric/split/epoch`` of its reward column, where the default is not wanted.
+        rewards: task → ``metric/split/epoch`` of its reward column, where it is not certain (``rewards``) or
+            another one is wanted.
         minimise: metrics that are better when smaller, beside those declared so.
+        maximise: metrics that are better when larger, though their names speak of a cost.
         source: where the numbers come from.
 
     Raises:
@@ -65,14 +71,12 @@ def import_table(
     frame = read_frame(path)
     if set(TIDY) <= set(frame.columns):
         the_space, rows, columns = _read_tidy(frame, space, slots)
+        plain: set[Column] = set()
     else:
-        the_space, rows, columns = _read_wide(frame, space, slots)
-    names = sorted({c.metric for c in columns})
-    strangers = set(minimise) - set(names)
-    if strangers:
-        raise BenchmarkError(*unknown("metric to minimise", min(strangers), names))
-    metrics = {m: metric_for(m, "min" if m in minimise else "max") for m in names}
-    chosen = choose_rewards(columns, metrics, rewards or {})
+        the_space, rows, columns, plain = _read_wide(frame, space, slots)
+    said = directions(minimise, maximise)
+    chosen = choose_rewards(columns, rewards or {}, said, plain)
+    metrics = declare(columns, chosen, said)
     return make_benchmark(name or path.stem, the_space, rows, columns, metrics, chosen, source)
 
 
@@ -123,7 +127,7 @@ def import_transnas_bench(
         the_space.indices(archs),
         columns,
         metrics,
-        choose_rewards(columns, metrics, {}),
+        choose_rewards(columns, {}),
         TRANSNAS_SOURCE,
     )
 
@@ -140,45 +144,6 @@ def _summarise(task: str, key: str, curve: list[float]) -> list[tuple[Column, fl
     return [(Column(task, metric, split, "final"), curve[-1]), (Column(task, metric, split, "best"), best)]
 
 
-def choose_rewards(
-    columns: Mapping[Column, Any], metrics: Mapping[str, Metric], named: Mapping[str, str]
-) -> dict[str, Column]:
-    """A reward column for each task: the one named, else the preferred validation metric at its final epoch.
-
-    Preferred is the first of ``METRICS`` that the task has on the validation split, or its only metric
-    there; the epoch is ``final``, else ``best``, else the last one.
-
-    Raises:
-        BenchmarkError: a task whose reward is not obvious, or a named column that does not exist.
-    """
-    tasks = sorted({c.task for c in columns})
-    for task in named:
-        if task not in tasks:
-            raise BenchmarkError(*unknown("task", task, tasks))
-    rewards = {}
-    for task in tasks:
-        known = [c for c in columns if c.task == task]
-        if task in named:
-            address = (named[task].split("/") + ["valid", "final"][len(named[task].split("/")) - 1 :])[:3]
-            rewards[task] = Column(task, *address)
-            if rewards[task] not in columns:
-                shown = sorted("/".join(c[1:]) for c in known)
-                raise BenchmarkError(*unknown(f"reward column of {task}", "/".join(address), shown))
-            continue
-        on_valid = {c.metric for c in known if c.split == "valid"}
-        preferred = [m for m in METRICS if m in on_valid] or sorted(on_valid)
-        if not preferred or (preferred[0] not in METRICS and len(preferred) > 1):
-            raise BenchmarkError(
-                f"one obvious validation metric to reward on task {task!r}",
-                f"{', '.join(sorted(on_valid)) or 'none'} on the split valid",
-                f"name it: --reward {task}=metric/split/epoch",
-            )
-        epochs = [c.epoch for c in known if c.metric == preferred[0] and c.split == "valid"]
-        epoch = max(epochs, key=lambda e: (e == "final", e == "best", epoch_order(e)))
-        rewards[task] = Column(task, preferred[0], "valid", epoch)
-    return rewards
-
-
 def _read_tidy(
     frame: pl.DataFrame, space: str, slots: Sequence[str]
 ) -> tuple[ListedSpace, NDArray[np.int64], dict[Column, NDArray[np.float64]]]:
@@ -189,34 +154,61 @@ def _read_tidy(
             "leave --slots out, or give the table in the wide form",
         )
     the_space = listed(open_space(space))
-    try:
-        tidy = frame.select(
-            *(pl.col(c).cast(pl.String).fill_null("none") for c in TIDY[:5]), pl.col("value").cast(pl.Float64)
-        )
-    except pl.exceptions.PolarsError as error:
-        raise BenchmarkError(
-            "numbers in the column 'value'", str(error).splitlines()[0], "correct them"
-        ) from error
-    wrong = set(tidy["split"].unique()) - set(SPLITS)
-    if wrong:
-        raise BenchmarkError(*unknown("split", min(wrong), SPLITS))
-    twice = tidy.filter(tidy.select(TIDY[:5]).is_duplicated())
+    written = {name: texts(frame[name]) for name in TIDY[:5]}
+    written["split"] = [_split(split, row) for row, split in enumerate(written["split"])]
+    for name in ("arch", "task", "metric"):
+        _complete(name, written[name])
+    pairs = zip(written["metric"], written["split"], strict=True)
+    meant = {pair: _measure(str(pair[0]), str(pair[1])) for pair in {*pairs}}
+    both = [meant[pair] for pair in zip(written["metric"], written["split"], strict=True)]
+    written["metric"], written["split"] = [m for m, _ in both], [s for _, s in both]
+    keys = pl.DataFrame(written, schema=dict.fromkeys(TIDY[:5], pl.String)).fill_null("none")
+    twice = keys.filter(keys.is_duplicated())
     if len(twice):
-        raise BenchmarkError("each measurement once", f"{twice.row(0)[:5]} twice", "remove one of them")
-    archs = tidy["arch"].unique(maintain_order=True)
+        raise BenchmarkError("each measurement once", f"{twice.row(0)} twice", "remove one of them")
+    archs = keys["arch"].unique(maintain_order=True)
     position = pl.DataFrame({"arch": archs, "at": np.arange(len(archs))})
-    tidy = tidy.join(position, on="arch", how="left")
+    tidy = keys.with_columns(value=pl.Series(numbers(frame["value"])))
+    tidy = tidy.join(position, on="arch", how="left", maintain_order="left")
     columns: dict[Column, NDArray[np.float64]] = {}
     for key, group in tidy.group_by(["task", "metric", "split", "epoch"], maintain_order=True):
         values = np.full(len(archs), np.nan)
-        values[group["at"].to_numpy()] = group["value"].fill_null(float("nan")).to_numpy()
+        values[group["at"].to_numpy()] = group["value"].to_numpy()
         columns[Column(*map(str, key))] = values
     return the_space, the_space.indices(archs), columns
 
 
+def _split(text: str | None, row: int) -> str:
+    split = "none" if text is None else split_of(text)
+    if split is None:
+        raise BenchmarkError(*unknown(f"split in row {row + 1}", str(text), SPLITS))
+    return split
+
+
+def _measure(metric: str, split: str) -> tuple[str, str]:
+    """Metric and split of a tidy row; the metric's name may say the split, too."""
+    plain, said = split_name(metric)
+    if said is None:
+        return metric, split
+    if split not in (said, "none"):
+        raise BenchmarkError(f"the split {said} for the metric {metric!r}", split, "correct one of them")
+    return plain, said
+
+
+def _complete(name: str, column: Sequence[str | None]) -> None:
+    """Raises ``BenchmarkError`` if a column of architectures or names has a row without a value."""
+    gaps = [row + 1 for row, text in enumerate(column) if text is None]
+    if gaps:
+        raise BenchmarkError(
+            f"a value of {name!r} in every row",
+            f"{len(gaps)} missing, the first in row {gaps[0]}",
+            "fill them in",
+        )
+
+
 def _read_wide(
     frame: pl.DataFrame, space: str, slots: Sequence[str]
-) -> tuple[ListedSpace, NDArray[np.int64], dict[Column, NDArray[np.float64]]]:
+) -> tuple[ListedSpace, NDArray[np.int64], dict[Column, NDArray[np.float64]], set[Column]]:
     the_space = None if slots else listed(open_space(space))
     declared = (
         the_space if isinstance(the_space, ListedDeclaredSpace) and "arch" not in frame.columns else None
@@ -225,84 +217,100 @@ def _read_wide(
     for key in keys:
         if key not in frame.columns:
             raise BenchmarkError(*unknown("column", key, frame.columns))
-    parts = {key: frame[key].cast(pl.String) for key in keys}
+        if keys.count(key) > 1:
+            raise BenchmarkError("each slot once", f"{key!r} twice", "name every slot column once")
+    parts = {key: texts(frame[key]) for key in keys}
     for key, part in parts.items():
-        if part.null_count() and not declared:
-            raise BenchmarkError(
-                f"a value of {key!r} in every row", f"{part.null_count()} missing", "fill them in"
-            )
+        if not declared:
+            _complete(key, part)
     if slots:
-        choices = {key: sorted(frame[key].unique().to_list()) for key in keys}
-        the_space = make_listed(space, {key: [str(c) for c in values] for key, values in choices.items()})
-        texts = [",".join(row) for row in zip(*parts.values(), strict=True)]
+        the_space = make_listed(space, {key: _choices(key, part) for key, part in parts.items()})
+        architectures = [",".join(map(str, row)) for row in zip(*parts.values(), strict=True)]
     elif declared:
-        written = ({k: v for k, v in row.items() if v is not None} for row in frame.select(keys).to_dicts())
-        texts = [declared.format(declared.space.encode(row)) for row in written]
+        choices = slots_of(declared) or {}
+        parts = {slot: [as_chosen(text, choices[slot]) for text in part] for slot, part in parts.items()}
+        rows = (dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True))
+        written = ({slot: choice for slot, choice in row.items() if choice is not None} for row in rows)
+        architectures = [declared.format(declared.space.encode(row)) for row in written]
     else:
-        texts = parts["arch"].to_list()
+        architectures = [str(text) for text in parts["arch"]]
     assert the_space is not None
     columns: dict[Column, NDArray[np.float64]] = {}
+    plain = set()
     for name in frame.columns:
         if name in keys:
             continue
-        column = wide_address(name)
+        column, stated = read_address(name)
         if column in columns:
             raise BenchmarkError(f"one column for {column}", f"a second one, {name!r}", "rename it")
-        if not frame[name].dtype.is_numeric():
+        columns[column] = numbers(frame[name])
+        if not stated:
+            plain.add(column)
+    if not columns:
+        raise BenchmarkError(
+            "a column with a measurement beside those of the architecture",
+            "none",
+            "add one, such as valid_acc",
+        )
+    return the_space, the_space.indices(architectures), columns, plain
+
+
+def _choices(slot: str, column: Sequence[str | None]) -> list[str]:
+    """The texts that occur in a slot's column, in natural order."""
+    choices = natural_order(str(text) for text in column)
+    seen: dict[str, str] = {}
+    for choice in choices:
+        other = seen.setdefault(choice.strip(), choice)
+        if other != choice:
             raise BenchmarkError(
-                f"numbers in the column {name!r}",
-                str(frame[name].dtype),
-                "drop the column, or name it in --slots if it is part of the architecture",
+                f"choices of slot {slot!r} that differ in more than blanks",
+                f"{other!r} and {choice!r}",
+                "write one",
             )
-        columns[column] = frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return the_space, the_space.indices(texts), columns
+    wrong = next((choice for choice in choices if "," in choice), None)
+    if wrong is not None:
+        raise BenchmarkError(
+            f"one choice a row in the slot {slot!r}",
+            f"{wrong!r}, which has a comma, and {len(choices):,} different values in all",
+            "split a list or tuple into columns of its own, one a slot",
+        )
+    return choices
 
 
 def wide_address(name: str) -> Column:
-    """``task/metric[/split[/epoch]]``, or ``[split_]metric`` of the task ``main``."""
-    if "/" in name:
-        parts = name.split("/")
-        parts += ["valid", "final"][len(parts) - 2 :]
-        if len(parts) == 4 and parts[2] in SPLITS and all(parts):
-            return Column(*parts)
-        raise BenchmarkError(
-            "a column called task/metric, task/metric/split or task/metric/split/epoch",
-            repr(name),
-            f"rename it; splits are {', '.join(SPLITS)}",
-        )
-    split, _, metric = name.partition("_")
-    if split in SPLITS and metric:
-        return Column("main", metric, split, "final")
-    if name in ("params", "flops", "time_elapsed", "inference_ms"):
-        return Column("main", name, "none", "none")
-    return Column("main", name, "valid", "final")
+    """The column that a wide table's column is: see ``read_address``."""
+    return read_address(name)[0]
 
 
-def read_frame(path: Path, *, as_text: bool = False) -> pl.DataFrame:
-    """A CSV or Parquet file; with ``as_text``, the cells of a CSV as they are written.
+def read_address(name: str) -> tuple[Column, bool]:
+    """``task/metric[/split[/epoch]]``, or ``metric`` or ``split_metric`` of the task ``main``.
+
+    A metric's name may say its split in any of the usual ways (``metrics.split_name``).
+
+    Returns:
+        The address, and whether the name says the split.
 
     Raises:
-        BenchmarkError: it is neither, or not readable.
+        BenchmarkError: a name with slashes that is none of these.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BenchmarkError(
-            "a CSV or Parquet table", f"{path}: {error.strerror}", "check the path"
-        ) from error
-    try:
-        if content[:4] == b"PAR1":
-            return pl.read_parquet(content)
-        if content[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-            raise BenchmarkError(
-                "a CSV or Parquet table",
-                f"{path}, a pickle or an archive",
-                "pickles of unknown origin are not read",
-            )
-        return pl.read_csv(content, infer_schema_length=None, infer_schema=not as_text)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError) as error:
-        got = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BenchmarkError("a readable CSV or Parquet table", f"{path}: {got}", "check the file") from error
+    parts = [part.strip() for part in name.split("/")]
+    if 3 <= len(parts) <= 4:
+        split = split_of(parts[2])
+        if split is not None and all(parts):
+            return Column(parts[0], parts[1], split, [*parts, "final"][3]), True
+    elif len(parts) <= 2 and (all(parts) or len(parts) == 1):
+        task = parts[0] if len(parts) == 2 else "main"
+        metric, said = split_name(parts[-1])
+        if said is not None:
+            return Column(task, metric, said, "final"), True
+        if metric in COSTS:
+            return Column(task, metric, "none", "none"), True
+        return Column(task, metric, "valid", "final"), False
+    raise BenchmarkError(
+        "a column called task/metric, task/metric/split or task/metric/split/epoch",
+        repr(name),
+        f"rename it; splits are {', '.join(SPLITS)}",
+    )
 
 
 def _read_pickle(path: Path) -> Any:
@@ -319,6 +327,6 @@ def _read_pickle(path: Path) -> Any:
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, AttributeError) as error:
         raise BenchmarkError(
             "an intact file of plain dictionaries, lists and numbers",
-            f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"{path}: {reason(error)}",
             "download the official release again; nothing in the file was executed",
         ) from error

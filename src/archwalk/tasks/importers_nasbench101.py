@@ -34,8 +34,8 @@ from archwalk.spaces.graphs import (
     prune,
 )
 from archwalk.spaces.subset import MeasuredSubset
-from archwalk.tasks.importers import choose_rewards
 from archwalk.tasks.metrics import Column, metric_for
+from archwalk.tasks.rewards import choose_rewards
 from archwalk.tasks.table import Benchmark, make_benchmark
 from archwalk.tasks.tfrecord import Field, read_message, read_records
 
@@ -110,7 +110,7 @@ def import_nasbench101(file: str | Path, *, name: str | None = None) -> Benchmar
     space = MeasuredSubset(NasBench101Space(), codes)
     columns = dict(_columns(list(classes.values()), runs))
     metrics = {m: metric_for(m) for m in ("params", "time_elapsed", "top1")}
-    rewards = choose_rewards(columns, metrics, {})
+    rewards = choose_rewards(columns, {})
     rows = space.positions(codes)
     return make_benchmark(name or "nasbench101", space, rows, columns, metrics, rewards, SOURCE, NOTES)
 

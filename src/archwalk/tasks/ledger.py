@@ -19,15 +19,16 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from archwalk.calling import ONLY
-from archwalk.errors import SearchError
+from archwalk.errors import SearchError, enumerated, reason
 from archwalk.tasks.metrics import Metric
 
 Metrics = Mapping[str, float]
 Evaluator = Callable[[str], Metrics]
 Status = Literal["ok", "failed", "timeout", "invalid"]
+STATUSES = get_args(Status)
 FORMAT = "2"
 _FIRST_FORMAT = "1"  # knew a task by its first architecture, and called the evaluations looks
 _COLUMNS = "architecture, status, metrics, message, seconds"
@@ -58,7 +59,7 @@ class Evaluation:
 
     Attributes:
         architecture: its string.
-        status: ``ok``; ``failed`` (crashed), ``timeout``, or ``invalid`` (NaN or infinite).
+        status: ``ok``; ``failed`` (crashed), ``timeout``, or ``invalid`` (NaN, infinite, or not there).
         metrics: as the evaluator gave them; empty unless ``ok``.
         message: what went wrong.
         seconds: of wall time.
@@ -88,6 +89,7 @@ class Identity:
         metrics: to improve, each with its direction.
         first: how files of the first format named the space: its first architecture and their number.
         architectures: all that may occur, for such a file; empty where none can fit.
+        bare: whether an evaluator may answer with one number: somebody has said which metric that is.
     """
 
     space: Mapping[str, Any]
@@ -96,6 +98,7 @@ class Identity:
     metrics: tuple[Metric, ...]
     first: tuple[str, int] | None = None
     architectures: Container[str] = ()
+    bare: bool = True
 
     def entries(self) -> dict[str, str]:
         """As the file keeps it: name → JSON."""
@@ -152,10 +155,11 @@ class Ledger:
         path: Path | None = None,
     ) -> None:
         self._evaluator, self._required, self._path = evaluator, required, path
+        self._bare = len(required) == 1 and (identity is None or identity.bare)
         self._owner = uuid.uuid4().hex
         with _readable(path):
             self._db = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._sql("PRAGMA journal_mode=WAL")
             self._open(identity)
         # The kernel lets go of a lock when its process dies, however it dies: so the dead are known.
         self._lock = open(self._lock_file(self._owner), "w") if path else None  # noqa: SIM115
@@ -169,13 +173,19 @@ class Ledger:
             self._lock_file(self._owner).unlink(missing_ok=True)
             self._lock.close()
 
+    def _sql(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """One statement. Raises ``SearchError`` where the file turns out to be damaged, full or locked."""
+        with _readable(self._path):
+            return self._db.execute(statement, values)
+
     def evaluations(self) -> list[Evaluation]:
         """Those that are finished, in the order of their claims."""
-        return _finished(self._db)
+        with _readable(self._path):
+            return _finished(self._db)
 
     def pending(self) -> list[str]:
         """Architectures that living processes are evaluating now; methods suggest others."""
-        rows = self._db.execute("SELECT architecture, owner FROM evaluations WHERE status IS NULL").fetchall()
+        rows = self._sql("SELECT architecture, owner FROM evaluations WHERE status IS NULL").fetchall()
         return [architecture for architecture, owner in rows if self._alive(owner)]
 
     def evaluate(self, architecture: str, key: str, budget: int) -> Evaluation:
@@ -188,95 +198,142 @@ class Ledger:
 
         Raises:
             BudgetSpent: none is left, or another process is at this key.
-            SearchError: metrics without a required name; nothing is recorded.
+            SearchError: the first answer lacks a required metric; it is kept, and counts.
         """
         found = self._claim(architecture, key, budget)
         if found is not None:
             return found
         began = time.monotonic()
         try:
-            evaluation = self._evaluate(architecture, began)
+            status, metrics, message = self._evaluate(architecture)
         except BaseException:
-            self._db.execute("DELETE FROM evaluations WHERE key = ? AND status IS NULL", (key,))
+            self._sql("DELETE FROM evaluations WHERE key = ? AND status IS NULL", (key,))
             raise
-        self._db.execute(
+        seconds = time.monotonic() - began
+        first = not self._answered()
+        self._sql(
             "UPDATE evaluations SET status=?, metrics=?, message=?, seconds=?, owner=NULL WHERE key=?",
-            (evaluation.status, json.dumps(evaluation.metrics), evaluation.message, evaluation.seconds, key),
+            (status, json.dumps(metrics), message, seconds, key),
         )
-        return evaluation
+        missing = [name for name in self._required if name not in metrics]
+        if metrics and missing and first:
+            raise SearchError(
+                f"an evaluator whose metrics include {', '.join(map(repr, missing))}",
+                f"{_named(metrics)} for {architecture!r}",
+                "if one of these is meant, name it with --metric: the evaluation is kept and will count; if "
+                "such an answer may come, give the same command again: it goes on with other architectures",
+            )
+        return Evaluation(architecture, status, metrics if status == "ok" else {}, message, seconds)
+
+    def _answered(self) -> bool:
+        """Whether any evaluation has given a number so far."""
+        given = self._sql("SELECT COUNT(*) FROM evaluations WHERE metrics NOT IN ('{}')").fetchone()
+        return bool(given[0])
+
+    def forget_failed(self) -> int:
+        """Drop the evaluations that failed, so that they can be made again. Returns how many there were."""
+        with self._transaction():
+            failed = "DELETE FROM evaluations WHERE status IS NOT NULL AND status != 'ok'"
+            return self._sql(failed).rowcount
 
     def _claim(self, architecture: str, key: str, budget: int) -> Evaluation | None:
         with self._transaction():
-            row = self._db.execute(
-                f"SELECT {_COLUMNS}, owner FROM evaluations WHERE key = ?", (key,)
-            ).fetchone()
+            row = self._sql(f"SELECT {_COLUMNS}, owner FROM evaluations WHERE key = ?", (key,)).fetchone()
             if row and row[1] is not None:
                 return _evaluation(row[:-1])
             if row and self._alive(row[-1]):
                 raise BudgetSpent(f"{architecture} is being evaluated by another process")
-            for position, owner in self._db.execute(
+            for position, owner in self._sql(
                 "SELECT position, owner FROM evaluations WHERE status IS NULL"
             ).fetchall():
                 if not self._alive(owner):
-                    self._db.execute("DELETE FROM evaluations WHERE position = ?", (position,))
-            count = self._db.execute("SELECT COUNT(*) FROM evaluations").fetchone()[0]
+                    self._sql("DELETE FROM evaluations WHERE position = ?", (position,))
+            count = self._sql("SELECT COUNT(*) FROM evaluations").fetchone()[0]
             if count >= budget:
                 raise BudgetSpent(f"{count} of {budget} evaluations are made")
-            self._db.execute(
+            self._sql(
                 "INSERT INTO evaluations (key, architecture, owner) VALUES (?, ?, ?)",
                 (key, architecture, self._owner),
             )
         return None
 
-    def _evaluate(self, architecture: str, began: float) -> Evaluation:
+    def _evaluate(self, architecture: str) -> tuple[Status, dict[str, float], str]:
         try:
             metrics = {str(k): float(v) for k, v in self._evaluator(architecture).items()}
-            if set(metrics) == {ONLY} and len(self._required) == 1:
-                metrics = {self._required[0]: metrics[ONLY]}
         except EvaluationFailed as error:
-            return Evaluation(architecture, error.status, {}, str(error), time.monotonic() - began)
+            return error.status, {}, str(error)
+        return self._judge(metrics)
+
+    def _judge(self, metrics: dict[str, float]) -> tuple[Status, dict[str, float], str]:
+        """Whether metrics are what was asked for, under their names, and what is wrong if they are not."""
+        if set(metrics) == {ONLY} and self._bare:
+            metrics = {self._required[0]: metrics[ONLY]}
         missing = [name for name in self._required if name not in metrics]
         if missing:
-            raise SearchError(
-                f"an evaluator whose metrics include {', '.join(map(repr, missing))}",
-                f"{', '.join(map(repr, metrics)) or 'no metrics'} for {architecture!r}",
-                "return that key, or name another one with --metric; the evaluation was not counted",
-            )
+            said = f"no {', '.join(map(repr, missing))} in the answer: {_named(metrics)}"
+            return "invalid", metrics, said
         bad = [name for name in self._required if not math.isfinite(metrics[name])]
         if bad:
-            message = ", ".join(f"{name} is {metrics[name]}" for name in bad)
-            return Evaluation(architecture, "invalid", {}, message, time.monotonic() - began)
-        return Evaluation(architecture, "ok", metrics, "", time.monotonic() - began)
+            return "invalid", metrics, ", ".join(f"{name} is {metrics[name]}" for name in bad)
+        return "ok", metrics, ""
 
     def _open(self, identity: Identity | None) -> None:
         """Make the tables of a new file; compare what an old one is for, and change nothing if it differs."""
         wanted = identity.entries() if identity else {"format": FORMAT}
         with self._transaction():
-            tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
-            there = dict(self._db.execute("SELECT name, value FROM identity")) if "identity" in tables else {}
+            tables = {name for (name,) in self._sql("SELECT name FROM sqlite_master")}
+            there = dict(self._sql("SELECT name, value FROM identity")) if "identity" in tables else {}
             if identity and there.get("format") == _FIRST_FORMAT:
                 self._take_over(identity, there)
             elif there:
-                self._compare(there, wanted)
+                if identity and there.get("metrics") != wanted["metrics"] and self._nothing_succeeded(tables):
+                    self._compare(there | {"metrics": wanted["metrics"]}, wanted)
+                    self._judge_again(wanted["metrics"])
+                else:
+                    self._compare(there, wanted)
             for statement in _SCHEMA:
-                self._db.execute(statement)
+                self._sql(statement)
             if not there:
-                self._db.executemany("INSERT INTO identity VALUES (?, ?)", wanted.items())
+                self._write_identity(wanted)
+
+    def _write_identity(self, entries: Mapping[str, str]) -> None:
+        for entry in entries.items():
+            self._sql("INSERT INTO identity VALUES (?, ?)", entry)
+
+    def _nothing_succeeded(self, tables: Container[str]) -> bool:
+        """Whether no evaluation had the metrics that were asked for: then others may be asked for."""
+        if "evaluations" not in tables:
+            return False
+        succeeded = self._sql("SELECT COUNT(*) FROM evaluations WHERE status = 'ok'").fetchone()
+        return not succeeded[0]
+
+    def _judge_again(self, wanted: str) -> None:
+        """Keep what was evaluated under another name of the metric."""
+        self._sql("UPDATE identity SET value = ? WHERE name = 'metrics'", (wanted,))
+        rows = self._sql("SELECT key, metrics FROM evaluations WHERE status = 'invalid'").fetchall()
+        for key, text in rows:
+            metrics = _loaded(text)
+            if isinstance(metrics, dict) and metrics:
+                status, metrics, message = self._judge(metrics)
+                self._sql(
+                    "UPDATE evaluations SET status = ?, metrics = ?, message = ? WHERE key = ?",
+                    (status, json.dumps(metrics), message, key),
+                )
 
     def _take_over(self, identity: Identity, there: dict[str, str]) -> None:
         """Go on with a file of the first format, if all that it says fits."""
         self._compare(there, identity.first_entries())
-        for (architecture,) in self._db.execute("SELECT architecture FROM looks"):
+        for (architecture,) in self._sql("SELECT architecture FROM looks"):
             if architecture not in identity.architectures:
                 raise self._of_another_task("architectures of this space", repr(architecture))
-        self._db.execute("ALTER TABLE looks RENAME TO evaluations")
-        self._db.execute("DELETE FROM identity")
-        self._db.executemany("INSERT INTO identity VALUES (?, ?)", identity.entries().items())
+        self._sql("ALTER TABLE looks RENAME TO evaluations")
+        self._sql("DELETE FROM identity")
+        self._write_identity(identity.entries())
 
     def _compare(self, there: dict[str, str], wanted: dict[str, str]) -> None:
         for name in sorted({*there, *wanted}):
             if there.get(name) != wanted.get(name):
-                new, old = (json.loads(e.get(name, "null")) for e in (wanted, there))
+                new, old = (_loaded(e.get(name, "null")) for e in (wanted, there))
                 at, new, old = _first_difference(name, new, old)
                 raise self._of_another_task(f"{at} {_short(new)}", f"{at} {_short(old)}")
 
@@ -289,13 +346,13 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        self._sql("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._sql("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        self._sql("COMMIT")
 
     def _lock_file(self, owner: str) -> Path:
         path = self._path or Path()
@@ -330,14 +387,35 @@ def _first_difference(at: str, new: Any, old: Any) -> tuple[str, Any, Any]:
     return at, new, old
 
 
+def _loaded(text: str) -> Any:
+    """JSON, or the text where a damaged file has something else."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError):
+        return str(text)
+
+
+def _named(metrics: Metrics) -> str:
+    """The names of metrics, for a message."""
+    if set(metrics) == {ONLY}:
+        return "a bare number"
+    return enumerated(map(repr, metrics), 12) or "no metrics"
+
+
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _evaluation(row: Sequence[Any]) -> Evaluation:
-    architecture, status, metrics, message, seconds = row
-    return Evaluation(architecture, status, json.loads(metrics), message, seconds)
+    architecture, status, text, message, seconds = row
+    try:
+        if status not in STATUSES or not isinstance(architecture, str):
+            raise ValueError(f"the status {status!r}")
+        metrics = {str(k): float(v) for k, v in json.loads(text).items()} if status == "ok" else {}
+        return Evaluation(architecture, status, metrics, str(message), float(seconds))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise sqlite3.DatabaseError(f"the evaluation of {architecture!r}: {reason(error)}") from error
 
 
 def _finished(db: sqlite3.Connection, table: str = "evaluations") -> list[Evaluation]:
@@ -353,11 +431,12 @@ def _readable(path: Path | None) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except sqlite3.OperationalError as error:
-        raise SearchError(f"to open {path}", str(error), "choose a writable folder with --out") from error
-    except (sqlite3.DatabaseError, OSError) as error:
+        remedy = "choose a writable folder with --out, on a disk with space"
+        raise SearchError(f"to use {path}", reason(error), remedy) from error
+    except (sqlite3.DatabaseError, OSError, OverflowError, UnicodeDecodeError) as error:
         raise SearchError(
             "an intact cache of evaluations",
-            f"{path}: {error}",
+            f"{path}: {reason(error)}",
             "restore it, or choose another --out; the file was left as it is",
         ) from error
 

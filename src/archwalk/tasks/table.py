@@ -23,17 +23,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from archwalk.errors import ArchwalkError, BenchmarkError, unknown
+from archwalk.errors import ArchwalkError, BenchmarkError, reason, unknown
 from archwalk.files import write_atomically
 from archwalk.spaces.base import ListedSpace, restrict_neighbours
 from archwalk.spaces.registry import make_space
 from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.base import check_task
-from archwalk.tasks.metrics import Column, Metric
+from archwalk.tasks.metrics import Column, Metric, declared_here, find_meant, speaks_of_cost, split_of
 from archwalk.tasks.protocols import protocols_of
 
 FORMAT = 1
 SUFFIX = ".parquet"
+LARGEST = 1e30  # of a measurement; what is larger stands for a failed training, and overflows elsewhere
 _KEY = "archwalk"
 _ARCH = "arch"
 _SEAL_KEY = "archwalk-sha256"
@@ -122,6 +123,18 @@ class Benchmark:
         check_task(task, self.tasks)
         return self.rewards[task]
 
+    @property
+    def declared(self) -> dict[str, Metric]:
+        """The metrics whose direction somebody has said, by name: rewards, those of ``METRICS``, and others
+        unless the name speaks of a cost and nobody said that less of it is better."""
+        certain = {column.metric for column in self.rewards.values()}
+        certain |= {name for name, metric in self.metrics.items() if metric.direction == "min"}
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if name in certain or declared_here(name) or not speaks_of_cost(name)
+        }
+
     def index(self, architecture: str) -> int:
         """Position of an architecture string. Raises ``ArchitectureError`` or ``BenchmarkError``."""
         wanted = self.space.index(architecture)
@@ -144,8 +157,10 @@ class Benchmark:
             BenchmarkError: no such task, metric, split or epoch.
         """
         reward = self.reward_column(task)
-        metric, split = metric or reward.metric, split or reward.split
         of_task = [c for c in self.columns if c.task == task]
+        split = reward.split if split is None else split_of(split) or split
+        metric = metric or reward.metric
+        metric = find_meant(metric, sorted({c.metric for c in of_task})) or metric
         if metric not in {c.metric for c in of_task}:
             raise BenchmarkError(*unknown("metric", metric, sorted({c.metric for c in of_task})))
         of_metric = [c for c in of_task if c.metric == metric]
@@ -179,7 +194,7 @@ class Benchmark:
         fraction.
 
         Raises:
-            BenchmarkError: the column has missing values; the message names them.
+            BenchmarkError: the column has missing values, which the message names, or one value alone.
         """
         column = self.reward_column(task)
         values = self.columns[column]
@@ -191,7 +206,19 @@ class Benchmark:
                 f"{len(gone):,} missing, among them {named}",
                 "leave them out of the table or name another reward column; nothing is filled in",
             )
+        if len(values) > 1 and values.min() == values.max():
+            raise BenchmarkError(
+                f"a task whose architectures differ in their reward, {column}",
+                f"{values[0]:g} for all {len(values):,}",
+                "leave the task out, or name another reward when you import the table",
+            )
         return values * self.metrics[column.metric].scale
+
+    def evaluation_split(self, task: str) -> str:
+        """Where agents are evaluated: ``test``, or the reward's own split where nothing was tested."""
+        reward = self.reward_column(task)
+        tested = (c for c in self.columns if c[:2] == reward[:2] and c.split == "test")
+        return "test" if any(not np.isnan(self.columns[c]).all() for c in tested) else reward.split
 
     @cached_property
     def missing(self) -> dict[Column, int]:
@@ -202,7 +229,17 @@ class Benchmark:
     @cached_property
     def checksum(self) -> str:
         """SHA-256 over the description, the architectures and every number: the benchmark's identity."""
+        return self._digest(self._slot_order())
+
+    def _slot_order(self) -> str:
+        """The order of slots that is not that of their names, which the sorted description does not tell."""
+        description = self.space.describe()
+        slots = description.get("declaration", description).get("slots", {})
+        return json.dumps([*slots]) if [*slots] != sorted(slots) else ""
+
+    def _digest(self, slot_order: str) -> str:
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
+        digest.update(slot_order.encode())
         digest.update(np.ascontiguousarray(self.rows, dtype="<i8").data)
         if isinstance(self.space, MeasuredSubset):  # rows of different tables mean different architectures
             digest.update(np.ascontiguousarray(self.space.codes).data)
@@ -301,12 +338,13 @@ def make_benchmark(
 def check_range(column: Column, values: NDArray[np.float64], metric: Metric) -> None:
     """Raises ``BenchmarkError`` for an infinite value or one out of the metric's range; NaN is none."""
     with np.errstate(invalid="ignore"):
-        outside = np.isinf(values) | (values < metric.low) | (values > metric.high)
+        outside = (np.abs(values) > LARGEST) | (values < metric.low) | (values > metric.high)
     if outside.any():
         raise BenchmarkError(
-            f"finite values of {metric.name} ({metric.unit or 'no unit'}) in [{metric.low}, {metric.high}]",
+            f"finite values of {metric.name} ({metric.unit or 'no unit'}) in [{metric.low}, {metric.high}], "
+            f"at most {LARGEST:g} in size",
             f"{values[outside][0]} in column {column}",
-            "check whether the column is mislabelled or in another unit",
+            "check whether the column is mislabelled or in another unit; a failed training has no value",
         )
 
 
@@ -340,7 +378,7 @@ def open_benchmark(path: str | Path) -> Benchmark:
         header = json.loads(pl.read_parquet_metadata(io.BytesIO(content))[_KEY])
         frame = pl.read_parquet(io.BytesIO(content))
     except (Exception, pl.exceptions.PanicException) as error:
-        raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise _damaged(path, reason(error)) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         version = header.get("format") if isinstance(header, dict) else header
         raise BenchmarkError(
@@ -364,6 +402,8 @@ def open_benchmark(path: str | Path) -> Benchmark:
         raise
     except Exception as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    if header.get("checksum") == benchmark._digest(""):  # files of 0.1, and what was made on them
+        benchmark.__dict__["checksum"] = header["checksum"]
     if header.get("checksum") != benchmark.checksum:
         raise _damaged(path, f"checksum {benchmark.checksum[:12]}…, not {str(header.get('checksum'))[:12]}…")
     return benchmark

@@ -15,10 +15,12 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archwalk.agents.multitask import values_on
 from archwalk.agents.values import QFunction, Snapshot
 from archwalk.envs.open import OpenProcess
 from archwalk.errors import BenchmarkError
 from archwalk.tasks.base import Predicted
+from archwalk.tasks.metrics import split_of
 from archwalk.tasks.table import Benchmark
 
 OPEN_STARTS = 1_000  # most starts in a space that nobody lists
@@ -115,7 +117,7 @@ def evaluate_agent(
     benchmark: Benchmark | Predicted,
     task: str,
     *,
-    split: str = "test",
+    split: str | None = None,
     most_starts: int = 20_000,
     generator: torch.Generator,
 ) -> Evaluation:
@@ -126,7 +128,8 @@ def evaluate_agent(
         benchmark: a table: walks start at every architecture, or at a uniform sample where there are more
             than ``most_starts``; or an open space: at ``OPEN_STARTS`` random architectures at most.
         task: whose metric counts.
-        split: see ``Evaluation``; an open space has the one of its reward only.
+        split: see ``Evaluation``; by default test, or the reward's own where nothing was tested. An open
+            space has the one of its reward only.
         most_starts: most starts.
         generator: draws starts, offers and padding.
 
@@ -134,8 +137,9 @@ def evaluate_agent(
         BenchmarkError: an unknown task, or a split without the reward's metric.
     """
     if isinstance(benchmark, Benchmark):
+        split = benchmark.evaluation_split(task) if split is None else split_of(split) or split
         return _in_table(values, benchmark, task, split, most_starts, generator)
-    if split not in ("test", benchmark.split):  # test is what callers ask for who do not mind
+    if split not in (None, benchmark.split):
         raise BenchmarkError(
             f"split {benchmark.split!r}, the only one there", repr(split), "leave --split out"
         )
@@ -145,12 +149,22 @@ def evaluate_agent(
 def evaluate_training(
     values: QFunction,
     benchmark: Benchmark | Predicted,
-    task: str,
+    tasks: tuple[str, ...],
     most_starts: int,
     generator: torch.Generator,
 ) -> dict[str, Any]:
     """What training curves show of an evaluation on the reward's own split: ``CURVE``, and in an open space
-    ``random_quantile`` too."""
+    ``random_quantile`` too. Of several tasks: the mean ``validation_score``, and ``CURVE`` of each as
+    ``NAME/TASK``."""
+    if len(tasks) > 1:
+        each = {
+            task: evaluate_training(values_on(values, task), benchmark, (task,), most_starts, generator)
+            for task in tasks
+        }
+        score = float(np.mean([found["validation_score"] for found in each.values()]))
+        of_each = {f"{name}/{task}": value for task, found in each.items() for name, value in found.items()}
+        return {"validation_score": score} | of_each
+    (task,) = tasks
     if isinstance(benchmark, Benchmark):
         split = benchmark.reward_column(task).split
         found = _in_table(values, benchmark, task, split, most_starts, generator)
@@ -176,11 +190,7 @@ def _in_table(
     reward_column = benchmark.reward_column(task)
     valid = benchmark.columns[reward_column]
     measured = benchmark.values(task, split) if split != reward_column.split else valid
-    try:
-        test = benchmark.values(task, "test")
-    except BenchmarkError:
-        test = None
-
+    test = benchmark.values(task, "test") if benchmark.evaluation_split(task) == "test" else None
     n = len(benchmark)
     starts = torch.arange(n)
     if n > most_starts:
@@ -198,7 +208,7 @@ def _in_table(
         split=split,
         starts=len(starts),
         walk_length_mean=_length(path, values.process.step_limit),
-        validation_score=float((reward[final].mean() - reward.mean()) / spread) if spread > 0 else 1.0,
+        validation_score=float((reward[final].mean() - reward.mean()) / spread) if spread > 0 else None,
         mean=float(measured[final].mean()),
         std=float(measured[final].std()),
         starts_ci95=bootstrap_mean_ci95(measured[final], seed=0),

@@ -17,9 +17,9 @@ from archwalk.agents.base import MakeAgent, Walked
 from archwalk.agents.registry import DEFAULT, find_algorithm
 from archwalk.agents.values import CPU
 from archwalk.config import Settings
-from archwalk.envs.build import task_process
+from archwalk.envs.build import run_process
 from archwalk.seeding import Generators, make_generator
-from archwalk.tasks.base import Predicted
+from archwalk.tasks.base import Predicted, split_tasks
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import evaluate_training
 
@@ -72,7 +72,7 @@ class Loop:
 
     Args:
         benchmark: a table, or what values any architecture.
-        task: whose reward is learned.
+        task: whose reward is learned; ``a,b,c`` for several at once.
         settings: everything else.
         seed: of every generator.
         weights: network weights to begin with; drawn from the seed if None.
@@ -82,6 +82,7 @@ class Loop:
         make_agent: what makes the algorithm's agent; ``ape-x`` in this process by default.
 
     Attributes:
+        tasks: the tasks, one or several.
         agent: the algorithm.
         process: where the walks are, with the ledger of what was evaluated.
         at_cut: whether the last update was the one that reached the cut.
@@ -98,11 +99,12 @@ class Loop:
         device: torch.device = CPU,
         make_agent: MakeAgent | None = None,
     ) -> None:
-        self.benchmark, self.task, self.settings, self.cut = benchmark, task, settings, cut
+        self.benchmark, self.settings, self.cut = benchmark, settings, cut
+        self.tasks = split_tasks(task, benchmark.tasks)
         self.at_cut = False
         self.generators = Generators(seed)
         self.counters = Counters()
-        self.process = task_process(benchmark, task, settings)
+        self.process = run_process(benchmark, self.tasks, settings)
         make_agent = make_agent or find_algorithm(DEFAULT)
         self.agent = make_agent(self.process, settings, self.generators, device, weights)
         self._sums = torch.zeros(len(self.agent.metrics), dtype=torch.float64)  # since the last row
@@ -159,10 +161,10 @@ class Loop:
         return row
 
     def _evaluate(self) -> Row:
-        """Greedy evaluation on the training task, as ``greedy_...`` columns; has no effect on training."""
+        """Greedy evaluation on what is trained on, as ``greedy_...`` columns; has no effect on training."""
         draws = make_generator(self.generators.seed, f"evaluation {self.counters.trained_steps}")
         most = self.settings.training.evaluation_starts
-        found = evaluate_training(self.agent.values, self.benchmark, self.task, most, draws)
+        found = evaluate_training(self.agent.values, self.benchmark, self.tasks, most, draws)
         return {f"greedy_{name}": value for name, value in found.items()}
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ In: a spec, and where. Out: the folder, complete or resumable at any moment:
     timing.jsonl          wall time beside each row
     checkpoint.safetensors  everything a bit-exact continuation needs
     weights.safetensors   the final weights: there when the run has finished
-    costs.json            what it cost: trained and sampled steps, evaluations, seconds
+    costs.json            what it cost: trained and sampled steps, evaluations, seconds; checksums
     fine-tune/            of a retraining run: the run cut off after ``fine_tune_steps``, a run folder too
 
 Next: ``runner`` fills it.
@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,8 +30,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from archwalk.agents.networks import resolved_precision
-from archwalk.errors import BenchmarkError, RunError
+from archwalk.errors import BenchmarkError, RunError, reason
 from archwalk.files import hold, write_atomically
+from archwalk.tasks.arranging import arranged
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.loop import Row
 from archwalk.training.spec import RunSpec, read_spec
@@ -38,6 +40,7 @@ from archwalk.training.spec import RunSpec, read_spec
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
 CUT = "fine-tune"
+DIGESTS = "sha256"  # in the file of costs: of settings and weights
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Costs:
     Attributes:
         trained_steps: transitions trained on.
         sampled_steps: steps walked.
-        evaluations: distinct architectures evaluated on the task.
+        evaluations: distinct architectures evaluated on the task; of several tasks the sum.
         seconds: wall time.
         evaluation_hours: simulated training time of those architectures, in hours, where the benchmark
             records ``time_elapsed``; None elsewhere.
@@ -68,10 +71,11 @@ class RunDir:
 
     Args:
         path: the folder; made when the run begins.
+        elsewhere: benchmarks among which its own may be, where it is no longer where the run found it.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, elsewhere: Sequence[str | Path | AnyBenchmark] = ()) -> None:
+        self.path, self._elsewhere = Path(path), tuple(elsewhere)
 
     @property
     def finished(self) -> bool:
@@ -84,11 +88,37 @@ class RunDir:
 
     def costs(self) -> Costs:
         """What the finished run cost."""
-        return Costs(**json.loads(self._finished_file(COSTS).read_text()))
+        file = self._finished_file(COSTS)
+        try:
+            values = json.loads(file.read_text())
+            return Costs(**{name: value for name, value in values.items() if name != DIGESTS})
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(
+                f"an intact file {file}", reason(error), "restore it, or run the command that made it again"
+            ) from error
 
     def weights(self) -> dict[str, Tensor]:
-        """The final weights."""
-        return read_tensors(self._finished_file(WEIGHTS))
+        """The final weights. Raises ``RunError`` if they or the settings were changed after the run."""
+        weights = read_tensors(self._finished_file(WEIGHTS))
+        self.costs()
+        kept = json.loads((self.path / COSTS).read_text()).get(DIGESTS)  # runs of 0.1 have none
+        for name in (SETTINGS, WEIGHTS) if kept is not None else ():
+            if not isinstance(kept, dict) or kept.get(name) != self._digest(name):
+                raise RunError(
+                    f"{self.path / name} as the run left it",
+                    "a file that has changed since",
+                    "restore it, or run the command that made it again in another folder",
+                )
+        return weights
+
+    def _digest(self, name: str) -> str:
+        """SHA-256 of a file; of the settings without where the benchmark lies, which may have moved."""
+        content = (self.path / name).read_bytes()
+        if name == SETTINGS:
+            values = tomllib.loads(content.decode())
+            values.get("run", {}).pop("benchmark", None)
+            content = json.dumps(values, sort_keys=True).encode()
+        return hashlib.sha256(content).hexdigest()
 
     def weights_digest(self) -> str:
         """SHA-256 of the weights file."""
@@ -99,20 +129,39 @@ class RunDir:
         return read_lines(self.path / METRICS)
 
     def benchmark(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
-        """The benchmark the run was made on, or another one for the same space.
+        """The benchmark the run was made on, or another one for the same space, laid out as the run knows it.
 
         Raises:
             BenchmarkError: not found, or another benchmark than the run's where none was named.
+            RunError: one of another space.
         """
         spec = self.spec()
-        benchmark = load_benchmark(spec.benchmark if given is None else given)
-        if given is None and benchmark.checksum != spec.checksum:
-            raise BenchmarkError(
+        if given is None:
+            return arranged(self._own(spec), spec.space, str(self.path))
+        return arranged(load_benchmark(given), spec.space, str(self.path))
+
+    def _own(self, spec: RunSpec) -> AnyBenchmark:
+        """The run's own benchmark, by its checksum, wherever it is."""
+        missing: BenchmarkError | None = None
+        for where in (spec.benchmark, *self._elsewhere):
+            try:
+                benchmark = load_benchmark(where)
+            except BenchmarkError as error:
+                missing = missing or error
+                continue
+            if benchmark.checksum == spec.checksum:
+                return benchmark
+            missing = missing or BenchmarkError(
                 f"the benchmark that {self.path} was made on (checksum {spec.checksum[:12]}…)",
                 f"{spec.benchmark} with checksum {benchmark.checksum[:12]}…",
                 "name the benchmark to use with --benchmark",
             )
-        return benchmark
+        assert missing is not None
+        raise BenchmarkError(
+            f"the benchmark of the run {self.path}, {spec.benchmark}",
+            missing.got,
+            "say with --benchmark where it is now",
+        ) from missing
 
     def _finished_file(self, name: str) -> Path:
         if not self.finished:
@@ -140,8 +189,11 @@ class RunDir:
 
     def finish(self, weights: dict[str, Tensor], costs: Costs) -> None:
         """Write what makes the run a finished one."""
-        write_atomically(self.path / COSTS, json.dumps(asdict(costs), indent=2).encode())
-        write_atomically(self.path / WEIGHTS, save(weights))
+        content = save(weights)
+        digests = {SETTINGS: self._digest(SETTINGS), WEIGHTS: hashlib.sha256(content).hexdigest()}
+        values = asdict(costs) | {DIGESTS: digests}
+        write_atomically(self.path / COSTS, json.dumps(values, indent=2).encode())
+        write_atomically(self.path / WEIGHTS, content)
 
     @contextmanager
     def claimed(self, spec: RunSpec) -> Iterator[None]:
@@ -211,7 +263,9 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         return load(file.read_bytes())
     except (OSError, SafetensorError) as error:
         raise RunError(
-            f"an intact safetensors file {file}", str(error), "restore it, or start again in another folder"
+            f"an intact safetensors file {file}",
+            reason(error),
+            "restore it, or start again in another folder",
         ) from error
 
 
@@ -219,4 +273,10 @@ def read_lines(file: Path) -> list[Row]:
     """Whole lines only: the last one may have been cut by a crash."""
     if not file.exists():
         return []
-    return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    try:
+        lines = file.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"one JSON object a line in {file}", reason(error), "restore it, or start again in another folder"
+        ) from error

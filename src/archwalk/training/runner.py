@@ -21,11 +21,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from archwalk.agents.base import MakeAgent
+from archwalk.agents.multitask import weights_on
 from archwalk.agents.registry import find_algorithm
 from archwalk.agents.values import CPU, QFunction, make_values
 from archwalk.envs.build import greedy_process
-from archwalk.errors import BenchmarkError, RunError, SettingsError
-from archwalk.files import write_atomically
+from archwalk.errors import BenchmarkError, RunError, SettingsError, reason
+from archwalk.files import json_text, write_atomically
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
 from archwalk.training.loop import Loop, Row
@@ -124,20 +125,32 @@ class Runner:
         return self.run
 
 
-def load_values(run: RunDir, benchmark: Benchmark | Predicted) -> QFunction:
-    """A finished run's network, in a process over a benchmark of the same space, to walk greedily.
+def load_weights(run: RunDir, task: str) -> dict[str, Tensor]:
+    """A finished run's weights, of an ordinary network; of a run on several tasks those for one task.
+
+    Args:
+        run: the run.
+        task: one that it was trained on, or another one, which has the mean embedding.
+    """
+    spec = run.spec()
+    place = spec.tasks.index(task) if task in spec.tasks else None
+    return weights_on(run.weights(), spec.told_tasks, place)
+
+
+def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFunction:
+    """A finished run's network, in a process over a benchmark of the same space, to walk greedily on a task.
 
     Raises:
         RunError: the run is not finished, or its weights do not fit.
     """
-    spec, weights = run.spec(), run.weights()
+    spec, weights = run.spec(), load_weights(run, task)
     values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
     try:
         values.network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise RunError(
             f"weights of a network for the space {benchmark.space.name!r}",
-            f"{run.path}: {str(error).splitlines()[0]}",
+            f"{run.path}: {reason(error)}",
             "use a benchmark of the space that the run was trained on",
         ) from error
     return values
@@ -228,7 +241,7 @@ class _Keeper:
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise RunError(
                     f"a checkpoint of this version of archwalk in {file}",
-                    f"one that does not fit: {str(error).splitlines()[0]}",
+                    f"one that does not fit: {reason(error)}",
                     "start again in another folder; finished weights stay usable",
                 ) from error
             with safetensors.safe_open(file, framework="pt") as opened:
@@ -259,20 +272,20 @@ def threads(count: int) -> Iterator[None]:
 
 
 def _evaluation_hours(loop: Loop) -> float | None:
-    benchmark, task = loop.benchmark, loop.task
+    benchmark = loop.benchmark
     if not isinstance(benchmark, Benchmark):
         return None
     try:
-        seconds = benchmark.values(task, "none", "time_elapsed")
+        seconds = [benchmark.values(task, "none", "time_elapsed") for task in loop.tasks]
     except BenchmarkError:
         return None
-    return float(np.nansum(seconds[loop.process.evaluated.numpy()]) / 3600)
+    return float(np.nansum(np.concatenate(seconds)[loop.process.evaluated.numpy()]) / 3600)
 
 
 def _append_line(file: Path, row: Row) -> None:
     try:
         with file.open("a") as out:
-            out.write(json.dumps(row) + "\n")
+            out.write(json_text(row, None) + "\n")
     except OSError as error:
         raise RunError(
             f"to write {file}", str(error.strerror), "free space, then run the same command again: it resumes"

@@ -15,7 +15,7 @@ import tomli_w
 
 from archwalk.agents.registry import DEFAULT
 from archwalk.config import Settings, parse_settings
-from archwalk.errors import RunError, SettingsError
+from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.registry import AnyBenchmark, benchmark_names, split_protocol
 
 Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
@@ -29,7 +29,7 @@ class RunSpec:
         benchmark: name or path of the benchmark.
         checksum: of its content, which is what counts.
         space: description of its search space (``SearchSpace.describe``).
-        task: the task trained on, the target.
+        task: the task trained on, the target; of several ``a,b,c``.
         seed: of every generator.
         regime: scratch, zero-shot, fine-tune or retrain.
         settings: everything else.
@@ -38,6 +38,7 @@ class RunSpec:
         source_trained_steps: trained steps that went into them.
         executor: ``inline``, which repeats itself bit for bit, or what ran elsewhere, and how.
         algorithm: name of the algorithm (``agents.registry``).
+        tasks: the names in ``task`` if there are several, else empty.
     """
 
     benchmark: str
@@ -52,11 +53,22 @@ class RunSpec:
     source_trained_steps: int = 0
     executor: str = "inline"
     algorithm: str = DEFAULT
+    tasks: tuple[str, ...] = ()
 
     @property
     def cut_steps(self) -> int:
         """Trained steps at which the run, cut off, is the fine-tuned one; 0 if it is none of retraining."""
         return self.settings.training.fine_tune_steps if self.regime == "retrain" else 0
+
+    @property
+    def each_task(self) -> tuple[str, ...]:
+        """The tasks trained on, one or several."""
+        return self.tasks or (self.task,)
+
+    @property
+    def told_tasks(self) -> int:
+        """How many tasks the network has an embedding of: none where it is told nothing, or there is one."""
+        return len(self.tasks) if self.settings.multitask.form == "embedding" else 0
 
     def cut(self) -> RunSpec:
         """The fine-tuning that a retraining run begins with."""
@@ -66,6 +78,8 @@ class RunSpec:
     def to_toml(self) -> str:
         """Every field, the settings as tables."""
         values = asdict(self) | {"settings": self.settings.model_dump()}
+        if not self.tasks:
+            del values["tasks"]
         return tomli_w.dumps(
             {"run": {k: v for k, v in values.items() if k != "settings"}} | values["settings"]
         )
@@ -83,9 +97,10 @@ def read_spec(file: Path) -> RunSpec:
     try:
         values = tomllib.loads(file.read_text())
         run = values.pop("run")
+        run["tasks"] = tuple(run.get("tasks", ()))
         return RunSpec(**run, settings=parse_settings(values, str(file)))
     except (OSError, KeyError, TypeError, ValueError, SettingsError) as error:
-        got = "no such file" if isinstance(error, OSError) else str(error).splitlines()[0]
+        got = "no such file" if isinstance(error, OSError) else reason(error)
         raise RunError(
             "a run folder made by 'archwalk train' or 'archwalk transfer'",
             f"{file.parent}: {file.name}: {got}",

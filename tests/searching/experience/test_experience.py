@@ -32,7 +32,7 @@ from archwalk.spaces.registry import open_space
 from archwalk.tasks import Column, load_benchmark
 from archwalk.tasks.metrics import METRICS, Metric, metric_to_search
 from archwalk.tasks.table import Benchmark, make_benchmark
-from tests.conftest import small_settings, tiny_benchmark, two_tasks
+from tests.conftest import small_settings, three_tasks, tiny_benchmark, two_tasks
 from tests.searching.formula import Formula, declaration
 
 SLOTS = {"a": ["x", "y", "z"], "b": ["p", "q"], "c": ["1", "2", "3"], "d": ["u", "v", "w"]}
@@ -82,7 +82,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def seen_by(out: str, *, space: Any = None, evaluator: Any = quality, **options: Any) -> tuple[Source, ...]:
     """The experience of a search's problem."""
     method, seen = watching()
-    given = {"space": SLOTS_SPACE if space is None else space, "method": method, "budget": 1} | options
+    given = {"space": SLOTS_SPACE if space is None else space, "method": method, "budget": 1}
+    given |= ({} if options.get("task") else {"metric": "acc"}) | options
     archwalk.search(evaluator, out, **given)
     return seen[0]
 
@@ -298,6 +299,20 @@ def test_an_agent_is_two_sources_in_any_space_of_its_slots(here: Path) -> None:
     assert not Path("broken").exists()
 
 
+def test_an_agent_of_several_tasks_is_two_sources_a_task(here: Path) -> None:
+    table = three_tasks()
+    table.save(here / "three.parquet")
+    short = small_settings(training={"trained_steps": 512})
+    run = archwalk.train("three.parquet", "three,one", here / "run", preset=short)
+    known = seen_by("agent", space=table, evaluator=None, task="two", agent=run.path)
+    opinions = ("run/three: agent", "run/one: agent")
+    assert [s.name for s in known] == ["run/three", opinions[0], "run/one", opinions[1]]
+    np.testing.assert_array_equal(known[2].values, table.reward("one"))
+    assert (known[1].values != known[3].values).any()
+    with pytest.raises(ArchwalkError, match="this very task"):
+        seen_by("self", space=table, evaluator=None, task="one", agent=run.path)
+
+
 # ---- what comes with the package
 
 
@@ -381,7 +396,7 @@ def test_what_is_refused_before_the_first_evaluation(here: Path) -> None:
         "blank.csv": "",
         "failed.csv": trials([r | {"acc": None} for r in rows]),
         "several.csv": trials([{**{k: r[k] for k in "abcd"}, "f1": 1, "f2": 2} for r in rows]),
-        "loss.csv": trials([{**{k: r[k] for k in "abcd"}, "val_loss": 1 + r["acc"]} for r in rows]),
+        "loss.csv": trials([{**{k: r[k] for k in "abcd"}, "val_error": 1 + r["acc"]} for r in rows]),
         "own.csv": trials([r | {"task": "one"} for r in rows]),
         "damaged.parquet": "PAR1 and nothing else",
         "pickle.csv": "\x80\x04 a pickle",
@@ -406,12 +421,12 @@ def test_what_is_refused_before_the_first_evaluation(here: Path) -> None:
     cases: list[tuple[str, dict[str, Any], str]] = [
         ("renamed.csv", {}, "of the space 'slots': .* or one a slot: a, b, c, d"),
         ("strange.csv", {}, "choice of slot 'a'.*\n.*'nothing'"),
-        ("empty.csv", {}, "at least 2 architectures.*\n.*none with a result"),
+        ("empty.csv", {}, "at least one row"),
         ("blank.csv", {}, "readable CSV"),
         ("failed.csv", {}, "none with a result, 4 failed"),
         ("several.csv", {}, "(?s)f1, f2.*--experience several.csv:METRIC"),
         ("good.csv:f9", {}, "metric of good.csv among: acc"),
-        ("loss.csv", {}, "(?s)direction of 'val_loss'.*--minimise val_loss"),
+        ("loss.csv", {}, "(?s)direction of 'val_error'.*--minimise val_error"),
         ("good.csv@transnas-best", {}, "protocol"),
         ("two.parquet:two", mine | {"minimise": ["acc"]}, "no --minimise"),
         ("own.csv", mine, "trials of 'one', which is searched"),
@@ -447,7 +462,7 @@ def test_what_is_refused_before_the_first_evaluation(here: Path) -> None:
         seen_by("new", experience=short)
     assert sorted(p for p in here.rglob("*")) == before
     assert len(seen_by("new", experience=["good.csv", "two.parquet:two"])) == 2
-    (loss,) = seen_by("loss", experience="loss.csv", minimise=["val_loss"])
+    (loss,) = seen_by("loss", experience="loss.csv", minimise=["val_error"])
     assert loss.values.tolist() == [-1, -2, -3, -4]
 
 

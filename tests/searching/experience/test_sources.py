@@ -61,7 +61,7 @@ def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 
 def agent_of(run: RunDir) -> QFunction:
-    return load_values(run, run.benchmark())
+    return load_values(run, run.benchmark(), run.spec().task)
 
 
 @pytest.mark.parametrize("keep", [None, 9])

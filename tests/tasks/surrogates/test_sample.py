@@ -100,6 +100,14 @@ def test_slots_of_numbers_have_an_order() -> None:
 
 
 ACC = pl.col("t/acc/valid/final")
+
+
+def test_fractions_are_said_to_be_fractions(tmp_path: Path) -> None:
+    for factor, unit in ((1.0, "percent"), (0.01, "fraction")):
+        path = write(tmp_path / "s.parquet", table(30).with_columns(ACC * factor))
+        assert read_sample(path, SPACE, "t", ["acc"]).metrics[0].unit == unit
+
+
 WRONG = {
     "a slot is missing": (lambda f: f.drop("op2"), {}, r"none for op2"),
     "a choice is unknown": (lambda f: f.with_columns(op1=pl.lit("convv")), {}, r"slot 'op1'.*\n.*'convv'"),
@@ -118,17 +126,17 @@ WRONG = {
     "no such metric": (lambda f: f, {"metrics": ["accc"]}, "acc/valid/final"),
     "no obvious metric": (lambda f: f.rename({ACC.meta.output_name(): "t/a/valid/final"}).with_columns(
         pl.lit(1.0).alias("t/b/valid/final")), {}, "--metric"),
-    "text for numbers": (lambda f: f.with_columns(ACC.cast(pl.String)), {}, "numbers in the column"),
+    "text for numbers": (lambda f: f.with_columns(ACC.cast(pl.String) + "x"), {}, "numbers in the column"),
     "out of range": (lambda f: f.with_columns(ACC * 100), {}, "percent"),
     "infinite": (lambda f: f.with_columns(ACC / 0), {}, "finite"),
     "a cost without direction": (lambda f: f, {"metrics": ["acc", "latency_gpu"]}, "--minimise latency_gpu"),
-    "a known direction contradicted": (lambda f: f, {"minimise": ["acc"]}, "as it is declared, max"),
+    "a known direction contradicted": (lambda f: f, {"minimise": ["acc"]}, "when larger, as a metric"),
     "both directions": (
         lambda f: f,
         {"metrics": ["latency_gpu"], "minimise": ["latency_gpu"], "maximise": ["latency_gpu"]},
         "both",
     ),
-    "a direction for nothing": (lambda f: f, {"minimise": ["latency"]}, "in --minimise"),
+    "a direction for nothing": (lambda f: f, {"minimise": ["latency"]}, "to be fitted"),
     "no rows": (lambda f: f.clear(), {}, "none in"),
 }  # fmt: skip
 
@@ -147,7 +155,7 @@ def test_what_is_refused(tmp_path: Path, case: str) -> None:
 )
 def test_a_name_that_speaks_of_a_cost_is_asked_for(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "s.csv", table(30).rename({"t/acc/valid/final": name}))
-    with pytest.raises(BenchmarkError, match=f"--minimise {name}"):
+    with pytest.raises(ArchwalkError, match=f"--minimise {name}"):
         read_sample(path, SPACE, "t", [name])
     metric = read_sample(path, SPACE, "t", [name], minimise=[name]).metrics[0]
     assert (metric.name, metric.direction) == (name, "min")

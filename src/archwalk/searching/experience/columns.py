@@ -19,9 +19,9 @@ from archwalk.errors import ArchwalkError, SearchError, unknown
 from archwalk.searching.experience.fitting import Known, Measured, Target, fitted
 from archwalk.spaces.base import Codes
 from archwalk.spaces.correspondence import carry
-from archwalk.tasks.importers import choose_rewards
-from archwalk.tasks.metrics import METRICS, Column, Metric, metric_for
+from archwalk.tasks.metrics import Column, Metric, declared_here, metric_for
 from archwalk.tasks.protocols import protocols_of
+from archwalk.tasks.rewards import choose_rewards
 from archwalk.tasks.table import Benchmark
 
 
@@ -93,9 +93,8 @@ def of_tidy(
     else:
         for task in sorted({c.task for c in columns}):
             of_task = {c: v for c, v in columns.items() if c.task == task}
-            names = {c.metric: metric_for(c.metric) for c in of_task}
             try:
-                rewards |= choose_rewards(of_task, names, {})
+                rewards |= choose_rewards(of_task, {})
             except ArchwalkError:
                 continue  # it has none that is obvious: one of its columns can still be named
     under = f"@{protocol}" if protocol else ""
@@ -164,7 +163,7 @@ def _scale(table: Table, column: Column, target: Target) -> float:
     """From the number as it stands to larger is better. What is measured without training has no direction
     that could be known, and keeps its sign: the method learns it."""
     name = column.metric
-    declared = table.metrics.get(name) or METRICS.get(name)
+    declared = table.metrics.get(name) or declared_here(name)
     if column.split == "none":
         return metric_for(name).scale
     metric = target.directed(name) if declared is None else declared

@@ -26,7 +26,8 @@ from archwalk.searching.loop import rewards_of
 from archwalk.spaces.base import PAD, SearchSpace
 from archwalk.spaces.correspondence import carry, contains
 from archwalk.spaces.registry import make_space
-from archwalk.tasks.importers import TIDY, read_frame
+from archwalk.tasks.frames import read_frame
+from archwalk.tasks.importers import TIDY
 from archwalk.tasks.ledger import comparable, read_evaluations, read_identity
 from archwalk.tasks.metrics import metric_for
 from archwalk.tasks.registry import benchmark_names, load_benchmark, load_table, split_protocol
@@ -88,7 +89,7 @@ def _read(one: Named, target: Target) -> Known:
     if path.is_file() and path.suffix != TASK and is_benchmark(path.read_bytes()):
         return of_benchmark(load_table(f"{text}@{protocol}" if protocol else text), what, target)
     if path.is_file() and path.suffix != TASK:
-        frame = read_frame(path, as_text=True)
+        frame = read_frame(path)
         if not set(TIDY) <= set(frame.columns):
             _no_protocol(text, "" if what else protocol)
             _, _, metric = str(one).rpartition(":") if what else ("", "", "")  # its name may hold , and @
@@ -230,11 +231,15 @@ def of_agent(run: RunDir, target: Target) -> Known:
     own = load_benchmark(run.benchmark())
     check_same_slots(run, own.space, target.space)
     table = load_table(own)
-    if target.is_task(table, spec.task):
+    if any(target.is_task(table, task) for task in spec.each_task):
         raise SearchError(
             "experience of other tasks", f"{run.path}, trained on this very task", "leave it out"
         )
-    measured = agent_sources(run.path.name, spec.task, load_values(run, table), table)
+    measured = [
+        source
+        for task in spec.each_task
+        for source in agent_sources(run.path.name, task, load_values(run, table, task), table)
+    ]
     codes = carry(measured[0].codes, table.space, target.space)
     return fitted(
         run.path.name, [Measured(one.name, codes, one.values) for one in measured], target.problem, "sources"

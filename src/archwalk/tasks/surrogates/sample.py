@@ -7,33 +7,36 @@ metrics asked for, each with its direction. Next: ``fit`` fits models to them.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from archwalk.errors import ArchitectureError, BenchmarkError, unknown
 from archwalk.spaces.base import PAD, Codes, SearchSpace
+from archwalk.spaces.correspondence import slots_of
 from archwalk.spaces.declared import DeclaredSpace, ListedDeclaredSpace
-from archwalk.spaces.product import SlotSpace
-from archwalk.tasks.importers import read_frame, wide_address
-from archwalk.tasks.metrics import METRICS, Column, Metric, metric_for
+from archwalk.tasks.frames import as_chosen, numbers, read_frame, texts
+from archwalk.tasks.importers import read_address
+from archwalk.tasks.metrics import (
+    COSTS,
+    METRICS,
+    Column,
+    Metric,
+    directions,
+    find_meant,
+    is_aside,
+    metric_to_search,
+    said_of,
+    split_name,
+)
 from archwalk.tasks.surrogates.models import Floats
 from archwalk.tasks.table import check_range
 
 ARCH = "arch"
-# Names that contain one of these speak of something that is better when smaller, unless they are said to be a
-# score; the last group only as the end of a word (gpulat, ms), since they are short.
-_COSTS = re.compile(
-    r"loss|error|perplex|latenc|energy|time|memory|param|flop|mac|cost|power|bits|seconds|size"
-    r"|(lat|ppl|ms|mem|err|mse|mae|nll|wer|cer)(?![a-z])",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,7 @@ def read_sample(
     """
     path = Path(file)
     frame = read_frame(path)
-    names = slot_names(space)
-    if len(frame) == 0:
-        raise BenchmarkError("a row for each measured architecture", f"none in {path}", "check the file")
+    names = slots_of(space)
     if ARCH in frame.columns:
         keys: tuple[str, ...] = (ARCH,)
         codes = _parse_rows(frame[ARCH], space)
@@ -108,7 +109,10 @@ def read_sample(
     if twice:
         raise BenchmarkError("each metric once", f"{min(twice)!r} twice", "give one split and epoch of it")
     declared = _directions([c.metric for c in chosen], minimise, maximise)
-    values = np.column_stack([_numbers(frame[found[column]], found[column]) for column in chosen])
+    values = np.column_stack([numbers(frame[found[column]]) for column in chosen])
+    most = np.where(np.isnan(values), -np.inf, values).max(0)
+    small = (most <= 1) & (most > -np.inf)
+    declared = tuple(m.as_fraction() if s else m for m, s in zip(declared, small, strict=True))
     for column, metric, of_column in zip(chosen, declared, values.T, strict=True):
         check_range(column, of_column, metric)
     distinct, at, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
@@ -122,22 +126,13 @@ def read_sample(
     return Sample(distinct, tuple(chosen), declared, values, len(frame), checksum)
 
 
-def slot_names(space: SearchSpace) -> dict[str, tuple[str, ...]] | None:
-    """Slot → its choices as text, in the order of the codes; None for a space without named slots."""
-    if isinstance(space, ListedDeclaredSpace):
-        space = space.space
-    if isinstance(space, DeclaredSpace):
-        return dict(zip(space.declaration.slots, space.declaration.texts, strict=True))
-    return dict(space.slots) if isinstance(space, SlotSpace) else None
-
-
 def ordered_slots(space: SearchSpace) -> tuple[bool, ...]:
     """Whether the choices of each slot have an order: declared so, or numbers that rise, [slots]."""
     declared = space.space if isinstance(space, ListedDeclaredSpace) else space
     kinds: Sequence[str] = ("categorical",) * len(space.slot_sizes)
     if isinstance(declared, DeclaredSpace):
         kinds = declared.declaration.kinds
-    names = slot_names(space)
+    names = slots_of(space)
     choices = list(names.values()) if names else [()] * len(space.slot_sizes)
     return tuple(k != "categorical" or _rising(c) for k, c in zip(kinds, choices, strict=True))
 
@@ -150,13 +145,14 @@ def _rising(choices: Sequence[str]) -> bool:
     return len(numbers) > 0 and all(a < b for a, b in pairwise(numbers))
 
 
-def _parse_rows(texts: pl.Series, space: SearchSpace) -> Codes:
-    if texts.null_count():
+def _parse_rows(column: pl.Series, space: SearchSpace) -> Codes:
+    written = texts(column)
+    if None in written:
         raise BenchmarkError(
-            f"an architecture in every row of {ARCH!r}", f"{texts.null_count():,} empty", "fill them in"
+            f"an architecture in every row of {ARCH!r}", f"{written.count(None):,} empty", "fill them in"
         )
     try:
-        return space.rows(texts.cast(pl.String).to_list())
+        return space.rows([str(text) for text in written])
     except ArchitectureError as error:
         raise BenchmarkError(f"a sample of the space {space.name!r}", error.got, error.remedy) from error
 
@@ -173,7 +169,7 @@ def _encode_rows(frame: pl.DataFrame, space: SearchSpace, names: Mapping[str, Se
     codes = np.full((len(frame), len(names)), PAD, dtype=np.int16)
     for s, (slot, choices) in enumerate(names.items()):
         place = {text: v for v, text in enumerate(choices)}
-        for text, rows in _texts(frame[slot]).items():
+        for text, rows in _texts(frame[slot], choices).items():
             if text not in place and text != "":
                 what = f"choice of slot {slot!r} of the space {space.name!r}"
                 raise BenchmarkError(*unknown(what, text, choices))
@@ -194,14 +190,14 @@ def _encode_rows(frame: pl.DataFrame, space: SearchSpace, names: Mapping[str, Se
     return codes
 
 
-def _texts(column: pl.Series) -> dict[str, np.ndarray]:
-    """Text → the rows in which it stands; whole floats are written as integers, an empty cell as ''."""
-    if column.dtype.is_float() and bool((column.drop_nulls().drop_nans() % 1 == 0).all()):
-        column = column.fill_nan(None).cast(pl.Int64)
-    texts = column.cast(pl.String).fill_null("").to_numpy().astype(object)
-    order = np.argsort(texts, kind="stable")
-    starts = np.flatnonzero(np.r_[True, texts[order][1:] != texts[order][:-1]])
-    return {str(texts[rows[0]]): rows for rows in np.split(order, starts[1:])}
+def _texts(column: pl.Series, choices: Container[str]) -> dict[str, np.ndarray]:
+    """Text, as the choices are written → the rows in which it stands; an empty cell as ''."""
+    found = texts(column)
+    meant = {text: as_chosen(text, choices) for text in {*found}}
+    written = np.array([meant[text] or "" for text in found], dtype=object)
+    order = np.argsort(written, kind="stable")
+    starts = np.flatnonzero(np.r_[True, written[order][1:] != written[order][:-1]])
+    return {str(written[rows[0]]): rows for rows in np.split(order, starts[1:])}
 
 
 def _measurements(frame: pl.DataFrame, keys: Sequence[str], task: str) -> dict[Column, str]:
@@ -211,19 +207,12 @@ def _measurements(frame: pl.DataFrame, keys: Sequence[str], task: str) -> dict[C
     for name in frame.columns:
         if name in keys:
             continue
-        if "/" in name:
-            column = wide_address(name)
-            if column.task != task:
-                others.add(column.task)
-                continue
-        else:
-            if not frame[name].dtype.is_numeric():
-                raise BenchmarkError(
-                    "columns that are slots of the space or measurements",
-                    f"the column {name!r} of {frame[name].dtype}",
-                    "drop it, or use a space that has this slot",
-                )
-            column = wide_address(name)._replace(task=task)
+        column, _ = read_address(name)
+        if "/" in name and column.task != task:
+            others.add(column.task)
+            continue
+        column = column._replace(task=task)
+        numbers(frame[name])  # raises: neither a slot of the space nor a measurement
         if column in found:
             raise BenchmarkError(f"one column for {column}", f"a second one, {name!r}", "rename it")
         found[column] = name
@@ -238,6 +227,9 @@ def _choose(found: Mapping[Column, str], wanted: str, task: str) -> Column:
     if named:
         return named[0]
     metric, *rest = wanted.split("/")
+    plain, said = split_name(metric)
+    if said is not None and not rest:
+        metric, rest = plain, [said]
     known = [c for c in found if c.metric == metric and list(c[2 : 2 + len(rest)]) == rest]
     for split in ("valid", "none"):
         here = [c for c in known if c.split == split]
@@ -257,8 +249,8 @@ def _choose(found: Mapping[Column, str], wanted: str, task: str) -> Column:
 
 def _obvious(found: Mapping[Column, str], task: str) -> Column:
     """The preferred validation metric, or the only one."""
-    valid = {c.metric for c in found if c.split == "valid"}
-    names = [m for m in METRICS if m in valid][:1] or sorted(valid or {c.metric for c in found})
+    valid = {c.metric for c in found if c.split == "valid" and not is_aside(c.metric)}
+    names = [m for m in METRICS if m in valid and m not in COSTS][:1] or sorted(valid)
     if len(names) != 1:
         shown = sorted("/".join(c[1:]) for c in found)
         raise BenchmarkError(
@@ -268,33 +260,8 @@ def _obvious(found: Mapping[Column, str], task: str) -> Column:
 
 
 def _directions(names: Sequence[str], minimise: Sequence[str], maximise: Sequence[str]) -> tuple[Metric, ...]:
-    for flag, given in (("--minimise", minimise), ("--maximise", maximise)):
-        strangers = sorted(set(given) - set(names))
-        if strangers:
-            raise BenchmarkError(*unknown(f"metric to be fitted, in {flag}", strangers[0], names))
-    metrics = []
-    for name in names:
-        known = METRICS.get(name)
-        if name in minimise and name in maximise:
-            raise BenchmarkError(f"one direction of {name!r}", "both", "say one of them")
-        said: Literal["min", "max"] | None = (
-            "min" if name in minimise else "max" if name in maximise else None
-        )
-        if said and known and known.direction != said:
-            raise BenchmarkError(
-                f"the direction of {name!r} as it is declared, {known.direction}", said, "rename the column"
-            )
-        if not said and not known and _COSTS.search(name):
-            raise BenchmarkError(
-                f"the direction of {name!r}, whose name may speak of a cost",
-                "none declared",
-                f"say --minimise {name} (smaller is better) or --maximise {name}",
-            )
-        metrics.append(metric_for(name, said or "max"))
-    return tuple(metrics)
-
-
-def _numbers(column: pl.Series, name: str) -> Floats:
-    if not column.dtype.is_numeric():
-        raise BenchmarkError(f"numbers in the column {name!r}", str(column.dtype), "correct the column")
-    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    said = directions(minimise, maximise)
+    for name in said:
+        if find_meant(name, names) is None:
+            raise BenchmarkError(*unknown("metric to be fitted, in --minimise or --maximise", name, names))
+    return tuple(metric_to_search(name, said_of(name, said)) for name in names)
