@@ -90,7 +90,9 @@ def test_what_raises_hangs_or_answers_nonsense(both: RaySettings) -> None:
     os.rename("out", "nan")
     with pytest.raises(SearchError, match="metrics include 'top1'"):
         search(both, "mine:nonsense")
-    assert archwalk.tasks.ledger.read_evaluations(Path("out") / CACHE) == []
+    kept = archwalk.tasks.ledger.read_evaluations(Path("out") / CACHE)  # finished, so not thrown away
+    assert kept
+    assert all(e.status == "invalid" and e.message == "no 'top1' in the answer: 'other'" for e in kept)
 
 
 def test_an_evaluation_whose_process_dies_is_made_again(
