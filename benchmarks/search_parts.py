@@ -20,7 +20,7 @@ import archwalk
 from archwalk.searching.acquisition import maximise
 from archwalk.searching.experience.opinion import opinion
 from archwalk.searching.experience.source import Source
-from archwalk.searching.gp.surrogate import Improvement, source_kernels
+from archwalk.searching.gp.surrogate import Improvement, Kernel, source_kernels
 from archwalk.searching.history import History, make_history
 from archwalk.searching.methods.gp import gp
 from archwalk.searching.methods.random import random
@@ -45,7 +45,7 @@ budgets = [int(budget) for budget in args.budgets.split(",")]
 Suggest = Callable[[Problem, History, int], int]
 
 
-def with_kernels(wanted: Callable[[object], bool]) -> Suggest:
+def with_kernels(wanted: Callable[[Kernel], bool]) -> Suggest:
     """The method with some of its hypotheses, and no suggestion without sources."""
 
     def suggest(problem: Problem, history: History, seed: int) -> int:
@@ -75,8 +75,8 @@ PARTS: dict[str, tuple[Suggest, str]] = {
     "trained agents' opinions beside the tables": (transfer_gp, "both"),
     "trained agents' opinions instead of the tables": (transfer_gp, "opinions"),
     "without the suggestions without sources": (with_kernels(lambda kernel: True), "tables"),
-    "without the linear part": (with_kernels(lambda kernel: not kernel.sources), "tables"),  # type: ignore[attr-defined]
-    "without the encoder": (with_kernels(lambda kernel: kernel.length is not None), "tables"),  # type: ignore[attr-defined]
+    "without the linear part": (with_kernels(lambda kernel: not kernel.sources), "tables"),
+    "without the encoder": (with_kernels(lambda kernel: kernel.length is not None), "tables"),
     "random evaluations first": (random_first, "tables"),
 }
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from archwalk.searching.experience.fitting import LEAST
-from archwalk.searching.experience.source import Source, make_source
+from archwalk.searching.experience.source import LEAST, Source, make_source
 from archwalk.searching.loop import rewards_of
 from archwalk.searching.loop import search as search_one
 from archwalk.searching.optimizer import Method

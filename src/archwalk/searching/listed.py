@@ -153,17 +153,23 @@ def list_problem(
     )
     problem.experience = tuple(experience)
     if measured_apart:
-        tables = [table for source in experience if (table := whole(problem, source)) is not None]
+        said = [whole(problem, problem.locate(source.codes), source.values) for source in experience]
+        tables = [table for table in said if table is not None]
         alike = np.stack([problem.groups, *tables], 1) if tables else np.arange(len(rows))[:, None]
         problem.groups = np.unique(alike, axis=0, return_inverse=True)[1].ravel()
     return problem
 
 
-def whole(problem: Problem, source: Source) -> Floats | None:
-    """A source's values of all architectures in the order of their ids, [N]; None if it does not know all."""
-    if not problem.listed or len(source) < len(problem):
+def whole(problem: Problem, ids: Ints, values: Floats) -> Floats | None:
+    """Values in the order of the problem's ids, [N]; None if they are not of all its architectures.
+
+    Args:
+        problem: of N architectures, if it is listed.
+        ids: what the values are of, [n]; -1 for what is none of the problem's.
+        values: [n].
+    """
+    if not problem.listed or len(ids) < len(problem):
         return None
-    ids = problem.locate(source.codes)
-    values = np.full(len(problem), np.nan)
-    values[ids[ids >= 0]] = source.values[ids >= 0]
-    return None if np.isnan(values).any() else values
+    found = np.full(len(problem), np.nan)
+    found[ids[ids >= 0]] = values[ids >= 0]
+    return None if np.isnan(found).any() else found

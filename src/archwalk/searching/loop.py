@@ -137,10 +137,10 @@ def _history(
     seed: int,
 ) -> History:
     indices = problem.ids(e.architecture for e in evaluations).tolist()
-    rewards = bounded(rewards_of(evaluations, metric))
+    rewards = rewards_of(evaluations, metric)
     if cost is not None:
-        second = bounded(rewards_of(evaluations, cost))
-        rewards = scalarised(np.stack([rewards, second], 1), [seed, len(evaluations)])
+        both = [bounded(r) for r in (rewards, rewards_of(evaluations, cost))]
+        rewards = scalarised(np.stack(both, 1), [seed, len(evaluations)])
     return make_history(problem, indices, rewards.tolist(), problem.ids(pending).tolist())
 
 

@@ -238,7 +238,7 @@ class Bench:
                 seen = np.searchsorted(known.rows, rows)
             elif plan.source_evaluations is not None:
                 seen = tables.drawn(known, plan.source_evaluations, seed)
-            sources.append(tables.make_source(known, benchmark.space, benchmark.rows, seen))
+            sources.append(tables.source_of(known, benchmark.space, benchmark.rows, seen))
         return sources
 
     def problem(self, folder: str, name: str, seed: int) -> Problem:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from archwalk.errors import ArchwalkError, SearchError, unknown
-from archwalk.searching.experience.fitting import Known, Measured, Target, fitted
+from archwalk.searching.experience.fitting import Known, Measured, Target, fitted, searched_itself
 from archwalk.spaces.base import Codes
 from archwalk.spaces.correspondence import carry
 from archwalk.tasks.metrics import Column, Metric, declared_here, metric_for
@@ -134,8 +134,7 @@ def _measured(table: Table, what: Sequence[str], mine: Sequence[str], target: Ta
     hit = [c.task for c in chosen.values() if c.task in mine and c.split != "none"]
     if hit:
         others = [task for task in sorted(table.rewards) if task not in mine]
-        raise SearchError(
-            "experience of other tasks",
+        raise searched_itself(
             f"{table.name} with the task {hit[0]!r}, which is searched",
             f"name the others: --experience FILE:{','.join(others)}" if others else "leave it out",
         )

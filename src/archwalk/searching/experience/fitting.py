@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archwalk.errors import SearchError
-from archwalk.searching.experience.source import Source, make_source
+from archwalk.searching.experience.source import LEAST, Source, make_source
 from archwalk.searching.problem import Problem
 from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.tasks.ledger import Identity
@@ -22,7 +22,6 @@ from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import AnyBenchmark
 from archwalk.tasks.table import Benchmark
 
-LEAST = 2  # architectures of a source: one alone says nothing of any other
 Floats = NDArray[np.float64]
 Directed = Callable[[str], Metric]  # a metric's name → the metric, refused where its direction is not known
 
@@ -79,6 +78,11 @@ class Target:
             return False
         ids = self.problem.locate(source.codes)
         return any(np.array_equal(table.reward(task)[ids], source.values) for task in self.tasks)
+
+
+def searched_itself(got: str, remedy: str = "leave it out") -> SearchError:
+    """What is raised where experience would be of the very task that is searched."""
+    return SearchError("experience of other tasks", got, remedy)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from archwalk.agents.values import QFunction
 from archwalk.errors import ArchitectureError, ArchwalkError, SearchError, unknown
 from archwalk.searching.experience.columns import of_benchmark, of_tidy
-from archwalk.searching.experience.fitting import Known, Measured, Target, fitted
+from archwalk.searching.experience.fitting import Known, Measured, Target, fitted, searched_itself
 from archwalk.searching.experience.opinion import opinion
 from archwalk.searching.experience.source import Source
 from archwalk.searching.experience.trials import codes_of, read_tidy, read_trials
@@ -54,11 +54,7 @@ def gather(named: Sequence[Named], target: Target) -> list[Known]:
     known = [_read(one, target) for one in named]
     for source in (source for one in known for source in one.sources):
         if target.measured_alike(source):
-            raise SearchError(
-                "experience of other tasks",
-                f"{source.name}, with the rewards of the searched one",
-                "leave it out",
-            )
+            raise searched_itself(f"{source.name}, with the rewards of the searched one")
     return known
 
 
@@ -170,8 +166,7 @@ def _ledger(folder: Path, name: str, target: Target) -> Measured:
         same = all(there[k] == mine[k] for k in ("space", "evaluator"))
         exactly = there["checksum"] == mine["checksum"] and there["metrics"][0] == mine["metrics"][0]
         if same and (exactly or target.benchmark is not None):  # of a table, under whatever protocol
-            raise SearchError(
-                "experience of other tasks",
+            raise searched_itself(
                 f"{file}, {asked}: this very task",
                 f"go on with that search (--out {folder}), leave it out, or, if its evaluator was another "
                 "one of the same name, rename yours",
@@ -209,8 +204,7 @@ def _without_target(trials: list[Measured], file: Path, target: Target) -> list[
     """Trials, none of which is of a task that is searched."""
     for one in trials:
         if one.name.partition("/")[2] in target.tasks:
-            raise SearchError(
-                "experience of other tasks",
+            raise searched_itself(
                 f"{file} with trials of {one.name.partition('/')[2]!r}, which is searched",
                 "remove these rows",
             )
@@ -232,9 +226,7 @@ def of_agent(run: RunDir, target: Target) -> Known:
     check_same_slots(run, own.space, target.space)
     table = load_table(own)
     if any(target.is_task(table, task) for task in spec.each_task):
-        raise SearchError(
-            "experience of other tasks", f"{run.path}, trained on this very task", "leave it out"
-        )
+        raise searched_itself(f"{run.path}, trained on this very task")
     measured = [
         source
         for task in spec.each_task

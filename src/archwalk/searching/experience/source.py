@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+LEAST = 2  # architectures of a source: one alone says nothing of any other
+
 
 @dataclass(frozen=True)
 class Source:

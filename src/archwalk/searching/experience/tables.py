@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archwalk.errors import SearchError
-from archwalk.searching.experience.source import Source
+from archwalk.searching.experience.source import LEAST, Source
 from archwalk.searching.loop import search
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Floats, Ints
@@ -103,7 +103,7 @@ def known_task(benchmark: Benchmark, target: str, name: str, opened: Mapping[str
     rows = _rows_of(table, benchmark)
     common = np.flatnonzero(rows >= 0)
     common = common[np.argsort(rows[common], kind="stable")]
-    if len(common) < 2:
+    if len(common) < LEAST:
         raise SearchError(
             f"a source that knows architectures of {benchmark.name!r}",
             f"{name}, which shares {len(common)} of its {len(table):,} with it",
@@ -162,7 +162,7 @@ def drawn(known: KnownTask, n: int, seed: int) -> Ints:
     return generator.permutation(len(known.rows))[:n].astype(np.int64)
 
 
-def make_source(known: KnownTask, space: ListedSpace, rows: Ints, seen: Ints | None = None) -> Source:
+def source_of(known: KnownTask, space: ListedSpace, rows: Ints, seen: Ints | None = None) -> Source:
     """A source of all that a table says, or of a part.
 
     Args:

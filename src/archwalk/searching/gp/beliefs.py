@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.stats import rankdata
 
-from archwalk.searching.experience.source import Source
+from archwalk.searching.experience.source import LEAST, Source
 from archwalk.searching.gp.encoder import Encoding, train_encoder
 from archwalk.searching.gp.process import (
     NOISES,
@@ -32,7 +32,6 @@ from archwalk.searching.listed import ListedProblem, whole
 from archwalk.searching.problem import Floats, Floats32, Ints, Problem, normal_scores
 
 CONCENTRATION = 4.0  # of the Dirichlet draws of what each source counts in a suggestion
-FEWEST = 2  # evaluations of a source below which it says nothing
 APART = 2  # slots between any two of the first suggestions
 
 
@@ -114,14 +113,13 @@ class Beliefs:
         self._tables: list[tuple[Source, Table]] = []
         known: list[Ints] = []
         for source in problem.experience:
-            values = whole(problem, source)
             ids = problem.locate(source.codes)
-            inside = ids >= 0
-            if values is not None:
-                table = Table(values)
+            inside, everything = ids >= 0, whole(problem, ids, source.values)
+            if everything is not None:
+                table = Table(everything)
                 self._parts.append(table)
                 self._tables.append((source, table))
-            elif inside.sum() >= FEWEST:
+            elif inside.sum() >= LEAST:
                 self._parts.append(Sample(problem, ids[inside], source.values[inside]))
             else:
                 continue
