@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from pydantic import ValidationError
 
+from archwalk.cli.agents import agents_app
 from archwalk.cli.console import (
     Reporter,
     StudyReporter,
@@ -55,6 +56,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app = tyro.extras.SubcommandApp()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
     app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
+    app.command(agents_app(), name="agents", help="Agents in the box: list, show, path; train one's own.")
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)

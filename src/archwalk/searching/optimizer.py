@@ -87,6 +87,7 @@ class Method:
         needs: what it cannot do without: ``listed`` (a space that can be listed), ``sources``, or a library's
             name.
         knows_sources: whether it is given what source tasks and their agents know.
+        check: raises ``SearchError`` for a problem that it cannot serve; called before any evaluation.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Method:
     source: str
     needs: tuple[str, ...] = ()
     knows_sources: bool = False
+    check: Callable[[Problem], None] = lambda problem: None
 
 
 def make_method(name: str, given: Any, **about: Any) -> Method:

@@ -21,6 +21,7 @@ from archwalk.searching.methods import (
     forest,
     gp,
     graphpnas,
+    in_context,
     ktnas,
     local,
     metaqnn,
@@ -44,7 +45,7 @@ _IMPORTS = {
     "optuna": ("optuna", "pip install 'archwalk[peers]'"),
 }
 _MODULES = (
-    *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
+    *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk, in_context),
     *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, optuna_tpe),
 )
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
@@ -58,8 +59,8 @@ def register_method(method: Method) -> None:
     """
     if method.name in (*SHIPPED, CLAIRVOYANT) or _METHODS.get(method.name, method) is not method:
         raise SearchError("a name that no other method has", repr(method.name), "choose another name")
-    if not method.name or set(method.name) & set("/\\:,") or method.name.startswith("."):
-        raise SearchError("a name without / \\ : and commas", repr(method.name), "choose another name")
+    if not method.name or set(method.name) & set("/\\:,@") or method.name.startswith("."):
+        raise SearchError("a name without / \\ : @ and commas", repr(method.name), "choose another name")
     _METHODS[method.name] = method
 
 
@@ -80,8 +81,8 @@ def find_method(given: Any) -> Method:
     """A method by name, or of a function or class.
 
     Args:
-        given: a ``Method``, a name (``agent`` is the shipped default), ``module:function``, a function or a
-            class.
+        given: a ``Method``, a name (``agent`` is the shipped default), ``in-context@AGENT`` (a name in the
+            box, or a file), ``module:function``, a function or a class.
 
     Raises:
         SearchError: an unknown name, something that is no method, or a library that is not installed.
@@ -90,6 +91,8 @@ def find_method(given: Any) -> Method:
         method = given
     elif not isinstance(given, str):
         method = make_method(getattr(given, "__name__", type(given).__name__), given)
+    elif given.startswith(f"{in_context.NAME}@"):
+        method = in_context.with_agent(given.partition("@")[2])
     elif ":" in given:
         method = _import_method(given)
     else:

@@ -131,14 +131,19 @@ def _no_protocol(text: str, protocol: str) -> None:
 # ---- earlier searches
 
 
-def _joint(path: Path, what: Sequence[str], target: Target) -> Known:
-    """The tasks of a search over several."""
+def joint_tasks(path: Path) -> list[str]:
+    """The tasks of a search over several. Raises ``SearchError`` for a damaged folder."""
     try:
-        tasks = [str(task) for task in json.loads((path / JOINT).read_text())]
+        return [str(task) for task in json.loads((path / JOINT).read_text())]
     except (OSError, ValueError, TypeError) as error:
         raise SearchError(
             f"an intact {JOINT} in {path}", str(error), "name the folder of one task"
         ) from error
+
+
+def _joint(path: Path, what: Sequence[str], target: Target) -> Known:
+    """The tasks of a search over several."""
+    tasks = joint_tasks(path)
     for task in what:
         if task not in tasks:
             raise SearchError(*unknown(f"task searched in {path}", task, tasks))
@@ -177,12 +182,12 @@ def _ledger(folder: Path, name: str, target: Target) -> Measured:
     if comparable(target.space.describe()) == there["space"]:
         codes = codes_of(texts, target.space)
     else:
-        space = _space_of(there["space"], file)
+        space = space_of_ledger(there["space"], file)
         codes = carry(space.rows(texts), space, target.space)
     return Measured(name, codes, rewards_of(evaluations, metric))
 
 
-def _space_of(there: dict[str, Any], file: Path) -> SearchSpace:
+def space_of_ledger(there: dict[str, Any], file: Path) -> SearchSpace:
     """The space of a ledger, whose description has its slots as pairs."""
     plain = dict(there)
     try:
