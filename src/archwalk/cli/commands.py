@@ -242,7 +242,8 @@ def search(
 
     Args:
         out: Folder of the evaluations and the result.
-        agent: A finished run on another task; may be repeated.
+        agent: A finished run on another task, or one of 'archwalk agents' (box:NAME, or a file); may be
+            repeated. none: not even an agent that comes with the package.
         experience: What is known of other tasks: the OUT of an earlier search, a CSV of trials, a benchmark
             (digits, FILE:task@PROTOCOL), a finished run; may be repeated. none: begin without.
         evaluator: module:function, called with an architecture, returns a dictionary of metrics or a number.

@@ -20,14 +20,16 @@ from archwalk.errors import SearchError
 from archwalk.files import json_text, write_atomically
 from archwalk.searching.comparing import compare as comparing
 from archwalk.searching.comparing.comparison import Comparison
-from archwalk.searching.experience.known import check_folder, known_beforehand, named_experience
+from archwalk.searching.experience.known import NONE, check_folder, known_beforehand, named_experience
 from archwalk.searching.experience.past import CACHE, JOINT, Named
 from archwalk.searching.experience.snapshot import Experience
 from archwalk.searching.experience.tables import names_for
+from archwalk.searching.incontext.box import is_agent
 from archwalk.searching.inputs import Directions, EvaluatorGiven, Setting, Space, make_settings
 from archwalk.searching.joint import JointTask, search_jointly
 from archwalk.searching.loop import OnEvaluation, best_of, check_fit, rewards_of
 from archwalk.searching.loop import search as run_search
+from archwalk.searching.methods import in_context
 from archwalk.searching.optimizer import Method
 from archwalk.searching.pareto import pareto_front
 from archwalk.searching.registry import DEFAULT, find_method
@@ -78,7 +80,9 @@ def search(
             itself, and so does a table given as the space, where no evaluator is.
         out: folder of the ledger and the result.
         command: instead of a function: prints the metrics as JSON on its last line.
-        agent: finished runs on other tasks, for methods that know sources.
+        agent: finished runs on other tasks, for methods that know sources; agents of ``archwalk agents``
+            (``box:NAME``, or a file), for these and for the method ``in-context``; ``"none"``: not even one
+            that comes with the package.
         experience: what is known of other tasks, for methods that know sources: folders of earlier searches
             or of trained agents, files of trials, benchmarks by name or file (docs/search.md),
             ``Benchmark`` or ``Source`` objects. By default what the package knows of the space, if anything;
@@ -121,6 +125,8 @@ def search(
     where = ray_settings(executor, ray)
     names = _task_names(task, tasks, executor)
     runs, named = named_experience(agent, experience)
+    if chosen.name == in_context.NAME and named and is_agent(named[0]):
+        chosen, named = in_context.with_agent(str(named[0])), named[1:]
     runs = [RunDir(run.path, _tables(space, benchmark)) for run in runs]
     folder = Path(out)
     check_folder(folder, tasks)
@@ -140,7 +146,9 @@ def search(
         experience=bool(named),
     )
     check_fit(chosen, settings[0].problem)
-    known = known_beforehand(settings, folder, runs, named, directions, chosen, bool(tasks))
+    known = known_beforehand(
+        settings, folder, runs, named, directions, chosen, bool(tasks), not _is_none(agent)
+    )
     settings = [replace(s, problem=s.problem.with_experience(known.sources)) for s in settings]
     for line in known.said:
         say(f"known beforehand: {line}")
@@ -162,6 +170,11 @@ def search(
         result["experience"] = list(known.said)
     write_atomically(folder / RESULT, json_text(result).encode())
     return result
+
+
+def _is_none(agent: str | Path | Sequence[str | Path]) -> bool:
+    """Whether a user wants no agent, not even one that comes with the package."""
+    return NONE in ([str(agent)] if isinstance(agent, str | Path) else map(str, agent))
 
 
 def _keep_result(setting: Setting, folder: Path) -> None:

@@ -4,7 +4,8 @@ In: the settings of a search, agents, experience as named. Out: an ``Experience`
 search's folder. Next: ``verbs`` gives it to the problem.
 
 A search over the cells of TransNAS-Bench-101 that is told nothing begins with the embedded benchmark
-``digits``: seven small tasks over the same cells.
+``digits``: seven small tasks over the same cells. In other spaces that the agent in the box was trained on, a
+search begins with what that agent expects.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pathlib import Path
 from archwalk.errors import SearchError
 from archwalk.searching.experience.columns import of_benchmark
 from archwalk.searching.experience.fitting import Known, Target
-from archwalk.searching.experience.past import CACHE, JOINT, Named, gather, of_agent
+from archwalk.searching.experience.past import CACHE, JOINT, Named, gather, of_agent, of_boxed
 from archwalk.searching.experience.snapshot import Experience, checksum, settle
 from archwalk.searching.experience.source import Source
+from archwalk.searching.incontext.box import agent_for, boxed, is_agent
 from archwalk.searching.inputs import Directions, Setting
 from archwalk.searching.optimizer import Method
 from archwalk.spaces.correspondence import whole_of
@@ -42,7 +44,13 @@ def named_experience(
     Raises:
         SearchError: ``none`` beside something, or the same twice.
     """
-    runs = [RunDir(p) for p in ([agents] if isinstance(agents, str | Path) else agents)]
+    named_agents = [agents] if isinstance(agents, str | Path) else list(agents)
+    if NONE in map(str, named_agents) and len(named_agents) > 1:
+        raise SearchError("either agents or none", ", ".join(map(str, named_agents)), "leave 'none' out")
+    runs = [RunDir(p) for p in named_agents if not is_agent(p) and str(p) != NONE]
+    files = [p for p in named_agents if is_agent(p)]
+    if files:
+        given = [*files, *([] if given is None else [given] if isinstance(given, Named) else given)]
     if given is None or (isinstance(given, list | tuple) and not given):
         return runs, () if runs else None
     named = (given,) if isinstance(given, str | Path | Source | Benchmark) else tuple(given)
@@ -102,6 +110,7 @@ def known_beforehand(
     directions: Directions,
     method: Method,
     jointly: bool,
+    box: bool = True,
 ) -> Experience:
     """What is known, from the folder where the search has begun, else read.
 
@@ -113,9 +122,11 @@ def known_beforehand(
         directions: what the user says of metrics.
         method: what comes with the package is for methods that know sources.
         jointly: whether the folder has a folder a task.
+        box: whether an agent that comes with the package may be used where nothing is named.
 
     Raises:
         ArchwalkError: see ``past.gather`` and ``snapshot.settle``.
+        SearchError: the search began with such an agent, which it now may not use.
     """
     first = settings[0]
     goals = {s.metric.name: s.metric for s in settings}
@@ -133,14 +144,32 @@ def known_beforehand(
 
     def read() -> list[Known]:
         if given is None:
-            return embedded(target, method)
+            return embedded(target, method) + (expected_by_box(target, method) if box else [])
         known = [of_agent(run, target) for run in runs] + gather(named or (), target)
         if named:
             directions.check_all_used((first.metric.name, first.cost.name if first.cost else None))
         return known
 
     # A folder made before agents were kept in it may go on with them.
-    return settle(folder, given, begun and not (runs and not named), read)
+    found = settle(folder, given, begun and not (runs and not named), read)
+    if not box and any(source.name in boxed() for source in found.sources):
+        raise SearchError(
+            f"the agents that the search in {folder} began with", "none", "repeat the command that began it"
+        )
+    return found
+
+
+def expected_by_box(target: Target, method: Method) -> list[Known]:
+    """What the agent in the box expects of a space that it was trained on, and no table comes with."""
+    space = whole_of(target.space)
+    agent = agent_for(space) if method.knows_sources and space.name not in EMBEDDED else None
+    if agent is None:
+        return []
+    try:
+        known = of_boxed(agent, target)
+    except SearchError:  # too few of its architectures are to choose from, or its own task
+        return []
+    return [Known(known.sources, f"{known.said} (in the box; --agent none begins without)")]
 
 
 def embedded(target: Target, method: Method) -> list[Known]:

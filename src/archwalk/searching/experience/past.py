@@ -22,10 +22,14 @@ from archwalk.searching.experience.fitting import Known, Measured, Target, fitte
 from archwalk.searching.experience.opinion import opinion
 from archwalk.searching.experience.source import Source
 from archwalk.searching.experience.trials import codes_of, read_tidy, read_trials
+from archwalk.searching.incontext.agent import InContextAgent
+from archwalk.searching.incontext.box import is_agent, open_agent
+from archwalk.searching.incontext.opinion import opinion_of
 from archwalk.searching.loop import rewards_of
 from archwalk.spaces.base import PAD, SearchSpace
-from archwalk.spaces.correspondence import carry, contains
+from archwalk.spaces.correspondence import carry, contains, whole_of
 from archwalk.spaces.registry import make_space
+from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.frames import read_frame
 from archwalk.tasks.importers import TIDY
 from archwalk.tasks.ledger import comparable, read_evaluations, read_identity
@@ -72,6 +76,8 @@ def _read(one: Named, target: Target) -> Known:
         return fitted(one.name, [Measured(one.name, codes, one.values)], target.problem)
     if isinstance(one, Benchmark):
         return of_benchmark(one, (), target)
+    if is_agent(one):
+        return of_boxed(open_agent(one), target)
     text, what, protocol = _parts(str(one))
     path = Path(text)
     if text in benchmark_names():
@@ -217,6 +223,25 @@ def _without_target(trials: list[Measured], file: Path, target: Target) -> list[
 
 
 # ---- agents
+
+
+def of_boxed(agent: InContextAgent, target: Target) -> Known:
+    """What an in-context agent expects of the architectures before any is evaluated.
+
+    Raises:
+        SearchError: it cannot read the space, or was trained on the task that is searched.
+    """
+    table = target.benchmark
+    for task in agent.card.tasks:
+        if table is not None and task["checksum"] == table.checksum and task["task"] in target.tasks:
+            raise searched_itself(f"the agent {agent.card.name!r}, trained on this very task")
+    codes, values = opinion_of(agent, whole_of(target.space))
+    if isinstance(target.space, MeasuredSubset):
+        codes = carry(codes, whole_of(target.space), target.space)
+    known = fitted(agent.card.name, [Measured(agent.card.name, codes, values)], target.problem)
+    return Known(
+        known.sources, f"what the agent {agent.card.name} expects of {known.said.partition(': ')[2]}"
+    )
 
 
 def of_agent(run: RunDir, target: Target) -> Known:

@@ -17,6 +17,8 @@ import numpy as np
 
 from archwalk.errors import SearchError
 from archwalk.searching.experience.source import LEAST, Source
+from archwalk.searching.incontext.box import is_agent, open_agent
+from archwalk.searching.incontext.opinion import expected
 from archwalk.searching.loop import search
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Floats, Ints
@@ -86,13 +88,15 @@ def known_task(benchmark: Benchmark, target: str, name: str, opened: Mapping[str
     Args:
         benchmark: the target's table.
         target: the task searched.
-        name: a task of the benchmark, or ``FILE:TASK``.
+        name: a task of the benchmark, ``FILE:TASK``, or an in-context agent (``box:NAME``, or its file).
         opened: other tables by file, as ``open_tables`` gives them.
 
     Raises:
         ArchwalkError: no such task, missing rewards, another space, no common architectures, or the target
             itself from another file.
     """
+    if is_agent(name):
+        return _opinion(benchmark, target, name)
     where, _, task = name.rpartition(":")
     if name in benchmark.tasks or not where:
         return KnownTask(name, name, np.arange(len(benchmark)), benchmark.reward(name), None, len(benchmark))
@@ -117,9 +121,21 @@ def known_task(benchmark: Benchmark, target: str, name: str, opened: Mapping[str
     return KnownTask(name, file, rows[common], rewards[common], (table.name, table.checksum), len(table))
 
 
+def _opinion(benchmark: Benchmark, target: str, name: str) -> KnownTask:
+    """What an in-context agent expects of the benchmark's architectures."""
+    agent = open_agent(name)
+    agent.check_reads(benchmark.space)
+    if any(t["checksum"] == benchmark.checksum and t["task"] == target for t in agent.card.tasks):
+        raise SearchError("sources other than the target", f"{name}, trained on it", "leave it out")
+    values = expected(agent, benchmark.space, benchmark.space.codes[benchmark.rows].astype(np.int16))
+    rows = np.arange(len(benchmark))
+    return KnownTask(name, agent.card.name, rows, values, (agent.card.name, agent.digest), len(benchmark))
+
+
 def open_tables(benchmark: Benchmark, sources: Sequence[str]) -> dict[str, Benchmark]:
     """The tables that ``FILE:TASK`` sources name, by file. Raises ``BenchmarkError``."""
-    files = {name.rpartition(":")[0] for name in sources if name not in benchmark.tasks}
+    named = [name for name in sources if name not in benchmark.tasks and not is_agent(name)]
+    files = {name.rpartition(":")[0] for name in named}
     return {file: load_table(file) for file in sorted(files) if file}
 
 

@@ -9,6 +9,7 @@ The file is safetensors: the weights, and the card as JSON in its header. Nothin
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -77,10 +78,12 @@ class InContextAgent:
     Attributes:
         network: its weights are not to be changed.
         card: what it is.
+        digest: SHA-256 of its file; empty if it has none.
     """
 
     network: InContext
     card: Card
+    digest: str = ""
 
     def trained_on(self, space: SearchSpace) -> bool:
         """Whether its training knew the space, or one with the same slots and choices."""
@@ -190,7 +193,7 @@ def load_agent_file(path: Path) -> InContextAgent:
         )
     try:
         plain: dict[str, Any] = json.loads(header["card"])
-        card = Card(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+        card = Card(**{**plain, "spaces": tuple(plain["spaces"]), "tasks": tuple(plain["tasks"])})
         if not NAMES.fullmatch(card.name):
             raise ValueError(f"the name {card.name!r}")
         sizes = Sizes(**card.training["sizes"])
@@ -204,7 +207,8 @@ def load_agent_file(path: Path) -> InContextAgent:
         raise _refused(path, f"a damaged one: {reason(error)}") from error
     if not all(bool(t.isfinite().all()) for t in tensors.values()):
         raise _refused(path, "weights that are not finite")
-    return InContextAgent(network.requires_grad_(False).eval(), card)
+    digest = hashlib.sha256(content).hexdigest()
+    return InContextAgent(network.requires_grad_(False).eval(), card, digest)
 
 
 def _header(content: bytes) -> dict[str, str]:

@@ -42,6 +42,12 @@ def path_of(given: str | Path) -> Path:
     return Path(text)
 
 
+def is_agent(given: object) -> bool:
+    """Whether a user means an agent of this kind: ``box:NAME``, or a file with its suffix."""
+    text = str(given)
+    return text.startswith(PREFIX) or text.endswith(SUFFIX)
+
+
 @cache
 def _read(path: Path, changed: int) -> InContextAgent:
     return load_agent_file(path)

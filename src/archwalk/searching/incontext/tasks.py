@@ -4,8 +4,8 @@ In: ``Pool``s, the architectures of a space and what is known of them on real ta
 of tasks over the same architectures, some evaluated, some asked for. Next: ``fitting`` learns from them.
 
 A made-up task is a draw of a Gaussian process over a space plus a part that is linear in what operations
-there are. A task made of real ones is a mixture of them with weights of either sign. So the network must look at
-what is evaluated, and cannot rely on what it remembers.
+there are. A task made of real ones is a mixture of them with weights of either sign. So the network must look
+at what is evaluated, and cannot rely on what it remembers.
 """
 
 from __future__ import annotations
