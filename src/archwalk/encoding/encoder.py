@@ -22,6 +22,7 @@ from archwalk.encoding.words import FEATURES, describe_words
 from archwalk.spaces.base import Codes, SearchSpace
 
 RELATIONS = 4  # of two nodes: the same, an edge to the other, an edge from it, none
+DEPTH = 8  # of a node whose depth is the feature 1
 PLACES = 6  # features of a node's place: depth from the input, height over the output, edges in and out
 
 
@@ -70,7 +71,7 @@ def draw(space: SearchSpace, codes: Codes) -> Drawings:
         height[:, node] = behind.max(1, initial=0)
     longest = np.maximum(depth.max(1, keepdims=True), 1)
     degrees = [adjacency.sum(axis) / 3 for axis in (1, 2)]
-    places = np.stack([depth / longest, height / longest, depth / 8, height / 8, *degrees], 2)
+    places = np.stack([depth / longest, height / longest, depth / DEPTH, height / DEPTH, *degrees], 2)
     relations = np.full((n, v, v), 3)
     relations[adjacency] = 1
     relations[adjacency.transpose(0, 2, 1)] = 2

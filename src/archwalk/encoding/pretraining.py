@@ -3,7 +3,9 @@
 In: ``Drawings`` of spaces. Out: an ``Encoder`` from whose vectors the graphs can be told again. Next:
 ``archwalk.searching.incontext`` begins with its weights.
 
-This is what the paper proposes as a way to search spaces in general (section 5.2).
+This is what the paper proposes as a way to search spaces in general (section 5.2). The nodes of a graph have
+no order that the encoder sees, so what is told again has none either: how often each operation stands at each
+depth, and how many edges lead from each operation to each other one.
 """
 
 from __future__ import annotations
@@ -16,15 +18,33 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archwalk.encoding.encoder import Drawings, Encoder
+from archwalk.encoding.encoder import DEPTH, Drawings, Encoder
 from archwalk.encoding.words import FEATURES
 
-MOST_NODES = 64  # of an architecture that can be decoded
+DEEPEST = 32  # nodes that are deeper count as so deep
 BATCH = 256  # architectures of one space
 
 
+def counts_of(
+    drawings: Drawings,
+) -> tuple[Float32[Tensor, "n words depths"], Float32[Tensor, "n words words"]]:
+    """How often each word stands at each depth, and how many edges lead from word to word."""
+    n, _ = drawings.operations.shape
+    words = len(drawings.words)
+    depth = (drawings.places[:, :, 2] * DEPTH).round().long().clamp(max=DEEPEST - 1)
+    row, node = torch.nonzero(drawings.operations >= 0, as_tuple=True)
+    standing = torch.zeros(n, words, DEEPEST)
+    word = drawings.operations[row, node]
+    standing.index_put_((row, word, depth[row, node]), torch.ones(len(row)), accumulate=True)
+    row, start, end = torch.nonzero(drawings.relations == 1, as_tuple=True)
+    edges = torch.zeros(n, words, words)
+    pair = row, drawings.operations[row, start], drawings.operations[row, end]
+    edges.index_put_(pair, torch.ones(len(row)), accumulate=True)
+    return standing, edges
+
+
 class Decoder(nn.Module):
-    """Vectors of architectures to words of nodes, and to edges.
+    """Vectors of architectures to the logarithms of expected counts.
 
     Args:
         width: of a vector.
@@ -32,44 +52,47 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.place = nn.Embedding(MOST_NODES, width)
-        self.node = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.word = nn.Linear(FEATURES, width)
-        self.absent = nn.Parameter(torch.zeros(width))
-        self.start, self.end = nn.Linear(width, width), nn.Linear(width, width)
+        self.depth = nn.Embedding(DEEPEST, width)
+        self.there, self.start = (
+            nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+            for _ in range(2)
+        )
+        self.end = nn.Linear(width, width)
+        self.rare = nn.Parameter(torch.tensor(-3.0))  # most counts are 0
 
     def forward(
-        self, vectors: Float[Tensor, "n width"], words: Float32[Tensor, "words features"], nodes: int
-    ) -> tuple[Float[Tensor, "n nodes choices"], Float[Tensor, "n nodes nodes"]]:
-        """Scores of each node's word, the last choice being that there is no node; and of each edge.
+        self, vectors: Float[Tensor, "n width"], words: Float32[Tensor, "words features"]
+    ) -> tuple[Float[Tensor, "n words depths"], Float[Tensor, "n words words"]]:
+        """As ``counts_of``.
 
         Args:
             vectors: of architectures of one space.
             words: features of its vocabulary.
-            nodes: places to decode.
         """
-        x = self.node(vectors[:, None, :] + self.place.weight[:nodes])
-        choices = torch.cat([self.word(words), self.absent[None]])
-        edges: Tensor = self.start(x) @ self.end(x).transpose(1, 2) * x.shape[-1] ** -0.5
-        return x @ choices.T * x.shape[-1] ** -0.5, edges
+        word, scale = self.word(words), vectors.shape[1] ** -0.5
+        each = vectors[:, None, :] + word  # [n, words, width]
+        edges: Tensor = self.start(each) @ self.end(word).T * scale
+        return self.rare + self.there(each) @ self.depth.weight.T * scale, self.rare + edges
 
 
 def reconstruction(encoder: Encoder, decoder: Decoder, drawings: Drawings) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the words plus that of the edges, and the share of words that are told right.
+    """Negative log likelihood of the counts as Poisson numbers, an architecture; and the share of counts of
+    operations at depths that are told right, among those that are or should be above 0.
 
     Args:
         encoder: the encoder.
         decoder: the decoder.
         drawings: architectures of one space.
     """
-    operations = drawings.operations
-    choices, edges = decoder(encoder(drawings), drawings.words, operations.shape[1])
-    truth = torch.where(operations >= 0, operations, len(drawings.words))
-    of_words = F.cross_entropy(choices.flatten(0, 1), truth.flatten())
-    pairs = (operations >= 0)[:, :, None] & (operations >= 0)[:, None, :]
-    upper = torch.ones_like(pairs[0]).triu(1) & pairs
-    of_edges = F.binary_cross_entropy_with_logits(edges[upper], (drawings.relations == 1)[upper].float())
-    return of_words + of_edges, (choices.argmax(2) == truth).float().mean()
+    standing, edges = counts_of(drawings)
+    log_standing, log_edges = decoder(encoder(drawings), drawings.words)
+    loss = torch.zeros(())
+    for log, counts in ((log_standing, standing), (log_edges, edges)):
+        loss = loss + F.poisson_nll_loss(log, counts, reduction="sum") / len(drawings)
+    told = log_standing.exp().round()
+    right = (told == standing)[(standing > 0) | (told > 0)]
+    return loss, right.float().mean()
 
 
 def pretrain(
@@ -89,7 +112,7 @@ def pretrain(
         say: told how it goes.
 
     Returns:
-        The share of nodes' words that were told right in the last tenth of the steps.
+        The share of counts that were told right in the last tenth of the steps.
     """
     generator = np.random.default_rng([seed, 1])
     with torch.random.fork_rng(devices=[]):
@@ -110,5 +133,5 @@ def pretrain(
         scheduler.step()
         right.append(float(share))
         if (step + 1) % 500 == 0:
-            say(f"pretraining, step {step + 1:,} of {steps:,}: {np.mean(right[-500:]):.1%} of words right")
+            say(f"pretraining, step {step + 1:,} of {steps:,}: {np.mean(right[-500:]):.1%} told right")
     return float(np.mean(right[-max(1, steps // 10) :])) if right else 0.0

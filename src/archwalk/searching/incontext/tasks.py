@@ -74,6 +74,7 @@ class Lesson:
     """T tasks over the same m architectures.
 
     Attributes:
+        rows: positions of the architectures in their pool, [m].
         drawings: the architectures.
         context: positions of evaluated ones, [T, k].
         known: False for padding, [T, k].
@@ -82,6 +83,7 @@ class Lesson:
         targets: normal scores of these, [T, q].
     """
 
+    rows: NDArray[np.int64]
     drawings: Drawings
     context: Int64[Tensor, "tasks context"]
     known: Bool[Tensor, "tasks context"]
@@ -211,6 +213,7 @@ def _asked(
     chosen = np.argsort(-keys, axis=1)[:, : min(queries, n - width)]
     rewards = np.take_along_axis(values, context, 1)
     return Lesson(
+        rows,
         pool.drawings.rows(torch.from_numpy(rows)),
         torch.from_numpy(context.copy()),
         torch.from_numpy(known),
