@@ -32,9 +32,25 @@ def rewards_of(evaluations: Sequence[Evaluation], metric: Metric) -> Floats:
     )
 
 
-def check_fit(method: Method, problem: Problem) -> None:
-    """Raises ``SearchError`` if a method cannot serve a problem: it needs a space that can be listed, or
-    sources, and there are none, or it refuses by itself."""
+def check_fit(method: Method, problem: Problem, checksum: str = "", tasks: Sequence[str] = ()) -> None:
+    """Refuse a method that cannot serve a problem.
+
+    Args:
+        method: the method.
+        problem: what is searched.
+        checksum: of the table that answers, if one does.
+        tasks: the tasks searched.
+
+    Raises:
+        SearchError: it needs a space that can be listed, or sources, and there are none; it was trained on a
+            task that is searched; or it refuses by itself.
+    """
+    if known := [task for task in tasks if (checksum, task) in method.learned]:
+        raise SearchError(
+            "a method that knows nothing of the searched task",
+            f"{method.name}, whose agent was trained on {known[0]!r} of this very table",
+            "choose another agent, or train one with --left-out: 'archwalk agents train --help'",
+        )
     if "sources" in method.needs and not problem.experience:
         raise SearchError(
             f"sources, for the method {method.name}",

@@ -145,7 +145,8 @@ def search(
         jointly=bool(tasks),
         experience=bool(named),
     )
-    check_fit(chosen, settings[0].problem)
+    answering = settings[0].answering
+    check_fit(chosen, settings[0].problem, answering.checksum if answering else "", names)
     known = known_beforehand(
         settings, folder, runs, named, directions, chosen, bool(tasks), not _is_none(agent)
     )

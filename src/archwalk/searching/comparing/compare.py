@@ -198,7 +198,7 @@ def _claim(bench: Bench, plans: Mapping[str, Comparison]) -> None:
         plan.check_sources(known)
         for method in plan.chosen.values():
             if "sources" not in method.needs:
-                check_fit(method, bench.blind())
+                check_fit(method, bench.blind(), benchmark.checksum, (plan.target,))
         wanted[folder] = identity(benchmark, plan, known)
     several = "" not in plans
     if several:

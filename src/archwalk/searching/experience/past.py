@@ -232,9 +232,8 @@ def of_boxed(agent: InContextAgent, target: Target) -> Known:
         SearchError: it cannot read the space, or was trained on the task that is searched.
     """
     table = target.benchmark
-    for task in agent.card.tasks:
-        if table is not None and task["checksum"] == table.checksum and task["task"] in target.tasks:
-            raise searched_itself(f"the agent {agent.card.name!r}, trained on this very task")
+    if table is not None and agent.learned & {(table.checksum, task) for task in target.tasks}:
+        raise searched_itself(f"the agent {agent.card.name!r}, trained on this very task")
     codes, values = opinion_of(agent, whole_of(target.space))
     if isinstance(target.space, MeasuredSubset):
         codes = carry(codes, whole_of(target.space), target.space)

@@ -125,7 +125,7 @@ def _opinion(benchmark: Benchmark, target: str, name: str) -> KnownTask:
     """What an in-context agent expects of the benchmark's architectures."""
     agent = open_agent(name)
     agent.check_reads(benchmark.space)
-    if any(t["checksum"] == benchmark.checksum and t["task"] == target for t in agent.card.tasks):
+    if (benchmark.checksum, target) in agent.learned:
         raise SearchError("sources other than the target", f"{name}, trained on it", "leave it out")
     values = expected(agent, benchmark.space, benchmark.space.codes[benchmark.rows].astype(np.int16))
     rows = np.arange(len(benchmark))

@@ -128,6 +128,7 @@ def with_agent(given: str | Path | InContextAgent) -> Method:
         lambda problem, seed: _optimizer(agent, problem, seed),
         METHOD.summary,
         METHOD.source,
+        learned=agent.learned,
         check=lambda problem: agent.check_reads(problem.space),
     )
 
