@@ -77,7 +77,10 @@ class Comparison:
         """What results call the methods, the line ``clairvoyant`` among them. Raises ``SearchError``."""
         found = [None if given == CLAIRVOYANT else find_method(given) for given in self.methods]
         pairs = zip(self.methods, found, strict=True)
-        names = [given if isinstance(given, str) or m is None else m.name for given, m in pairs]
+        names = [
+            given if m is None or (isinstance(given, str) and "@" not in given) else m.name
+            for given, m in pairs
+        ]
         if len(set(names)) < len(names):
             raise SearchError("each method once", ", ".join(names), "give functions different names")
         return tuple(names)
@@ -344,7 +347,7 @@ def claim(out: Path, wanted: Mapping[str, Any], plan: Comparison, protocol: str)
 
 def run_file(out: Path, name: str, seed: int) -> Path:
     """Where the evaluations of a search lie."""
-    return out / "runs" / f"{name.replace(':', '.')}-{seed}.csv"
+    return out / "runs" / f"{name.replace(':', '.').replace('/', '_')}-{seed}.csv"
 
 
 def read_run(file: Path) -> pl.DataFrame:
