@@ -17,12 +17,12 @@ import numpy as np
 
 from archwalk.agents.values import QFunction
 from archwalk.errors import ArchitectureError, ArchwalkError, SearchError, unknown
+from archwalk.searching.asktell import rewards_of
 from archwalk.searching.experience.columns import of_benchmark, of_tidy
 from archwalk.searching.experience.fitting import Known, Measured, Target, fitted, searched_itself
 from archwalk.searching.experience.opinion import opinion
 from archwalk.searching.experience.source import Source
 from archwalk.searching.experience.trials import codes_of, read_tidy, read_trials
-from archwalk.searching.loop import rewards_of
 from archwalk.spaces.base import PAD, SearchSpace
 from archwalk.spaces.correspondence import carry, contains
 from archwalk.spaces.registry import make_space
