@@ -3,7 +3,8 @@
 In: a ``Problem``, a ``Ledger``, a method, a metric, a seed, limits. Out: claimed suggestions; evaluations. A
 suggestion follows from the problem, the evaluations, what is pending and the seed alone, so processes may
 share a ledger, and one that was killed repeats itself. Next: ``loop`` evaluates each suggestion where it was
-made; ``optimizer_api`` hands them to the user.
+made; ``asking`` hands them to the
+user.
 """
 
 from __future__ import annotations

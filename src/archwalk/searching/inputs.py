@@ -338,9 +338,26 @@ def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, AnyBenchma
 
 def open_named(name: str | Path) -> SearchSpace | AnyBenchmark:
     """A space by name or declaration file, or else a table or task by name or file."""
+    if str(name).partition(":")[0] == "slots":
+        return open_space(_slots(str(name)))
     if str(name) in space_names() or Path(name).suffix in (".toml", ".json"):
         return open_space(name)
     return load_benchmark(name)
+
+
+def _slots(text: str) -> dict[str, Any]:
+    """``slots:NAME=CHOICE|CHOICE,NAME=...`` as a declaration. Raises ``SearchError``."""
+    slots: dict[str, list[str]] = {}
+    for part in text.partition(":")[2].split(","):
+        name, _, choices = part.partition("=")
+        if not name.strip() or not choices or name.strip() in slots:
+            raise SearchError(
+                "slots with their choices: 'slots:op=conv|skip,kernel=3|5'",
+                repr(text),
+                "write them so, in quotes, declare the space in a file (docs/spaces.md), or name a table",
+            )
+        slots[name.strip()] = [choice.strip() for choice in choices.split("|")]
+    return {"name": "own", "slots": slots}
 
 
 def open_tasks(path: str) -> Predicted:

@@ -211,7 +211,7 @@ class _Quantities:
         name = find_meant(name, [*COUNTS, LATENCY]) or ""
         if not name or not builds_networks(self._space):
             return None
-        shrunk = skeleton.model_dump(exclude_unset=True)
+        shrunk = skeleton.model_dump(exclude_defaults=True)
         of = "the published skeleton" if not shrunk else "the skeleton " + _named(shrunk)
         if name == LATENCY:
 

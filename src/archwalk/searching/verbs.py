@@ -17,7 +17,7 @@ from typing import Any
 from archwalk.config import RaySettings, ray_settings
 from archwalk.errors import SearchError
 from archwalk.execution.executor import at_once
-from archwalk.execution.served import close, served
+from archwalk.execution.served import close, make_ready, served
 from archwalk.files import write_atomically
 from archwalk.searching.asktell import Asked, check_fit
 from archwalk.searching.comparing import compare as comparing
@@ -243,6 +243,7 @@ class _Run:
         self.settings, self.places, self.folder = settings, places, folder
         self.known, self.budget, self.jobs, self.several = known, budget, jobs, several
         self._suggest, self._evaluation, self._log = on_suggest, on_evaluation, log
+        self._count = 0  # evaluations told of so far
         self.begun = False  # whether the ledgers are this search's
         self._lock = threading.RLock()
         self._logs: dict[int, TensorBoardLog] = {}
@@ -281,9 +282,9 @@ class _Run:
 
     def served(self, evaluator: Evaluator) -> Evaluator:
         """An evaluator for ``jobs`` at once, ended with the search."""
-        found = served(evaluator, self.jobs)
+        found = served(inner(evaluator), self.jobs)
         self._ends.append(found)
-        return found
+        return around(evaluator, found)
 
     def close(self) -> None:
         """End evaluators and logs."""
@@ -301,6 +302,7 @@ class _Run:
     def evaluated(self, evaluation: Evaluation, count: int, i: int = 0) -> None:
         """Tell of an evaluation, and write what was found so far."""
         with self._lock:
+            self._count = count = max(count, self._count + 1)  # several may come from one suggestion's past
             if self._log:
                 if i not in self._logs:
                     before = [e for e in self.evaluations(i) if e != evaluation]
@@ -353,6 +355,8 @@ class _Run:
         def spend(evaluate: Evaluator) -> None:
             with opened(setting, self.folder, evaluate) as ledger:
                 self._begin()
+                if len(ledger.evaluations()) < self.budget:
+                    make_ready(inner(evaluate))
                 run_search(
                     setting.problem,
                     ledger,
@@ -372,7 +376,7 @@ class _Run:
             here = self.served(setting.evaluator)
             with opened(setting, self.folder, here):  # there before many ask for it at once
                 self._begin()
-                at_once(lambda: spend(here), self.jobs, lambda: close(here))
+                at_once(lambda: spend(here), self.jobs, lambda: close(inner(here)))
         else:
             self._on_ray(spend, where, evaluator)
 

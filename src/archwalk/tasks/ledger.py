@@ -164,6 +164,7 @@ class Ledger:
         path: Path | None = None,
     ) -> None:
         self._evaluator, self._required, self._path = evaluator, required, path
+        self.closed = False
         self._bare = len(required) == 1 and (identity is None or identity.bare)
         self._owner, self._guard = uuid.uuid4().hex, threading.RLock()
         if path:
@@ -179,8 +180,17 @@ class Ledger:
         if self._lock:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
+    def copy(self, path: Path) -> None:
+        """A file with the finished evaluations; claims are not taken along."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._guard, _readable(path), closing(sqlite3.connect(path)) as db:
+            self._db.backup(db)
+            db.execute("DELETE FROM evaluations WHERE status IS NULL")
+            db.commit()
+
     def close(self) -> None:
         """Let go of the file."""
+        self.closed = True
         self._db.close()
         if self._lock:
             self._lock_file(self._owner).unlink(missing_ok=True)
@@ -562,4 +572,5 @@ def read_evaluations(path: Path) -> list[Evaluation]:
     """The finished evaluations of a file of any format, without claiming anything."""
     with _readable(path), closing(_read_only(path)) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-        return _finished(db, "looks" if "looks" in tables else "evaluations")
+        kept = next((name for name in ("looks", "evaluations") if name in tables), None)
+        return [] if kept is None else _finished(db, kept)  # another process is about to make them

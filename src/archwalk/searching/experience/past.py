@@ -163,7 +163,8 @@ def _ledger(folder: Path, name: str, target: Target) -> Measured:
     asked = f"made for {there['evaluator']!r} and the metric {metric.name!r}"
     for identity in target.identities:
         mine = {name: json.loads(value) for name, value in identity.entries().items()}
-        same = all(there[k] == mine[k] for k in ("space", "evaluator"))
+        named = there["evaluator"] is not None  # of an optimizer whose task has no name nothing can be said
+        same = named and all(there[k] == mine[k] for k in ("space", "evaluator"))
         exactly = there["checksum"] == mine["checksum"] and there["metrics"][0] == mine["metrics"][0]
         if same and (exactly or target.benchmark is not None):  # of a table, under whatever protocol
             raise searched_itself(
