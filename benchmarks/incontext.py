@@ -14,7 +14,7 @@ targets
 3. for the tables of which agents walk greedily, micro: the validation score of the architecture where a walk
    ends that is planned on the predictions, from contexts of 0 to 50 random evaluations (a walk of six steps
    reaches every cell, so it is the one of the highest prediction), the evaluated ones left out;
-4. milliseconds a suggestion, on one core, once an agent is loaded.
+4. milliseconds of one core a suggestion, once an agent is loaded.
 
 ``--variant`` trains other agents, for the ablations: ``--variant synthetic=0,deviating=0`` and the like are
 settings of ``Mix``; ``encoder=frozen`` and ``pretraining=3000`` are of ``Training``; ``only=SPACE`` learns
@@ -181,9 +181,9 @@ if logs:
         for n in (5, 25, 50):
             ids = np.random.default_rng(n).choice(len(problem), n, replace=False).tolist()
             for _ in range(12):
-                begun = time.perf_counter()
+                begun = time.process_time()
                 optimizer.update(make_history(problem, ids, reward[ids].tolist()))
                 optimizer.suggest(1)
-                spent.append((n, 1000 * (time.perf_counter() - begun)))
+                spent.append((n, 1000 * (time.process_time() - begun)))
         times = {n: np.median([t for m, t in spent if m == n][2:]) for n in (5, 25, 50)}
-        print(f"{name}: milliseconds a suggestion after n evaluations: {times}")
+        print(f"{name}: milliseconds of a core a suggestion after n evaluations: {times}")

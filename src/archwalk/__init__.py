@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archwalk.api import evaluate, load_agent, train, transfer
     from archwalk.envs.gym import make_env, make_vec_env
     from archwalk.reporting.html import report
+    from archwalk.searching.asking import Failure, Optimizer
     from archwalk.searching.verbs import compare, search
     from archwalk.studies.study import study
     from archwalk.tasks.registry import load_benchmark
@@ -28,6 +29,8 @@ _HOME = {
     "evaluate": "archwalk.api",
     "transfer": "archwalk.api",
     "load_agent": "archwalk.api",
+    "Failure": "archwalk.searching.asking",
+    "Optimizer": "archwalk.searching.asking",
     "search": "archwalk.searching.verbs",
     "compare": "archwalk.searching.verbs",
     "study": "archwalk.studies.study",
@@ -35,6 +38,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Failure",
+    "Optimizer",
     "compare",
     "evaluate",
     "load_agent",

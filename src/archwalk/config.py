@@ -283,6 +283,23 @@ class SkeletonSettings(_Group):
     """Leave out edges on no path from a cell's input to its output; the published networks have them."""
 
 
+class LatencySettings(_Group):
+    """How a network's latency is measured."""
+
+    batch: int = Field(1, ge=1)
+    """Images a pass."""
+    size: int = Field(32, ge=1)
+    """Height and width of an image."""
+    threads: int = Field(1, ge=1)
+    """Of the CPU."""
+    passes: int = Field(50, ge=3)
+    """Timed; the latency is their median."""
+    warmup: int = Field(10, ge=0)
+    """Passes before them that are not."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:N, or auto (a GPU if there is one)."""
+
+
 def parse_settings(values: dict[str, Any], origin: str) -> Settings:
     """Check plain values. Raises ``SettingsError`` that names the field and ``origin``, whose fault it is."""
     return _parse(Settings, values, origin, "archwalk train --help")

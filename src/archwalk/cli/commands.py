@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from archwalk.cli.agents import agents_app
 from archwalk.cli.console import (
     Reporter,
+    SearchReporter,
     StudyReporter,
     print_benchmark,
     print_comparison,
@@ -24,13 +25,19 @@ from archwalk.cli.console import (
     print_forecast,
     print_json,
     print_methods,
-    print_one,
     print_search,
     print_step,
     print_surrogate,
 )
 from archwalk.cli.spaces import spaces_app
-from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
+from archwalk.config import (
+    LatencySettings,
+    RaySettings,
+    Settings,
+    SkeletonSettings,
+    invalid,
+    load_preset,
+)
 from archwalk.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -64,6 +71,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="compare")(compare)
     app.command(name="methods")(methods)
     app.command(name="export")(export)
+    app.command(name="latency")(latency)
     digits = tyro.extras.SubcommandApp()
     digits.command(name="build")(digits_build)
     digits.command(name="verify")(digits_verify)
@@ -226,12 +234,18 @@ def search(
     task: str | None = None,
     tasks: str = "",
     metric: str | None = None,
-    cost: str | None = None,
+    cost: str = "",
+    limit: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    known: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    latency: LatencySettings = LatencySettings(),  # noqa: B008 - frozen
+    skeleton: SkeletonSettings = SkeletonSettings(),  # noqa: B008 - frozen
     minimise: str = "",
     maximise: str = "",
     time_limit: float | None = None,
     retries: int = 0,
     seed: int = 0,
+    jobs: int = 1,
+    log: Literal["tensorboard"] | None = None,
     executor: Literal["inline", "ray"] = "inline",
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     benchmark: str | None = None,
@@ -256,12 +270,20 @@ def search(
         tasks: Instead: several, as a,b,c, searched together within one budget; the evaluator gets the task's
             name as its second argument, a command in the place of {task}.
         metric: To improve; that of the agent's task by default.
-        cost: A second metric, such as params; the result then has a Pareto front.
+        cost: More metrics to improve, as params or a,b; the result then has a Pareto front.
+        limit: What an architecture must keep to, as 'params <= 1e6' or 'latency_ms <= 5'; may be repeated.
+            No evaluation is spent on what is known to break one.
+        known: What else is known before training: a column of the table that answers, or a CSV with columns
+            architecture and NAME; may be repeated.
+        latency: How latency_ms is measured; its image is that of flops and macs, too.
+        skeleton: What stands around the cells that are counted and timed.
         minimise: Metrics of which less is better, as a,b; known and declared ones know their direction.
         maximise: Metrics of which more is better, as a,b.
         time_limit: Seconds an evaluation.
         retries: Tries after a crash or time-out, within one evaluation.
         seed: Of the search.
+        jobs: Evaluations at once on this machine.
+        log: Write event files to OUT/tensorboard (needs archwalk[tensorboard]).
         executor: ray: evaluations at once, as tasks on a Ray cluster (needs archwalk[ray]).
         ray: Which cluster, and what an evaluation takes of it.
         benchmark: Where the agents' benchmark is now, if it is no longer where they found it.
@@ -269,32 +291,39 @@ def search(
         json: Print one JSON object.
     """
     from archwalk.searching import verbs
+    from archwalk.searching.limiting import Sizes
 
-    result = verbs.search(
-        evaluator,
-        out,
-        command=command,
-        agent=agent,
-        experience=experience,
-        space=space,
-        method=method,
-        budget=budget,
-        task=task,
-        tasks=[part.strip() for part in tasks.split(",")] if tasks else (),
-        metric=metric,
-        cost=cost,
-        minimise=_parts(minimise),
-        maximise=_parts(maximise),
-        time_limit=time_limit,
-        retries=retries,
-        seed=seed,
-        executor=executor,
-        ray=ray,
-        benchmark=benchmark,
-        retry_failed=retry_failed,
-        on_evaluation=partial(print_one, budget=budget),
-        say=print_step,
-    )
+    with SearchReporter(budget) as reporter:
+        result = verbs.search(
+            evaluator,
+            out,
+            command=command,
+            agent=agent,
+            experience=experience,
+            space=space,
+            method=method,
+            budget=budget,
+            task=task,
+            tasks=[part.strip() for part in tasks.split(",")] if tasks else (),
+            metric=metric,
+            cost=_parts(cost),
+            limits=limit,
+            known=known,
+            sizes=Sizes(skeleton, latency),
+            minimise=_parts(minimise),
+            maximise=_parts(maximise),
+            time_limit=time_limit,
+            retries=retries,
+            seed=seed,
+            jobs=jobs,
+            log=log,
+            executor=executor,
+            ray=ray,
+            benchmark=benchmark,
+            retry_failed=retry_failed,
+            on_evaluation=reporter,
+            say=print_step,
+        )
     print_json(result) if json else print_search(result)
     found = result["tasks"].values() if tasks else [result]
     if all(one["architecture"] is None for one in found):
@@ -414,6 +443,43 @@ def export(
     else:
         raise SettingsError("a file that ends in .py or .onnx", f"--out {out}", "choose one of the two")
     print(f"written: {out}")
+
+
+def latency(
+    architectures: tyro.conf.Positional[tuple[str, ...]] = (),
+    space: str | None = None,
+    sample: int = 0,
+    latency: Annotated[LatencySettings, tyro.conf.arg(name="")] = LatencySettings(),  # noqa: B008 - frozen
+    skeleton: SkeletonSettings = SkeletonSettings(),  # noqa: B008 - frozen
+    seed: int = 0,
+    out: Path | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Measure how long networks take on this device, one after the other.
+
+    Args:
+        architectures: Cells or chains of modules, as the space writes them.
+        space: Name of a space whose architectures are networks; found by the architecture by default.
+        sample: Instead: so many random architectures of the space.
+        latency: How it is measured.
+        skeleton: What stands around the cells; the published skeleton by default.
+        seed: Of the sample.
+        out: A CSV to write as well: a column for 'search --known'.
+        json: Print one JSON list, an object an architecture.
+    """
+    from archwalk.searching.timing import measure, write_latencies
+
+    rows = measure(architectures, space, sample, seed, skeleton, latency)
+    found = []
+    for text, one in rows:
+        found.append((text, one))
+        if not json:
+            print(f"{text}  {one}", flush=True)
+    if json:
+        print_json([{"architecture": text} | one.to_json() for text, one in found])
+    if out is not None:
+        write_latencies(found, out)
+        print_step(f"written: {out}")
 
 
 def study(

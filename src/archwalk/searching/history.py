@@ -47,11 +47,12 @@ class History:
         return np.concatenate([self.indices, self.pending])
 
     def visited(self, ids: Ints) -> Mask:
-        """Whose key is evaluated or pending, [n]."""
+        """Whose key is evaluated or pending, or what is barred, [n]."""
         if self._all is not None:
             return self._all[ids]
         seen = self._keys
-        return np.array([k in seen for k in self.problem.keys(ids).tolist()], dtype=np.bool_)
+        found = np.array([k in seen for k in self.problem.keys(ids).tolist()], dtype=np.bool_)
+        return found if self.problem.barred is None else found | self.problem.barred(ids)
 
     @property
     def free(self) -> Ints:
@@ -82,7 +83,8 @@ class History:
         problem = self.problem
         if not isinstance(problem, ListedProblem):
             return None
-        return np.isin(problem.groups, problem.groups[self.touched])
+        found = np.isin(problem.groups, problem.groups[self.touched])
+        return found if problem.barred is None else found | problem.barred(np.arange(len(problem)))
 
     @cached_property
     def _keys(self) -> frozenset[int]:

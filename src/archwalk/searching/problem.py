@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Problem(ABC):
         listed: whether values can be computed for all architectures at once.
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
         experience: what is known of other tasks; see ``with_experience``.
+        barred: which ids are not to be evaluated, [n] → [n]; None: all may be. See ``limits``.
         lock: held while a suggestion is made, where threads share a problem.
     """
 
@@ -43,6 +44,7 @@ class Problem(ABC):
     listed: bool
     views: int
     experience: tuple[Source, ...] = ()
+    barred: Callable[[Ints], Mask] | None = None
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -109,6 +111,12 @@ class Problem(ABC):
         if not self.listed:
             for source in other.experience:
                 other.locate(source.codes)  # gives them ids before any that are forgotten
+        return other
+
+    def with_barred(self, barred: Callable[[Ints], Mask]) -> Problem:
+        """The same problem, sharing all that it has computed, of which some ids are not to be evaluated."""
+        other = copy.copy(self)
+        other.barred = barred
         return other
 
     def _stranger(self, text: str) -> SearchError:

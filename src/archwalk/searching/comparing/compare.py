@@ -28,6 +28,7 @@ from archwalk.errors import SearchError
 from archwalk.execution.executor import Say, Work, run
 from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
+from archwalk.searching.asktell import check_fit
 from archwalk.searching.comparing.comparison import (
     Bench,
     Comparison,
@@ -40,7 +41,6 @@ from archwalk.searching.comparing.comparison import (
 )
 from archwalk.searching.comparing.judge import OpenJudge, TableJudge
 from archwalk.searching.comparing.verdicts import add_verdicts, over_targets
-from archwalk.searching.loop import check_fit
 from archwalk.searching.registry import CLAIRVOYANT
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.evaluation import bootstrap_mean_ci95

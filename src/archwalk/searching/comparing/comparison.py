@@ -28,6 +28,7 @@ import polars as pl
 
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
+from archwalk.searching.asktell import rewards_of
 from archwalk.searching.comparing.clairvoyant import check_size, clairvoyant_order
 from archwalk.searching.comparing.judge import OpenJudge, TableJudge, make_judge
 from archwalk.searching.experience import tables
@@ -35,7 +36,7 @@ from archwalk.searching.experience.source import Source
 from archwalk.searching.experience.tables import KnownTask
 from archwalk.searching.inputs import predicted_metric
 from archwalk.searching.listed import ListedProblem
-from archwalk.searching.loop import rewards_of, search
+from archwalk.searching.loop import search
 from archwalk.searching.open import make_problem
 from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Ints, Problem

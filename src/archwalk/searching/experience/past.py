@@ -17,6 +17,7 @@ import numpy as np
 
 from archwalk.agents.values import QFunction
 from archwalk.errors import ArchitectureError, ArchwalkError, SearchError, unknown
+from archwalk.searching.asktell import rewards_of
 from archwalk.searching.experience.columns import of_benchmark, of_tidy
 from archwalk.searching.experience.fitting import Known, Measured, Target, fitted, searched_itself
 from archwalk.searching.experience.opinion import opinion
@@ -25,7 +26,6 @@ from archwalk.searching.experience.trials import codes_of, read_tidy, read_trial
 from archwalk.searching.incontext.agent import InContextAgent
 from archwalk.searching.incontext.box import is_agent, open_agent
 from archwalk.searching.incontext.opinion import opinion_of
-from archwalk.searching.loop import rewards_of
 from archwalk.spaces.base import PAD, SearchSpace
 from archwalk.spaces.correspondence import carry, contains, whole_of
 from archwalk.spaces.registry import make_space
@@ -174,7 +174,8 @@ def _ledger(folder: Path, name: str, target: Target) -> Measured:
     asked = f"made for {there['evaluator']!r} and the metric {metric.name!r}"
     for identity in target.identities:
         mine = {name: json.loads(value) for name, value in identity.entries().items()}
-        same = all(there[k] == mine[k] for k in ("space", "evaluator"))
+        named = there["evaluator"] is not None  # of an optimizer whose task has no name nothing can be said
+        same = named and all(there[k] == mine[k] for k in ("space", "evaluator"))
         exactly = there["checksum"] == mine["checksum"] and there["metrics"][0] == mine["metrics"][0]
         if same and (exactly or target.benchmark is not None):  # of a table, under whatever protocol
             raise searched_itself(

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from archwalk.errors import SearchError, unknown
+from archwalk.searching.asktell import rewards_of
 from archwalk.searching.experience.past import CACHE, JOINT, joint_tasks, space_of_ledger
 from archwalk.searching.incontext.opinion import small
 from archwalk.searching.incontext.tasks import Pool, make_pool
-from archwalk.searching.loop import rewards_of
 from archwalk.spaces.base import Codes, SearchSpace
 from archwalk.spaces.registry import open_space
 from archwalk.tasks.ledger import read_evaluations, read_identity
