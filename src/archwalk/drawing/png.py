@@ -84,6 +84,11 @@ def _vertices(curve: Curve) -> tuple[list[tuple[float, float]], list[int]]:
     (x, y), *others = curve.points
     vertices, codes = [(x, y)], [1]  # MOVETO
     for to_x, to_y in others:
+        if curve.straight:
+            vertices.append((to_x, to_y))
+            codes.append(2)  # LINETO
+            x, y = to_x, to_y
+            continue
         middle = (y + to_y) / 2
         vertices += [(x, middle), (to_x, middle), (to_x, to_y)]
         codes += [4, 4, 4]  # CURVE4

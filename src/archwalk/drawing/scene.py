@@ -43,13 +43,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through points from the top to the bottom, or a straight one; perhaps with an arrow's head."""
+    """A line through points, upright at each of them, or straight; perhaps with an arrow's head."""
 
     points: tuple[tuple[float, float], ...]
     stroke: str
     arrow: bool = False
     dashed: bool = False
     width: float = 1.4
+    straight: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ THEMES = {
 }
 FONTS = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 # What XML 1.0 cannot hold, and what changes the direction of the text around it.
-_UNFIT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
+_UNFIT = re.compile("[^\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """A text that XML can hold: control characters and halves of pairs become a replacement sign."""
-    return _UNFIT.sub("\ufffd", text)
+    """A text on one line that XML can hold, with a replacement sign for what it cannot."""
+    return _UNFIT.sub("\ufffd", re.sub(r"[\t\n\r]", " ", text))
 
 
 def to_svg(scene: Scene) -> str:
@@ -130,7 +130,7 @@ def path_of(curve: Curve) -> str:
     (x, y), *others = curve.points
     path = f"M{x:.1f} {y:.1f}"
     for to_x, to_y in others:
-        if abs(to_x - x) < 0.05 or to_y == y:
+        if curve.straight or abs(to_x - x) < 0.05 or to_y == y:
             path += f"L{to_x:.1f} {to_y:.1f}"
         else:
             middle = (y + to_y) / 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ LIBRARIES = ("torch", "numpy", "polars", "scipy", "matplotlib")
 
 def render(template: str, **values: Any) -> bytes:
     """A template of the package with its values, every one of them escaped, as UTF-8."""
+    # Half a pair, as broken text has, is no UTF-8.
+    return _environment().get_template(template).render(**values).encode("utf-8", "replace")
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("archwalk.reporting"),
         autoescape=True,
@@ -31,8 +38,7 @@ def render(template: str, **values: Any) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = format_number
-    # Half a pair, as broken text has, is no UTF-8.
-    return environment.get_template(template).render(**values).encode("utf-8", "replace")
+    return environment
 
 
 def image(content: Path | str) -> str:

@@ -461,3 +461,9 @@ def read_evaluations(path: Path) -> list[Evaluation]:
     with _readable(path), closing(_read_only(path)) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
         return _finished(db, "looks" if "looks" in tables else "evaluations")
+
+
+def count_begun(path: Path) -> int:
+    """How many evaluations of a file are claimed and not finished, whether their processes live or not."""
+    with _readable(path), closing(_read_only(path)) as db:
+        return int(db.execute("SELECT COUNT(*) FROM evaluations WHERE status IS NULL").fetchone()[0])

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from archwalk.analysis.importance import Importance
+from archwalk.drawing.scene import shortened
 from archwalk.reporting.searches.data import SearchData, Values, sign
 from archwalk.reporting.style import COLOURS, looks, plain, save
 from archwalk.tasks.metrics import Metric
@@ -78,7 +79,8 @@ MATTERED = SearchFigure(
 def label(metric: Metric) -> str:
     """A metric's name and unit, and which way is better."""
     unit = f", {'%' if metric.unit == 'percent' else metric.unit}" if metric.unit else ""
-    return f"{plain(metric.name)}{unit} ({'higher' if metric.direction == 'max' else 'lower'} is better)"
+    better = "higher" if metric.direction == "max" else "lower"
+    return f"{plain(shortened(metric.name, 40))}{unit} ({better} is better)"
 
 
 def in_units(seconds: Values) -> tuple[Values, str]:
@@ -114,15 +116,13 @@ def _draw_way(axes: Axes, search: SearchData, x: Values) -> None:
     inside = good & (values >= low) & (values <= high)
     axes.plot(x[inside], values[inside], "o", color=COLOURS[4], markersize=3.5, alpha=0.8, linewidth=0)
     edge = low if search.metric.direction == "max" else high
-    axes.plot(
-        x[good & ~inside],
-        np.full((good & ~inside).sum(), edge),
-        "v",
-        color="#777777",
-        markersize=4,
-        clip_on=False,
-    )
-    axes.plot(x[~good], np.full((~good).sum(), edge), "x", color=COLOURS[5], markersize=5, clip_on=False)
+    for those, marker, ink, size in (
+        (good & ~inside, "v", "#777777", 4),
+        (~good, "x", COLOURS[5], 5),
+    ):
+        if those.any():  # nothing, unclipped, would leave the axes no room
+            y = np.full(int(those.sum()), edge)
+            axes.plot(x[those], y, marker, color=ink, markersize=size, clip_on=False)
     first = int(np.flatnonzero(good)[0])
     shown = np.clip(search.best_so_far[first:], low, high)
     axes.step(x[first:], shown, where="post", color=COLOURS[0], linewidth=1.8)
@@ -188,7 +188,7 @@ def mattered(search: SearchData, importance: Importance | None) -> Figure | None
     axes.barh(y, np.maximum(mean, 0), color=ink, height=0.66)
     axes.errorbar(mean, y, xerr=error, fmt="none", ecolor="#1b1b1b", elinewidth=1.0, capsize=2)
     axes.axvline(0, color="#1b1b1b", linewidth=0.8)
-    axes.set_yticks(y, [plain(search.slots[s]) for s in order])
+    axes.set_yticks(y, [plain(shortened(search.slots[s], 40)) for s in order])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("importance: share of the variance of the ranks")

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from archwalk.analysis.importance import LEAST, Importance
-from archwalk.drawing.drawing import drawing_of
+from archwalk.drawing.drawing import Drawing, drawing_of
 from archwalk.files import write_atomically
 from archwalk.reporting.data import format_number
 from archwalk.reporting.page import REPORT, image, render, versions
@@ -25,6 +25,7 @@ from archwalk.studies.folder import make_frame
 
 BEST = 10  # evaluations in the table of the best
 NAMED = 6  # slots in a sentence
+_SHORT = {"milliseconds": "ms", "seconds": "s", "minutes": "min", "hours": "h"}
 EVALUATIONS, IMPORTANCE = "search_evaluations.csv", "search_importance.csv"
 
 
@@ -102,8 +103,8 @@ def _section(search: SearchData) -> Section:
     return Section(
         search,
         found_words(search),
-        "" if drawing is None else image(drawing[0]),
-        "" if drawing is None else drawing[1],
+        "" if drawing is None else image(drawing.svg),
+        "" if drawing is None else drawing.scene.text,
         {f.name: (f, image(folder / "figures" / f"{f.name}.svg")) for f in figures},
         [_row(search, i) for i in search.best_first(BEST)],
         [_row(search, i) for i in search.front],
@@ -113,13 +114,10 @@ def _section(search: SearchData) -> Section:
     )
 
 
-def best_drawing(search: SearchData) -> tuple[str, str] | None:
-    """The picture of the best architecture as SVG, and in words; None where there is none to be drawn."""
+def best_drawing(search: SearchData) -> Drawing | None:
+    """The picture of the best architecture; None where there is none to be drawn."""
     found = parsed_best(search)
-    if found is None:
-        return None
-    drawing = drawing_of(*found)
-    return drawing.svg, drawing.scene.text
+    return None if found is None else drawing_of(*found)
 
 
 def found_words(search: SearchData) -> str:
@@ -137,8 +135,8 @@ def found_words(search: SearchData) -> str:
 
 def duration(seconds: float) -> str:
     """A time as people say it."""
-    value, unit = in_units(np.array([seconds]))
-    return f"{format_number(float(value[0]))} {unit}"
+    value, unit = in_units(np.array([seconds], dtype=np.float64))
+    return f"{value[0]:.3g} {_SHORT.get(unit, unit)}"
 
 
 def _row(search: SearchData, i: int) -> list[Any]:
