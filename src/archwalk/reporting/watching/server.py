@@ -65,7 +65,10 @@ class Watch:
 
     def serve(self) -> None:
         """Answer until ``close`` is called from another thread, or the process is interrupted."""
-        self._server.serve_forever(poll_interval=0.2)
+        try:
+            self._server.serve_forever(poll_interval=0.2)
+        finally:
+            self._server.server_close()
 
     def close(self) -> None:
         """Stop answering, and let go of the port."""
