@@ -181,6 +181,35 @@ def test_an_unfinished_search_says_so_first(copy: Path) -> None:
     assert text[0].startswith("Unfinished: 40 of 90 evaluations are made.")
 
 
+def test_what_breaks_a_limit_is_not_the_best(copy: Path, search: SearchData) -> None:
+    for limit, keeps in (
+        ("params <= 2.5e+06", lambda p: p <= 2.5e6),
+        ("params < 3e+06", lambda p: p < 3e6),
+        ("params >= 2e+06", lambda p: p >= 2e6),
+        ("params > 2e+06", lambda p: p > 2e6),
+        ("latency_ms <= 1", lambda p: True),  # known before training, and in no metrics
+        ("params <= 1", lambda p: False),
+    ):
+        with closing(sqlite3.connect(copy / "evaluations.sqlite")) as db, db:
+            db.execute("INSERT OR REPLACE INTO identity VALUES ('limits', ?)", (json.dumps([limit]),))
+        found = read_search(copy)
+        good = [e for e in search.evaluations if e.status == "ok" and keeps(e.metrics["params"])]
+        assert int(found.feasible.sum()) == len(good)
+        if good:
+            least = min(e.metrics["val_loss"] for e in good)
+            assert found.evaluations[found.best].metrics["val_loss"] == least  # type: ignore[index]
+            assert found.best_so_far[-1] == least
+        assert all(found.feasible[i] for i in [*found.front, *found.best_first(40)])
+        assert int(found.ok.sum()) == int(search.ok.sum())
+    text = " ".join(parsed(archwalk.report(copy).read_text()).text)
+    assert "None of 40 evaluations keeps to the limits: params <= 1." in text
+    assert "Limits: params <= 1; 34 evaluations break one." in text
+    with closing(sqlite3.connect(copy / "evaluations.sqlite")) as db, db:
+        db.execute("UPDATE identity SET value = '[\"splendid\"]' WHERE name = 'limits'")
+    with pytest.raises(RunError, match="splendid"):
+        read_search(copy)
+
+
 def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:9_000])
 

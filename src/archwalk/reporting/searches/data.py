@@ -8,8 +8,10 @@ and again while the search goes on.
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +60,7 @@ class SearchData:
         space: None where it is not known here; ``unknown_space`` says why.
         unknown_space: empty where it is known.
         evaluations: in the order in which they were begun.
+        limits: that architectures had to keep to, as ``params <= 1e+06``.
         result: what ``result.json`` says; empty where it is not there yet, or cannot be read.
         cautions: what a reader should know.
     """
@@ -70,6 +73,7 @@ class SearchData:
     space: SearchSpace | None
     unknown_space: str
     evaluations: tuple[Evaluation, ...]
+    limits: tuple[str, ...]
     result: dict[str, Any]
     cautions: tuple[str, ...]
 
@@ -101,6 +105,17 @@ class SearchData:
         """Which evaluations succeeded, [evaluations]."""
         return np.isfinite(self.values(0))
 
+    @cached_property
+    def feasible(self) -> NDArray[np.bool_]:
+        """Which of these break no limit, as far as their metrics tell, [evaluations]."""
+        kept = [not any(_broken(limit, e) for limit in self.limits) for e in self.evaluations]
+        return self.ok & np.array(kept, dtype=np.bool_)
+
+    @property
+    def infeasible(self) -> int:
+        """How many succeeded and break a limit."""
+        return int(self.ok.sum() - self.feasible.sum())
+
     def values(self, which: int) -> Values:
         """A metric as measured, NaN where the evaluation failed, [evaluations]."""
         name = self.metrics[which].name
@@ -115,13 +130,16 @@ class SearchData:
 
     @cached_property
     def best(self) -> int | None:
-        """Position of the best evaluation; None while none has succeeded."""
-        return int(np.nanargmax(self.rewards(0))) if self.ok.any() else None
+        """Position of the best evaluation that breaks no limit; None while there is none."""
+        if not self.feasible.any():
+            return None
+        return int(np.argmax(np.where(self.feasible, self.rewards(0), -np.inf)))
 
     @cached_property
     def best_so_far(self) -> Values:
-        """The best value among the first n evaluations, NaN before the first success, [evaluations]."""
-        with_least = np.where(self.ok, self.rewards(0), -np.inf)
+        """The best value among the first n evaluations that break no limit, NaN where there are none,
+        [evaluations]."""
+        with_least = np.where(self.feasible, self.rewards(0), -np.inf)
         best = np.maximum.accumulate(with_least) if len(with_least) else with_least
         return np.asarray(np.where(np.isfinite(best), best, np.nan) * sign(self.metric))
 
@@ -137,11 +155,12 @@ class SearchData:
         if len(self.metrics) < 2:
             return []
         rewards = np.stack([self.rewards(i) for i in range(len(self.metrics))], 1)
+        rewards[~self.feasible] = np.nan
         return sorted(np.flatnonzero(pareto_front(rewards)).tolist(), key=lambda i: -rewards[i, 0])
 
     def best_first(self, most: int) -> list[int]:
-        """Positions of the best evaluations that succeeded, best first; equal ones in the order made."""
-        good = np.flatnonzero(self.ok)
+        """Positions of the best evaluations that break no limit, best first; equal ones in the order made."""
+        good = np.flatnonzero(self.feasible)
         return good[np.argsort(-self.rewards(0)[good], kind="stable")][:most].tolist()
 
     @cached_property
@@ -182,6 +201,22 @@ class SearchData:
     def slots(self) -> list[str]:
         """Names of the slots, in the order of the codes."""
         return [] if self.space is None else slot_names(self.space)
+
+
+def _broken(limit: str, evaluation: Evaluation) -> bool:
+    """Whether an evaluation's metrics break a limit; not where they do not have it."""
+    name, keeps, bound = _read_limit(limit)
+    measured = evaluation.metrics.get(name)
+    return measured is not None and not keeps(measured, bound)
+
+
+def _read_limit(text: str) -> tuple[str, Callable[[float, float], bool], float]:
+    """A metric's name, the comparison that must hold, and the bound. Raises ``ValueError``."""
+    found = re.fullmatch(r"(.+?)\s*(<=|>=|<|>)\s*(\S+)", text)
+    if found is None:
+        raise ValueError(f"the limit {text!r}")
+    signs = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+    return found[1], signs[found[2]], float(found[3])
 
 
 def sign(metric: Metric) -> float:
@@ -271,6 +306,9 @@ def read_search(folder: Path, *, name: str | None = None, joint: dict[str, Any] 
             replace(metric_for(str(metric)), direction=direction) for metric, direction in identity["metrics"]
         )
         space_name = str(identity["space"].get("name"))
+        limits = tuple(map(str, identity.get("limits") or ()))
+        for limit in limits:
+            _read_limit(limit)
     except (TypeError, ValueError) as error:
         raise RunError("a ledger whose metrics can be read", f"{file}: {reason(error)}", REPEAT) from error
     try:
@@ -278,7 +316,7 @@ def read_search(folder: Path, *, name: str | None = None, joint: dict[str, Any] 
     except ArchwalkError as error:
         space, unknown = None, f"The space {space_name!r} is not known here: {error.got}."
     result, caution = _result(folder)
-    inherited = {k: joint[k] for k in ("finished", "experience") if joint and k in joint}
+    inherited = {k: joint[k] for k in ("finished", "budget", "experience") if joint and k in joint}
     evaluator = identity.get("evaluator")
     return SearchData(
         folder,
@@ -289,6 +327,7 @@ def read_search(folder: Path, *, name: str | None = None, joint: dict[str, Any] 
         space,
         unknown,
         tuple(evaluations),
+        limits,
         inherited | result,
         (caution,) if caution else (),
     )

@@ -58,8 +58,9 @@ WAY = SearchFigure(
     "search_way",
     "How the best value was found",
     "Points are evaluations, the line is the best value so far, the ring the best of all; a cross at the "
-    "edge is an evaluation that failed, a triangle one whose value lies beyond the frame. Time is the sum of "
-    "what the evaluations took, as if one had followed the other; the search's own thinking is not in it.",
+    "edge is an evaluation that failed, a triangle one whose value lies beyond the frame, a hollow point one "
+    "that breaks a limit. Time is the sum of what the evaluations took, as if one had followed the other; "
+    "the search's own thinking is not in it.",
 )
 FRONT = SearchFigure(
     "search_front",
@@ -94,7 +95,7 @@ def in_units(seconds: Values) -> tuple[Values, str]:
 
 def way(search: SearchData) -> Figure | None:
     """Best so far over evaluations and over time. None where no evaluation succeeded."""
-    if search.best is None:
+    if not search.ok.any():
         return None
     figure = Figure(figsize=(WIDTH, 3.2))
     left, right = figure.subplots(1, 2, sharey=True)
@@ -110,7 +111,6 @@ def way(search: SearchData) -> Figure | None:
 
 
 def _draw_way(axes: Axes, search: SearchData, x: Values) -> None:
-    assert search.best is not None
     values, good = search.values(0), search.ok
     low, high = frame_of(values[good], search.metric)
     inside = good & (values >= low) & (values <= high)
@@ -123,7 +123,12 @@ def _draw_way(axes: Axes, search: SearchData, x: Values) -> None:
         if those.any():  # nothing, unclipped, would leave the axes no room
             y = np.full(int(those.sum()), edge)
             axes.plot(x[those], y, marker, color=ink, markersize=size, clip_on=False)
-    first = int(np.flatnonzero(good)[0])
+    broken = inside & ~search.feasible
+    axes.plot(x[broken], values[broken], "o", color="white", markersize=2.0, linewidth=0)
+    if search.best is None:
+        axes.set_ylim(low, high)
+        return
+    first = int(np.flatnonzero(search.feasible)[0])
     shown = np.clip(search.best_so_far[first:], low, high)
     axes.step(x[first:], shown, where="post", color=COLOURS[0], linewidth=1.8)
     best = x[search.best], values[search.best]

@@ -89,8 +89,7 @@ def _unfinished(searches: list[SearchData]) -> str:
     if all(search.finished is not False for search in searches):
         return ""
     made = sum(len(search.evaluations) for search in searches)
-    budgets = {search.budget for search in searches}
-    whole = f" of {budgets.pop()}" if len(searches) == 1 and None not in budgets else ""
+    whole = "" if searches[0].budget is None else f" of {searches[0].budget}"
     return f"Unfinished: {made}{whole} evaluations are made. Everything below is computed from these."
 
 
@@ -123,6 +122,8 @@ def best_drawing(search: SearchData) -> Drawing | None:
 def found_words(search: SearchData) -> str:
     """What was found, in a sentence."""
     made = len(search.evaluations)
+    if search.best is None and search.ok.any():
+        return f"None of {made} evaluations keeps to the limits: {', '.join(search.limits)}."
     if search.best is None:
         return f"None of {made} evaluations succeeded." if made else "No evaluation is finished yet."
     value = format_number(float(search.values(0)[search.best]))

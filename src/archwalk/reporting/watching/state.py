@@ -107,7 +107,7 @@ def _search(folder: Path) -> View:
     succeeded = sum(int(s.ok.sum()) for s in searches)
     seconds = float(sum(s.seconds.sum() for s in searches))
     begun = sum(count_begun(s.folder / CACHE) for s in searches)
-    budget = searches[0].budget if len(searches) == 1 else None
+    budget = searches[0].budget  # of all tasks together
     finished = all(s.finished for s in searches)
     facts = [
         (f"{made:,}" if budget is None else f"{made:,} of {budget:,}", "evaluations"),
@@ -116,6 +116,8 @@ def _search(folder: Path) -> View:
     ]
     if made:
         facts.append((duration(seconds / made), "an evaluation"))
+    if any(s.limits for s in searches):
+        facts.append((f"{sum(s.infeasible for s in searches):,}", "break a limit"))
     if finished:
         facts.append(("finished", "the search"))
     else:
@@ -146,7 +148,7 @@ def _task(search: SearchData) -> LiveTask:
     svg = ""
     words = found_words(search)
     if search.best is not None:
-        first = int(np.flatnonzero(search.ok)[0])
+        first = int(np.flatnonzero(search.feasible)[0])
         best = list(zip(numbers[first:].tolist(), search.best_so_far[first:].tolist(), strict=True))
         dots = list(zip(numbers[search.ok].tolist(), values[search.ok].tolist(), strict=True))
         svg = chart(
