@@ -203,6 +203,16 @@ def test_many_choices_become_a_place_among_them() -> None:
     assert texts(row) == ["width", "41", "0", "99  (42 of 100)"]
 
 
+def test_a_long_table_stands_in_columns() -> None:
+    for slots, columns in ((16, 1), (17, 2), (40, 3), (100, 7)):
+        space = SlotSpace({f"slot{i}": ["a"] if i > 10 else ["a", "b"] for i in range(slots)})
+        svg = ElementTree.fromstring(drawing_of(space, (0,) * slots).svg)
+        rows = [g for g in svg.iter() if "data-slot" in g.attrib]
+        assert [g.attrib["data-slot"] for g in rows] == list(space.slots)
+        assert len({next(e for e in g if e.tag.endswith("text")).attrib["x"] for g in rows}) == columns
+        assert float(svg.attrib["width"]) <= 1_000
+
+
 def test_colours_can_be_told_apart_and_read() -> None:
     every = {colour for _, family in _FAMILIES for colour in family} | set(_OTHERS)
     assert all(contrast(ink_on(colour), colour) >= 4.5 for colour in every)

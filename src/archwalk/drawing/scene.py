@@ -232,9 +232,9 @@ def _plain(part: GraphPart) -> bool:
 
 def _table(part: TablePart) -> list[_Block]:
     """A table of choices in columns, each with its upper left corner at the origin."""
-    columns = -(-len(part.rows) // _MOST_ROWS)
-    if columns > 1 and columns * _column(part.rows).width + _BETWEEN * (columns - 1) > _PAGE:
-        columns = 1
+    wanted = -(-len(part.rows) // _MOST_ROWS)
+    fit = int((_PAGE + _BETWEEN) // (_column(part.rows).width + _BETWEEN))
+    columns = max(min(wanted, fit), 1)
     each = -(-len(part.rows) // columns)
     return [_column(part.rows[i : i + each]) for i in range(0, len(part.rows), each)]
 
