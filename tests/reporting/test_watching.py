@@ -25,8 +25,6 @@ from archwalk.errors import RunError, SettingsError
 from archwalk.reporting.watching.chart import Line, chart, ticks
 from archwalk.reporting.watching.server import Watch
 from archwalk.reporting.watching.state import View, look, marks
-from archwalk.studies.folder import StudyDir
-from archwalk.studies.plan import Job
 from tests.conftest import tiny_benchmark
 from tests.reporting.test_report import parsed
 
@@ -178,36 +176,6 @@ def test_a_folder_in_any_state_is_survived(folder: Path, tmp_path: Path) -> None
         assert "Waiting for at least one finished evaluation" in ask(watch, "/live")[1]
         shutil.rmtree(copy)
         assert "Nothing has begun" in ask(watch, "/live")[1]
-
-
-def test_a_study_is_followed(study: StudyDir, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    folder.mkdir()
-    shutil.copy(study.path / "study.toml", folder)
-    assert "0 of 8 agents done" in " ".join(parsed(look(folder).html.decode()).text)
-    shutil.copytree(study.path / "runs", folder / "runs")
-    view = look(folder)
-    assert view.title == "8/8 agents"
-    text = " ".join(parsed(view.html.decode()).text)
-    assert "100 % of 8,192 trained steps" in text
-    assert "source to one to two one 2 2 two 2 2" in text
-    run = StudyDir(folder).run(Job("two", "one", 0)).path  # interrupted: no weights, a line cut off
-    (run / "weights.safetensors").unlink()
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write('{"trained_st')
-    before = marks(folder)
-    html = look(folder).html.decode()
-    text = " ".join(parsed(html).text)
-    assert "7 of 8 agents done" in text
-    assert "two → one, seed 0 1,024" in text
-    assert "two 1 (1) 2" in text
-    assert "Validation score against trained steps of 8 agents" in html
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write("garbage\n")
-    assert marks(folder) != before
-    assert "Waiting for one JSON object a line" in look(folder).html.decode()
-    (folder / "study.toml").write_text("[study")
-    assert "Waiting for a study folder" in look(folder).html.decode()
 
 
 def test_ctrl_c_ends_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,8 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="compare")(compare)
     app.command(name="methods")(methods)
     app.command(name="export")(export)
+    app.command(name="draw")(draw)
+    app.command(name="watch")(watch)
     digits = tyro.extras.SubcommandApp()
     digits.command(name="build")(digits_build)
     digits.command(name="verify")(digits_verify)
@@ -69,8 +71,6 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(digits, name="digits", help="The embedded benchmark: measure it, check it, draw its card.")
     app.command(name="study")(partial(study, settings=preset))
     app.command(name="report")(report)
-    app.command(name="watch")(watch)
-    app.command(name="draw")(draw)
     try:
         app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
     except ValidationError as error:  # the parser passes on those of a command's own settings
