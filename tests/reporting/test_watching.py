@@ -24,7 +24,7 @@ from archwalk.cli.entry import main
 from archwalk.errors import RunError, SettingsError
 from archwalk.reporting.watching.chart import Line, chart, ticks
 from archwalk.reporting.watching.server import Watch
-from archwalk.reporting.watching.state import View, look, marks
+from archwalk.reporting.watching.state import View, look
 from tests.conftest import tiny_benchmark
 from tests.reporting.test_report import parsed
 
