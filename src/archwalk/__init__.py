@@ -15,6 +15,7 @@ __version__ = "0.2.0.dev0"
 if TYPE_CHECKING:
     from archwalk.api import evaluate, load_agent, train, transfer
     from archwalk.envs.gym import make_env, make_vec_env
+    from archwalk.reporting.draw import draw
     from archwalk.reporting.html import report
     from archwalk.searching.asking import Failure, Optimizer
     from archwalk.searching.verbs import compare, search
@@ -35,12 +36,14 @@ _HOME = {
     "compare": "archwalk.searching.verbs",
     "study": "archwalk.studies.study",
     "report": "archwalk.reporting.html",
+    "draw": "archwalk.reporting.draw",
 }
 
 __all__ = [
     "Failure",
     "Optimizer",
     "compare",
+    "draw",
     "evaluate",
     "load_agent",
     "load_benchmark",

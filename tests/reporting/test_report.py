@@ -17,6 +17,7 @@ from archwalk.reporting.data import read_study
 from archwalk.reporting.figures import FIGURES
 from archwalk.reporting.published import published_correlation, published_results
 from archwalk.reporting.tables import make_tables
+from archwalk.reporting.watching.state import look, marks
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job
 from archwalk.training.rundir import WEIGHTS
@@ -153,6 +154,36 @@ def test_an_unfinished_study_says_first_what_is_missing(study: StudyDir, tmp_pat
     shutil.rmtree(folder.path / "runs" / "seed-0" / "from-two")
     shutil.rmtree(folder.path / "runs" / "seed-1")
     assert parsed(archwalk.report(folder.path).read_text()).text[0].startswith("Unfinished: 7 of 8")
+
+
+def test_the_page_that_follows_a_study(study: StudyDir, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    shutil.copy(study.path / "study.toml", folder)
+    assert "0 of 8 agents done" in " ".join(parsed(look(folder).html.decode()).text)
+    shutil.copytree(study.path / "runs", folder / "runs")
+    view = look(folder)
+    assert view.title == "8/8 agents"
+    text = " ".join(parsed(view.html.decode()).text)
+    assert "100 % of 8,192 trained steps" in text
+    assert "source to one to two one 2 2 two 2 2" in text
+    run = StudyDir(folder).run(Job("two", "one", 0)).path  # interrupted: no weights, a line cut off
+    (run / "weights.safetensors").unlink()
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"trained_st')
+    before = marks(folder)
+    html = look(folder).html.decode()
+    text = " ".join(parsed(html).text)
+    assert "7 of 8 agents done" in text
+    assert "two → one, seed 0 1,024" in text
+    assert "two 1 (1) 2" in text
+    assert "Validation score against trained steps of 8 agents" in html
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write("garbage\n")
+    assert marks(folder) != before
+    assert "Waiting for one JSON object a line" in look(folder).html.decode()
+    (folder / "study.toml").write_text("[study")
+    assert "Waiting for a study folder" in look(folder).html.decode()
 
 
 def test_what_cannot_be_reported(study: StudyDir, table: Path, tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
     app.command(name="search")(search)
+    app.command(name="watch")(watch)
+    app.command(name="draw")(draw)
     app.command(name="compare")(compare)
     app.command(name="methods")(methods)
     app.command(name="export")(export)
@@ -538,19 +540,54 @@ def study(
 
 
 def report(run_dir: tyro.conf.Positional[Path], benchmark: str | None = None) -> None:
-    """Make the report of a study, finished or not: report.html, figures/ and tables/ in its folder.
+    """Make the report of a study, a search or a comparison, finished or not: report.html and its figures and
+    tables in the folder.
 
     Args:
-        run_dir: Folder of the study.
-        benchmark: Name or file, if the benchmark is no longer where the study found it.
+        run_dir: Folder of the study, search or comparison.
+        benchmark: Of a study: name or file, if the benchmark is no longer where the study found it.
     """
+    from archwalk.reporting.html import kind_of
     from archwalk.reporting.html import report as make_report
     from archwalk.studies.folder import StudyDir
 
     file = make_report(run_dir, benchmark=benchmark)
-    missing = len(StudyDir(run_dir).missing())
-    print(f"unfinished: {missing} agents are missing" if missing else "every agent is done")
+    if kind_of(run_dir) == "study":
+        missing = len(StudyDir(run_dir).missing())
+        print(f"unfinished: {missing} agents are missing" if missing else "every agent is done")
     print(f"written: {file}")
+
+
+def watch(out: tyro.conf.Positional[Path], port: int = 0) -> None:
+    """Follow a running search or study in a browser on this machine; Ctrl-C ends it. It only reads.
+
+    Args:
+        out: Folder of the search or study.
+        port: Of the loopback address; any free one by default.
+    """
+    from archwalk.reporting.watching.server import Watch
+
+    page = Watch(out, port)
+    print(f"watching {out} at {page.url}    (Ctrl-C ends it)", flush=True)
+    try:
+        page.serve()
+    except KeyboardInterrupt:
+        print("ended")
+
+
+def draw(architecture: tyro.conf.Positional[str], space: str | None = None, out: Path | None = None) -> None:
+    """Draw an architecture: its graph with the operations in colour, or a table of its choices.
+
+    Args:
+        architecture: Its string.
+        space: Name or declaration file of its space, or a table or .task file of that space; found by the
+            architecture by default.
+        out: File to write, .svg or .png; by default the SVG is printed.
+    """
+    from archwalk.reporting.draw import draw as make_drawing
+
+    drawing = make_drawing(architecture, space, out)
+    print(drawing.svg if out is None else f"written: {out}", end="" if out is None else "\n")
 
 
 def digits_build(

@@ -568,6 +568,12 @@ def read_identity(path: Path) -> dict[str, Any]:
         raise SearchError("an intact cache of evaluations", f"{path}: {error}", "leave it out") from error
 
 
+def count_begun(path: Path) -> int:
+    """How many evaluations of a file are claimed and not finished, whether their processes live or not."""
+    with _readable(path), closing(_read_only(path)) as db:
+        return int(db.execute("SELECT COUNT(*) FROM evaluations WHERE status IS NULL").fetchone()[0])
+
+
 def read_evaluations(path: Path) -> list[Evaluation]:
     """The finished evaluations of a file of any format, without claiming anything."""
     with _readable(path), closing(_read_only(path)) as db:
