@@ -326,9 +326,9 @@ def load_preset(name_or_path: str | Path) -> Settings:
     text = str(name_or_path)
     try:
         if text in preset_names():
-            content = resources.files("archwalk.presets").joinpath(f"{text}.toml").read_text()
+            content = resources.files("archwalk.presets").joinpath(f"{text}.toml").read_text("utf-8")
         elif text.endswith(".toml"):
-            content = Path(text).read_text()
+            content = Path(text).read_text("utf-8")
         else:
             raise SettingsError(*unknown("preset, or a .toml file", text, preset_names()))
         values = tomllib.loads(content)

@@ -97,7 +97,7 @@ class StudyDir:
         if not job.scratch and self.evaluations(job.source) is None:
             return None
         try:
-            rows = json.loads(self._evaluations(job).read_text())
+            rows = json.loads(self._evaluations(job).read_text("utf-8"))
         except (OSError, ValueError):
             return None
         return rows if self.run(job).finished else None

@@ -9,7 +9,6 @@ method for the next architecture.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import sqlite3
@@ -23,6 +22,7 @@ from typing import Any, Literal, get_args
 
 from archwalk.calling import ONLY
 from archwalk.errors import SearchError, enumerated, reason
+from archwalk.files import locked
 from archwalk.tasks.metrics import Metric
 
 Metrics = Mapping[str, float]
@@ -161,17 +161,15 @@ class Ledger:
             self._db = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
             self._sql("PRAGMA journal_mode=WAL")
             self._open(identity)
-        # The kernel lets go of a lock when its process dies, however it dies: so the dead are known.
-        self._lock = open(self._lock_file(self._owner), "w") if path else None  # noqa: SIM115
-        if self._lock:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # The system lets go of a lock when its process dies, however it dies: so the dead are known.
+        self._lock = locked(self._lock_file(self._owner)) if path else None
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
         if self._lock:
+            self._lock.release()  # first: Windows removes no file that is open
             self._lock_file(self._owner).unlink(missing_ok=True)
-            self._lock.close()
 
     def _sql(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One statement. Raises ``SearchError`` where the file turns out to be damaged, full or locked."""
@@ -361,14 +359,14 @@ class Ledger:
     def _alive(self, owner: str) -> bool:
         if self._path is None or owner == self._owner:
             return False
-        try:
-            with open(self._lock_file(owner)) as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        file = self._lock_file(owner)
+        if not file.exists():
             return False
-        except BlockingIOError:
+        lock = locked(file)
+        if lock is None:
             return True
-        self._lock_file(owner).unlink(missing_ok=True)  # nobody's any more
+        lock.release()
+        file.unlink(missing_ok=True)  # nobody's any more
         return False
 
 

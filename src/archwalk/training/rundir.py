@@ -90,7 +90,7 @@ class RunDir:
         """What the finished run cost."""
         file = self._finished_file(COSTS)
         try:
-            values = json.loads(file.read_text())
+            values = json.loads(file.read_text("utf-8"))
             return Costs(**{name: value for name, value in values.items() if name != DIGESTS})
         except (OSError, ValueError, TypeError) as error:
             raise RunError(
@@ -101,7 +101,7 @@ class RunDir:
         """The final weights. Raises ``RunError`` if they or the settings were changed after the run."""
         weights = read_tensors(self._finished_file(WEIGHTS))
         self.costs()
-        kept = json.loads((self.path / COSTS).read_text()).get(DIGESTS)  # runs of 0.1 have none
+        kept = json.loads((self.path / COSTS).read_text("utf-8")).get(DIGESTS)  # runs of 0.1 have none
         for name in (SETTINGS, WEIGHTS) if kept is not None else ():
             if not isinstance(kept, dict) or kept.get(name) != self._digest(name):
                 raise RunError(
@@ -274,7 +274,7 @@ def read_lines(file: Path) -> list[Row]:
     if not file.exists():
         return []
     try:
-        lines = file.read_text().splitlines(keepends=True)
+        lines = file.read_text("utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except (OSError, ValueError) as error:
         raise RunError(

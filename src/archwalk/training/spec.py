@@ -95,7 +95,7 @@ class RunSpec:
 def read_spec(file: Path) -> RunSpec:
     """The inverse of ``RunSpec.to_toml``. Raises ``RunError`` if the file is not there or not readable."""
     try:
-        values = tomllib.loads(file.read_text())
+        values = tomllib.loads(file.read_text("utf-8"))
         run = values.pop("run")
         run["tasks"] = tuple(run.get("tasks", ()))
         return RunSpec(**run, settings=parse_settings(values, str(file)))

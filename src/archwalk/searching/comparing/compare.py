@@ -223,7 +223,7 @@ def _check_root(root: Path, checksum: str) -> None:
                 str(root),
                 "choose another --out",
             )
-    elif json.loads(file.read_text())["checksum"] != checksum:
+    elif json.loads(file.read_text("utf-8"))["checksum"] != checksum:
         raise SearchError("a folder of this benchmark and protocol", str(root), "choose another --out")
 
 

@@ -134,7 +134,7 @@ def _no_protocol(text: str, protocol: str) -> None:
 def _joint(path: Path, what: Sequence[str], target: Target) -> Known:
     """The tasks of a search over several."""
     try:
-        tasks = [str(task) for task in json.loads((path / JOINT).read_text())]
+        tasks = [str(task) for task in json.loads((path / JOINT).read_text("utf-8"))]
     except (OSError, ValueError, TypeError) as error:
         raise SearchError(
             f"an intact {JOINT} in {path}", str(error), "name the folder of one task"
