@@ -191,7 +191,11 @@ def test_what_is_refused(table: Path, toml: Path, tmp_path: Path, capsys: pytest
             "task=metric",
         ),
         (("train", "--steps", "many"), ""),
-        (("transform",), ""),
+        (("trian", "--help"), "did you mean 'train'"),
+        (("transform", "--task", "main"), "a command of 'archwalk' among: data, spaces"),
+        (("data", "imprt", "table", "--help"), "did you mean 'import'"),
+        (("data", "import", "tabel", "-h"), "did you mean 'table'"),
+        (("spaces", "lst"), "did you mean 'list'"),
     ]
     for arguments, says in cases:
         assert call(*arguments) == 2, arguments
