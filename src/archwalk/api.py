@@ -16,7 +16,7 @@ from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
 from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import rewritten
-from archwalk.spaces.matching import identical
+from archwalk.spaces.matching import identical, same_space
 from archwalk.tasks.arranging import arranged
 from archwalk.tasks.base import check_task, split_tasks
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
@@ -309,15 +309,13 @@ def load_agent(
         ArchwalkError: a run that is not finished or does not fit, an unknown task, or none of several.
     """
     run = RunDir(run_dir)
-    spec, opened = run.spec(), run.benchmark(benchmark)
+    spec, written = run.spec(), run.opened(benchmark)
+    opened = arranged(written, spec.space, str(run.path))
     if task is None and spec.tasks:
         raise RunError("one task to walk on", f"a run on {spec.task}", "name one of them, or another task")
     task = task or spec.task
     check_task(task, opened.tasks)
-    written = opened.space
-    if spec.space.keys() & {"slots", "declaration"}:  # of others the order is fixed
-        written = load_benchmark(spec.benchmark if benchmark is None else benchmark).space
-    return WalkingAgent(load_values(run, opened, task), opened, task, written)
+    return WalkingAgent(load_values(run, opened, task), opened, task, written.space)
 
 
 def evaluate(
@@ -335,13 +333,14 @@ def evaluate(
         task: the run's own by default; another one evaluates the agent there as it is. A run on several
             tasks is evaluated on each by default.
         split: of ``mean``, ``std``, ``oracle`` and ``regret_mean``; test by default, or the reward's own
-            where nothing was tested.
+            where there is no test value of every architecture.
         benchmark: name, file or object; the run's own by default.
 
     Returns:
-        The fields of ``Evaluation``, the ``epoch`` of the split's column, ``benchmark`` and the ``protocol``
-        whose reward counts (empty: the file's own), where the agent comes from (``source_task, regime,
-        seed``), and its costs on its own task (``Costs``); on another task than that, ``evaluations`` is 0.
+        The fields of ``Evaluation``, the ``epoch`` of the split's column, a ``note`` where it is not the test
+        split for want of test values, ``benchmark`` and the ``protocol`` whose reward counts (empty: the
+        file's own), where the agent comes from (``source_task, regime, seed``), and its costs on its own task
+        (``Costs``); on another task or in another space than that, ``evaluations`` is 0.
         Of a run on several tasks: the costs are those of all of them together; without ``task`` all this by
         task.
     """
@@ -359,10 +358,12 @@ def evaluate(
         most_starts=spec.settings.training.evaluation_starts,
         generator=make_generator(spec.seed, "evaluation"),
     )
-    own = walking.task in spec.each_task and spec.regime != "zero-shot"
-    moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
     opened = walking.benchmark
-    at = opened.column(walking.task, result.split) if isinstance(opened, Benchmark) else opened
+    # Else a task of the same name is another one.
+    here = opened.checksum == spec.checksum or same_space(walking.written.describe(), spec.space)
+    own = here and walking.task in spec.each_task and spec.regime != "zero-shot"
+    moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
+    epoch, untested = _evaluated_at(opened, walking.task, result.split)
     return {
         "benchmark": opened.name,
         "protocol": opened.protocol if isinstance(opened, Benchmark) else "",
@@ -370,7 +371,8 @@ def evaluate(
         "regime": spec.regime if own else "zero-shot",
         "seed": spec.seed,
         **result.to_json(),
-        "epoch": at.epoch,
+        "epoch": epoch,
+        "note": f"{untested}: of {result.split} instead" if untested and split is None else "",
         "trained_steps": costs.trained_steps,
         "sampled_steps": costs.sampled_steps,
         "evaluations": costs.evaluations if own else 0,
@@ -378,3 +380,10 @@ def evaluate(
         "source_trained_steps": spec.source_trained_steps,
         "seconds": costs.seconds,
     }
+
+
+def _evaluated_at(benchmark: AnyBenchmark, task: str, split: str) -> tuple[str, str]:
+    """The epoch of the values of an evaluation, and why they are not those of the test split."""
+    if not isinstance(benchmark, Benchmark):
+        return benchmark.epoch, ""
+    return benchmark.column(task, split).epoch, benchmark.untested(task)

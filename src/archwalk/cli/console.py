@@ -200,6 +200,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
             f"{r['sampled_steps']:,} sampled steps, {r['seconds']:,.0f} s",
         ),
     ]
+    if r["note"]:
+        lines.insert(1, ("note", r["note"]))
     if r["evaluation_hours"] is not None:
         lines.append(("", f"{r['evaluation_hours']:,.0f} simulated hours of training networks"))
     for label, text in lines:

@@ -135,10 +135,11 @@ class RunDir:
             BenchmarkError: not found, or another benchmark than the run's where none was named.
             RunError: one of another space.
         """
-        spec = self.spec()
-        if given is None:
-            return arranged(self._own(spec), spec.space, str(self.path))
-        return arranged(load_benchmark(given), spec.space, str(self.path))
+        return arranged(self.opened(given), self.spec().space, str(self.path))
+
+    def opened(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
+        """The same as it is in its file, with its own order of slots and choices."""
+        return self._own(self.spec()) if given is None else load_benchmark(given)
 
     def _own(self, spec: RunSpec) -> AnyBenchmark:
         """The run's own benchmark, by its checksum, wherever it is."""
