@@ -9,7 +9,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -323,6 +322,8 @@ def _print_over_targets(at: dict[str, Any]) -> None:
 
 def print_benchmark(benchmark: Benchmark) -> None:
     """What a benchmark holds, a line a task, and what is missing."""
+    import numpy as np
+
     print(f"{benchmark.name}: {len(benchmark):,} architectures of {benchmark.space.name}, checksum intact")
     if benchmark.source:
         print(f"source: {benchmark.source}")

@@ -18,8 +18,6 @@ import numpy as np
 from archwalk.config import RaySettings, ray_settings
 from archwalk.errors import SearchError
 from archwalk.files import json_text, write_atomically
-from archwalk.searching.comparing import compare as comparing
-from archwalk.searching.comparing.comparison import Comparison
 from archwalk.searching.experience.known import check_folder, known_beforehand, named_experience
 from archwalk.searching.experience.past import CACHE, JOINT, Named
 from archwalk.searching.experience.snapshot import Experience
@@ -366,6 +364,9 @@ def compare(
     Raises:
         ArchwalkError: anything that cannot be compared, before any work.
     """
+    from archwalk.searching.comparing import compare as comparing  # its statistics are not for a search
+    from archwalk.searching.comparing.comparison import Comparison
+
     place = benchmark if isinstance(benchmark, str | Path) else None
     opened = load_benchmark(benchmark)
     targets = (target,) if isinstance(target, str) else tuple(target)
