@@ -8,26 +8,41 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archwalk.agents.values import QFunction
-from archwalk.config import RaySettings, Settings, load_preset, ray_settings
+from archwalk.config import (
+    ExecutorName,
+    ObservationSettings,
+    RaySettings,
+    Settings,
+    WalkSettings,
+    load_preset,
+    ray_settings,
+)
+from archwalk.envs.build import greedy_process
 from archwalk.errors import RunError, SettingsError, unknown
+from archwalk.results import EvaluationResult
 from archwalk.seeding import make_generator
 from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import rewritten
 from archwalk.spaces.matching import identical, same_space
+from archwalk.spaces.tokens import TokenKind
 from archwalk.tasks.arranging import arranged
 from archwalk.tasks.base import check_task, split_tasks
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
-from archwalk.training.evaluation import evaluate_agent, greedy_walks
+from archwalk.training.evaluation import Evaluation, evaluate_agent, evaluate_walks, greedy_walks
+from archwalk.training.policies import Policy, policy_walks
 from archwalk.training.rundir import RunDir
 from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights
-from archwalk.training.spec import RunSpec, describe_benchmark
+from archwalk.training.spec import Regime, RunSpec, describe_benchmark
 
 REGIMES = ("zero-shot", "fine-tune", "retrain")
-Executor = str  # "inline" or "ray"
+if TYPE_CHECKING:
+    Moved = Literal["zero-shot", "fine-tune", "retrain"]
+else:
+    Moved = str  # ``order_transfer`` refuses a wrong one with a remedy
 
 
 @dataclass(frozen=True)
@@ -96,7 +111,7 @@ def train(
     seed: int = 0,
     init: str | Path | None = None,
     steps: int | None = None,
-    executor: Executor = "inline",
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     device: str = "auto",
     on_row: OnRow | None = None,
@@ -155,14 +170,14 @@ def order_training(
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
-    regime = "scratch" if init is None else "retrain"
+    regime: Regime = "scratch" if init is None else "retrain"
     return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row)
 
 
 def transfer(
     source: str | Path,
     task: str,
-    regime: str,
+    regime: Moved,
     run_dir: str | Path,
     *,
     benchmark: str | Path | AnyBenchmark | None = None,
@@ -199,7 +214,7 @@ def transfer(
 def order_transfer(
     source: str | Path,
     task: str,
-    regime: str,
+    regime: Moved,
     run_dir: str | Path,
     benchmark: str | Path | AnyBenchmark | None = None,
     seed: int | None = None,
@@ -226,7 +241,7 @@ def _order(
     settings: Settings,
     seed: int,
     source: str | Path | None,
-    regime: str,
+    regime: Regime,
     on_row: OnRow | None,
 ) -> Runner:
     if seed < 0:
@@ -324,7 +339,7 @@ def evaluate(
     task: str | None = None,
     split: str | None = None,
     benchmark: str | Path | AnyBenchmark | None = None,
-) -> dict[str, Any]:
+) -> EvaluationResult | dict[str, EvaluationResult]:
     """How good a finished run's agent is on a task, and what it cost (method: greedy walks from every start,
     or from random ones where the space is not listed).
 
@@ -346,7 +361,13 @@ def evaluate(
     """
     if task is None and RunDir(run_dir).spec().tasks:
         each = RunDir(run_dir).spec().tasks
-        return {name: evaluate(run_dir, task=name, split=split, benchmark=benchmark) for name in each}
+        return {name: _evaluate(run_dir, name, split, benchmark) for name in each}
+    return _evaluate(run_dir, task, split, benchmark)
+
+
+def _evaluate(
+    run_dir: str | Path, task: str | None, split: str | None, benchmark: str | Path | AnyBenchmark | None
+) -> EvaluationResult:
     walking = load_agent(run_dir, benchmark=benchmark, task=task)
     run = RunDir(run_dir)
     spec, costs = run.spec(), run.costs()
@@ -363,27 +384,87 @@ def evaluate(
     here = opened.checksum == spec.checksum or same_space(walking.written.describe(), spec.space)
     own = here and walking.task in spec.each_task and spec.regime != "zero-shot"
     moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
-    epoch, untested = _evaluated_at(opened, walking.task, result.split)
-    return {
-        "benchmark": opened.name,
-        "protocol": opened.protocol if isinstance(opened, Benchmark) else "",
-        "source_task": spec.source_task if moved else spec.task,
-        "regime": spec.regime if own else "zero-shot",
-        "seed": spec.seed,
-        **result.to_json(),
-        "epoch": epoch,
-        "note": f"{untested}: of {result.split} instead" if untested and split is None else "",
-        "trained_steps": costs.trained_steps,
-        "sampled_steps": costs.sampled_steps,
-        "evaluations": costs.evaluations if own else 0,
-        "evaluation_hours": costs.evaluation_hours if own else None,
-        "source_trained_steps": spec.source_trained_steps,
-        "seconds": costs.seconds,
-    }
+    return _result(
+        opened,
+        result,
+        split,
+        source_task=spec.source_task if moved else spec.task,
+        regime=spec.regime if own else "zero-shot",
+        seed=spec.seed,
+        trained_steps=costs.trained_steps,
+        sampled_steps=costs.sampled_steps,
+        evaluations=costs.evaluations if own else 0,
+        evaluation_hours=costs.evaluation_hours if own else None,
+        source_trained_steps=spec.source_trained_steps,
+        seconds=costs.seconds,
+    )
 
 
-def _evaluated_at(benchmark: AnyBenchmark, task: str, split: str) -> tuple[str, str]:
-    """The epoch of the values of an evaluation, and why they are not those of the test split."""
-    if not isinstance(benchmark, Benchmark):
-        return benchmark.epoch, ""
-    return benchmark.column(task, split).epoch, benchmark.untested(task)
+def _result(benchmark: AnyBenchmark, found: Evaluation, asked: str | None, **whose: Any) -> EvaluationResult:
+    """An evaluation with where it was made and whose it is."""
+    if isinstance(benchmark, Benchmark):
+        protocol, epoch = benchmark.protocol, benchmark.column(found.task, found.split).epoch
+        untested = benchmark.untested(found.task) if asked is None else ""
+    else:
+        protocol, epoch, untested = "", benchmark.epoch, ""
+    note = f"{untested}: of {found.split} instead" if untested else ""
+    where = {"benchmark": benchmark.name, "protocol": protocol, "epoch": epoch, "note": note}
+    return EvaluationResult(where | whose | found.to_json())
+
+
+def evaluate_policy(
+    policy: Policy,
+    benchmark: str | Path | AnyBenchmark,
+    task: str,
+    *,
+    batched: bool = False,
+    split: str | None = None,
+    most_starts: int = 20_000,
+    tokens: TokenKind = "slots",
+    walk: WalkSettings | None = None,
+    seed: int = 0,
+) -> EvaluationResult:
+    """The same of any policy, such as another library's network: walks from every start, as it steps.
+
+    Args:
+        policy: called with an observation and a mask as ``make_env`` shows them, float32 [actions, features]
+            and bool [actions]; returns an action that exists. Action 0 keeps the architecture, which
+            ends the walk.
+        benchmark: name, file or object.
+        task: one of its tasks.
+        batched: the policy is called with all walks at once, [walks, actions, features] and [walks, actions],
+            and returns an action for each: much faster for a network.
+        split: as for ``evaluate``.
+        most_starts: of more architectures a uniform sample.
+        tokens: what the policy was trained on, as for ``make_env``.
+        walk: likewise; the published limits by default.
+        seed: of starts, offers and padding.
+
+    Returns:
+        As ``evaluate``, with regime ``policy`` and no costs, which only the policy's own library knows.
+
+    Raises:
+        ArchwalkError: an unknown benchmark, task or split, or an action that does not exist.
+    """
+    opened = load_benchmark(benchmark)
+    check_task(task, opened.tasks)
+    settings = Settings(walk=walk or WalkSettings(), observation=ObservationSettings(tokens=tokens))
+    process = greedy_process(opened, settings)
+    found = evaluate_walks(
+        partial(policy_walks, policy, batched, process),
+        process,
+        opened,
+        task,
+        split=split,
+        most_starts=most_starts,
+        generator=make_generator(seed, "evaluation"),
+    )
+    costs = (
+        "trained_steps",
+        "sampled_steps",
+        "evaluations",
+        "evaluation_hours",
+        "source_trained_steps",
+        "seconds",
+    )
+    return _result(opened, found, split, source_task="", regime="policy", seed=seed, **dict.fromkeys(costs))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -252,6 +252,12 @@ class RaySettings(_Group):
     """How often a command may lose the same actor, agent or evaluation to dying processes or nodes."""
     patience: float = Field(300.0, gt=0)
     """Seconds without any sign from the cluster after which the command gives up."""
+
+
+if TYPE_CHECKING:
+    ExecutorName = Literal["inline", "ray"]
+else:
+    ExecutorName = str  # ``ray_settings`` refuses a wrong one with a remedy
 
 
 def ray_settings(executor: str, given: RaySettings | None) -> RaySettings | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
@@ -248,7 +249,7 @@ def print_methods(rows: list[dict[str, Any]]) -> None:
         print(f"{row['name']:>14}  {row['summary']}{also}\n{'':>16}{row['source']}{needs}{sources}")
 
 
-def print_comparison(rows: list[dict[str, Any]]) -> None:
+def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
     """Mean best rank by target, method and budget, in an open space the score; then all targets together."""
     from archwalk.searching.comparing.verdicts import over_targets
 

@@ -334,16 +334,48 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
         return {"action_mask": self._core.mask(), "architecture": names, "kept": kept.numpy().copy()}
 
 
-def make_env(benchmark: str | Path | Benchmark | Predicted, task: str, **options: Any) -> WalkEnv:
+def make_env(
+    benchmark: str | Path | Benchmark | Predicted,
+    task: str,
+    *,
+    tokens: TokenKind = "slots",
+    walk: WalkSettings | None = None,
+    reward: RewardSettings | None = None,
+    keep_truncates: bool = False,
+    render_mode: str | None = None,
+) -> WalkEnv:
     """A single environment; options as in ``WalkEnv``."""
-    return WalkEnv(benchmark, task, **options)
+    return WalkEnv(
+        benchmark,
+        task,
+        tokens=tokens,
+        walk=walk,
+        reward=reward,
+        keep_truncates=keep_truncates,
+        render_mode=render_mode,
+    )
 
 
 def make_vec_env(
-    benchmark: str | Path | Benchmark | Predicted, task: str, num_envs: int, **options: Any
+    benchmark: str | Path | Benchmark | Predicted,
+    task: str,
+    num_envs: int,
+    *,
+    tokens: TokenKind = "slots",
+    walk: WalkSettings | None = None,
+    reward: RewardSettings | None = None,
+    keep_truncates: bool = False,
 ) -> WalkVectorEnv:
     """A batched environment; options as in ``WalkVectorEnv``."""
-    return WalkVectorEnv(benchmark, task, num_envs, **options)
+    return WalkVectorEnv(
+        benchmark,
+        task,
+        num_envs,
+        tokens=tokens,
+        walk=walk,
+        reward=reward,
+        keep_truncates=keep_truncates,
+    )
 
 
 gymnasium.register(

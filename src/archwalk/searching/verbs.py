@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from archwalk.config import RaySettings, ray_settings
+from archwalk.config import ExecutorName, RaySettings, ray_settings
 from archwalk.errors import SearchError
 from archwalk.files import json_text, write_atomically
+from archwalk.results import ComparisonRow, SearchResult
 from archwalk.searching.experience.known import check_folder, known_beforehand, named_experience
 from archwalk.searching.experience.past import CACHE, JOINT, Named
 from archwalk.searching.experience.snapshot import Experience
-from archwalk.searching.experience.tables import names_for
+from archwalk.searching.experience.tables import SampleName, names_for
 from archwalk.searching.inputs import Directions, EvaluatorGiven, Setting, Space, make_settings
 from archwalk.searching.joint import JointTask, search_jointly
 from archwalk.searching.loop import OnEvaluation, best_of, check_fit, rewards_of
@@ -59,13 +60,13 @@ def search(
     time_limit: float | None = None,
     retries: int = 0,
     seed: int = 0,
-    executor: str = "inline",
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     benchmark: str | Path | AnyBenchmark | None = None,
     retry_failed: bool = False,
     on_evaluation: OnEvaluation | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Search for the best architecture on a task of one's own. Called again, it goes on.
 
     Args:
@@ -159,7 +160,7 @@ def search(
     if known.said:
         result["experience"] = list(known.said)
     write_atomically(folder / RESULT, json_text(result).encode())
-    return result
+    return SearchResult(result)
 
 
 def _keep_result(setting: Setting, folder: Path) -> None:
@@ -332,13 +333,13 @@ def compare(
     *,
     sources: str | Sequence[str] = (),
     source_evaluations: int | None = None,
-    source_sample: str = "search",
+    source_sample: SampleName = "search",
     methods: Sequence[Any] = ("random", "local", "evolution", "reinforce", "forest", "gp", "agent"),
     budgets: Sequence[int] = (0, 10, 25, 50, 100),
     seeds: int = 10,
     jobs: int = 1,
     say: Callable[[str], None] = lambda text: None,
-) -> list[dict[str, Any]]:
+) -> list[ComparisonRow]:
     """Every method on the same targets, with the same budgets and seeds. Called again, it goes on.
 
     Args:
@@ -382,4 +383,4 @@ def compare(
         plans["" if isinstance(target, str) else one] = Comparison(
             one, names, tuple(methods), tuple(budgets), seeds, source_evaluations, source_sample
         )
-    return comparing.compare(opened, plans, Path(out), say, jobs, place)
+    return [ComparisonRow(row) for row in comparing.compare(opened, plans, Path(out), say, jobs, place)]

@@ -14,8 +14,7 @@ from typing import Any
 
 import torch
 
-from archwalk import api
-from archwalk.config import RaySettings, Settings, ray_settings
+from archwalk.config import ExecutorName, RaySettings, Settings, ray_settings
 from archwalk.execution.cluster import connected
 from archwalk.execution.executor import Executor, run
 from archwalk.execution.processes import Processes
@@ -39,7 +38,7 @@ def study(
     preset: str | Path | Settings = "laptop",
     jobs: int = 1,
     device: str = "auto",
-    executor: api.Executor = "inline",
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
 ) -> StudyDir:
@@ -76,7 +75,7 @@ def run_study(
     *,
     jobs: int = 1,
     device: str = "auto",
-    executor: api.Executor = "inline",
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
 ) -> StudyDir:
