@@ -22,6 +22,7 @@ from archwalk.config import (
 )
 from archwalk.envs.build import greedy_process
 from archwalk.errors import RunError, SettingsError, unknown
+from archwalk.files import json_text, write_atomically
 from archwalk.results import EvaluationResult
 from archwalk.seeding import make_generator
 from archwalk.spaces.base import SearchSpace
@@ -37,6 +38,16 @@ from archwalk.training.policies import Policy, policy_walks
 from archwalk.training.rundir import RunDir
 from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights
 from archwalk.training.spec import Regime, RunSpec, describe_benchmark
+
+__all__ = [
+    "Step",
+    "WalkingAgent",
+    "evaluate",
+    "evaluate_policy",
+    "load_agent",
+    "train",
+    "transfer",
+]
 
 REGIMES = ("zero-shot", "fine-tune", "retrain")
 if TYPE_CHECKING:
@@ -423,6 +434,7 @@ def evaluate_policy(
     tokens: TokenKind = "slots",
     walk: WalkSettings | None = None,
     seed: int = 0,
+    out: str | Path | None = None,
 ) -> EvaluationResult:
     """The same of any policy, such as another library's network: walks from every start, as it steps.
 
@@ -439,6 +451,7 @@ def evaluate_policy(
         tokens: what the policy was trained on, as for ``make_env``.
         walk: likewise; the published limits by default.
         seed: of starts, offers and padding.
+        out: JSON file for the result, too; ``STUDY/policies/NAME-SEED.json`` is shown in a study's report.
 
     Returns:
         As ``evaluate``, with regime ``policy`` and no costs, which only the policy's own library knows.
@@ -467,4 +480,8 @@ def evaluate_policy(
         "source_trained_steps",
         "seconds",
     )
-    return _result(opened, found, split, source_task="", regime="policy", seed=seed, **dict.fromkeys(costs))
+    whose = {"source_task": "", "regime": "policy", "seed": seed, **dict.fromkeys(costs)}
+    result = _result(opened, found, split, **whose)
+    if out is not None:
+        write_atomically(Path(out), json_text(result | {"checksum": opened.checksum}).encode())
+    return result

@@ -19,6 +19,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from archwalk.errors import SettingsError, unknown
 
+__all__ = [
+    "ExplorationSettings",
+    "LearnerSettings",
+    "MultiTaskSettings",
+    "NetworkSettings",
+    "ObservationSettings",
+    "RaySettings",
+    "ReplaySettings",
+    "RewardSettings",
+    "Settings",
+    "SkeletonSettings",
+    "TrainingSettings",
+    "WalkSettings",
+    "load_preset",
+    "preset_names",
+]
+
 EXECUTORS = ("inline", "ray")
 Precision = Literal["auto", "float32", "bfloat16"]
 

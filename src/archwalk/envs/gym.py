@@ -29,6 +29,13 @@ from archwalk.tasks.base import Predicted
 from archwalk.tasks.registry import load_benchmark
 from archwalk.tasks.table import Benchmark
 
+__all__ = [
+    "WalkEnv",
+    "WalkVectorEnv",
+    "make_env",
+    "make_vec_env",
+]
+
 SeedLike = Any  # a whole number from 0, of Python or numpy; anything else is refused
 
 

@@ -38,6 +38,11 @@ from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
 
+__all__ = [
+    "compare",
+    "search",
+]
+
 RESULT = "result.json"
 
 
@@ -143,6 +148,10 @@ def search(
     settings = [replace(s, problem=s.problem.with_experience(known.sources)) for s in settings]
     for line in known.said:
         say(f"known beforehand: {line}")
+    if chosen.knows_sources and not known.said and not tasks:
+        say(
+            "known beforehand: nothing, so the search learns from its own evaluations alone; see --experience"
+        )
     if retry_failed:
         for s in settings:
             with opened(s, folder / str(s.task) if tasks else folder, s.evaluator) as ledger:

@@ -38,6 +38,10 @@ from archwalk.training.rundir import (
     read_lines,
 )
 
+__all__ = [
+    "StudyDir",
+]
+
 STUDY, RESULTS, CURVES = "study.toml", "results.parquet", "curves.parquet"
 TABLE = "benchmark.parquet"  # the benchmark, where the study's own folder is not: on another node
 _COSTS_OF_CURVE = ("trained_steps", "sampled_steps", "evaluations")

@@ -26,6 +26,10 @@ from archwalk.tasks.registry import benchmark_names, load_benchmark, split_proto
 from archwalk.training.loop import Loop
 from archwalk.training.runner import find_device
 
+__all__ = [
+    "study",
+]
+
 SAMPLE_SECONDS = 3.0  # of training, to estimate how long a study takes
 
 

@@ -18,6 +18,11 @@ from archwalk.envs.process import SearchProcess
 from archwalk.errors import SettingsError
 from archwalk.spaces.base import PAD
 
+__all__ = [
+    "Policy",
+    "policy_walks",
+]
+
 # (observation, mask) → action: the observation float32 [actions, features] and the mask bool [actions] of
 # ``WalkEnv``; of a batched one both with a first axis of walks, and an action for each.
 Policy = Callable[[Any, Any], Any]

@@ -37,6 +37,11 @@ from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.loop import Row
 from archwalk.training.spec import RunSpec, read_spec
 
+__all__ = [
+    "Costs",
+    "RunDir",
+]
+
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
 CUT = "fine-tune"
