@@ -112,6 +112,9 @@ def test_the_public_verbs_and_nothing_else() -> None:
     assert set(archwalk.__all__) <= set(dir(archwalk))
     for name in archwalk.__all__:
         assert callable(getattr(archwalk, name))
+        assert name in vars(archwalk)  # where readers of an imported module look
+    with pytest.raises(AttributeError, match="no attribute 'trian'; did you mean 'train'"):
+        archwalk.trian  # noqa: B018
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         archwalk.nothing  # noqa: B018
 

@@ -59,7 +59,8 @@ if not TYPE_CHECKING:  # a checker knows the names above, and no others
             near = get_close_matches(name, __all__, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise AttributeError(f"module 'archwalk' has no attribute {name!r}{hint}")
-        return getattr(importlib.import_module(_HOME[name]), name)
+        found = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:
