@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -15,6 +16,7 @@ import archwalk
 from archwalk.errors import ArchwalkError, RunError
 from archwalk.reporting.data import read_study
 from archwalk.reporting.figures import FIGURES
+from archwalk.reporting.policies import policy_rows
 from archwalk.reporting.published import published_correlation, published_results
 from archwalk.reporting.tables import make_tables
 from archwalk.reporting.watching.state import look, marks
@@ -23,7 +25,7 @@ from archwalk.studies.plan import Job
 from archwalk.training.rundir import WEIGHTS
 from tests.conftest import small_settings, two_tasks
 
-TABLES = ("regimes", "results", "to_match", "task_correlation", "gamma", "search", "costs")
+TABLES = ("regimes", "results", "to_match", "task_correlation", "gamma", "search", "policies", "costs")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,9 @@ def study(table: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
     archwalk.compare(table, "two", folder / "comparisons" / "two", **searched)
     plain = searched | {"sources": (), "methods": ("random", "gp")}
     archwalk.compare(table, ["one"], folder / "comparisons" / "more", **plain)
+    for name, action in (("first-0", 1), ("first-1", 2), ("keep-0", 0)):
+        out = folder / "policies" / f"{name}.json"
+        archwalk.evaluate_policy(lambda seen, mask, action=action: action, table, "one", out=out)
     return made
 
 
@@ -231,3 +236,22 @@ def test_comparisons_in_the_folder_are_shown_or_refused(study: StudyDir, tmp_pat
             archwalk.report(folder)
     shutil.rmtree(folder / "comparisons")
     assert "search" not in make_tables(read_study(folder))
+
+
+def test_policies_of_other_libraries_are_shown_or_refused(
+    study: StudyDir, table: Path, html: str, tmp_path: Path
+) -> None:
+    assert "Policies of other libraries" in html
+    checksum = read_study(study.path).benchmark.checksum
+    first, keep = policy_rows(study.path, checksum)
+    assert (first["policy"], first["seeds"], keep["policy"], keep["seeds"]) == ("first", 2, "keep", 1)
+    ends = [json.loads((study.path / f"policies/first-{s}.json").read_text())["mean"] for s in (0, 1)]
+    assert first["mean"] == pytest.approx(sum(ends) / 2)
+    assert first["mean_low"] < first["mean"] < first["mean_high"]
+    assert keep["validation_score"] == pytest.approx(0, abs=1e-9)  # who keeps is as good as random
+    archwalk.evaluate_policy(lambda seen, mask: 0, two_tasks(0.5), "one", out=tmp_path / "policies/o-0.json")
+    with pytest.raises(RunError, match="the study's benchmark"):
+        policy_rows(tmp_path, checksum)
+    (tmp_path / "policies/o-0.json").write_text("{}")
+    with pytest.raises(RunError, match="evaluate_policy"):
+        policy_rows(tmp_path, checksum)

@@ -30,6 +30,7 @@ from archwalk.cli.console import (
     print_surrogate,
 )
 from archwalk.cli.spaces import spaces_app
+from archwalk.cli.verbs import Verbs
 from archwalk.config import (
     LatencySettings,
     RaySettings,
@@ -50,17 +51,17 @@ DESCRIPTION = "Train agents that search for neural architectures, and move them 
 def run_command(arguments: Sequence[str]) -> None:
     """Parse and run one command; exits with status 2 on arguments that do not parse."""
     preset = load_preset(_value_of("--preset", arguments) or "laptop")
-    importing = tyro.extras.SubcommandApp()
+    importing = Verbs()
     importing.command(name="transnas-bench")(import_transnas_bench)
     importing.command(name="nasbench101")(import_nasbench101)
     importing.command(name="table")(import_table)
     importing.command(name="nasbench301")(import_nasbench301)
-    data = tyro.extras.SubcommandApp()
+    data = Verbs()
     data.command(name="list")(data_list)
     data.command(name="check")(data_check)
     data.command(importing, name="import", help="Turn measurements into a benchmark file.")
     data.command(name="fit-surrogate")(fit_surrogate)
-    app = tyro.extras.SubcommandApp()
+    app = Verbs()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
     app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
     app.command(agents_app(), name="agents", help="Agents in the box: list, show, path; train one's own.")
@@ -74,13 +75,14 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="methods")(methods)
     app.command(name="export")(export)
     app.command(name="latency")(latency)
-    digits = tyro.extras.SubcommandApp()
+    digits = Verbs()
     digits.command(name="build")(digits_build)
     digits.command(name="verify")(digits_verify)
     digits.command(name="card")(digits_card)
     app.command(digits, name="digits", help="The embedded benchmark: measure it, check it, draw its card.")
     app.command(name="study")(partial(study, settings=preset))
     app.command(name="report")(report)
+    app.check(arguments)
     try:
         app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
     except ValidationError as error:  # the parser passes on those of a command's own settings

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -200,6 +200,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
             f"{r['sampled_steps']:,} sampled steps, {r['seconds']:,.0f} s",
         ),
     ]
+    if r["note"]:
+        lines.insert(1, ("note", r["note"]))
     if r["evaluation_hours"] is not None:
         lines.append(("", f"{r['evaluation_hours']:,.0f} simulated hours of training networks"))
     for label, text in lines:
@@ -285,7 +287,7 @@ def print_methods(rows: list[dict[str, Any]]) -> None:
         print(f"{row['name']:>14}  {row['summary']}{also}\n{'':>16}{row['source']}{needs}{sources}")
 
 
-def print_comparison(rows: list[dict[str, Any]]) -> None:
+def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
     """Mean best rank by target, method and budget, in an open space the score; then all targets together."""
     from archwalk.searching.comparing.verdicts import over_targets
 
@@ -359,6 +361,8 @@ def _print_over_targets(at: dict[str, Any]) -> None:
 
 def print_benchmark(benchmark: Benchmark) -> None:
     """What a benchmark holds, a line a task, and what is missing."""
+    import numpy as np
+
     print(f"{benchmark.name}: {len(benchmark):,} architectures of {benchmark.space.name}, checksum intact")
     if benchmark.source:
         print(f"source: {benchmark.source}")

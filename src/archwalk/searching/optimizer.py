@@ -21,6 +21,12 @@ from archwalk.errors import SearchError
 from archwalk.searching.history import History
 from archwalk.searching.problem import Problem
 
+__all__ = [
+    "Method",
+    "Optimizer",
+    "make_method",
+]
+
 
 @runtime_checkable
 class Optimizer(Protocol):

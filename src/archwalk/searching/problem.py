@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
+from archwalk.analysis.ranks import ranks
 from archwalk.errors import SearchError
 from archwalk.searching.experience.source import Source
 from archwalk.spaces.base import SearchSpace
@@ -130,7 +130,7 @@ class Problem(ABC):
 def normal_scores(values: Floats) -> Floats:
     """Normal quantiles of the ranks, [n]; ties share theirs. Makes tasks comparable, whatever their metric
     (Salinas, Shen and Perrone 2020)."""
-    return np.asarray(ndtri((rankdata(values) - 0.5) / len(values)))
+    return np.asarray(ndtri((ranks(values) - 0.5) / len(values)))
 
 
 def one_hot(codes: Ints) -> Floats:

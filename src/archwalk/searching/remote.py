@@ -10,6 +10,7 @@ whose process or node dies is made again elsewhere; one that fails by itself is 
 from __future__ import annotations
 
 import os
+import platform
 import queue
 import shutil
 import threading
@@ -145,7 +146,7 @@ def evaluate(
 @cache
 def _checked(function: str | None, command: tuple[str, ...]) -> tuple[str, ...]:
     """The words of an evaluation; once a process, it is seen whether the function or program is there."""
-    here = f"on the node {os.uname().nodename}"
+    here = f"on the node {platform.node()}"
     if function is not None:
         return check_function(function, here)
     if shutil.which(command[0]) is None:

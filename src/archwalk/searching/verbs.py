@@ -14,18 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from archwalk.config import RaySettings, ray_settings
+from archwalk.config import ExecutorName, RaySettings, ray_settings
 from archwalk.errors import SearchError
 from archwalk.execution.executor import at_once
 from archwalk.execution.served import close, make_ready, served
 from archwalk.files import write_atomically
+from archwalk.results import ComparisonRow, SearchResult
 from archwalk.searching.asktell import Asked, check_fit
 from archwalk.searching.comparing import compare as comparing
 from archwalk.searching.comparing.comparison import Comparison
 from archwalk.searching.experience.known import NONE, check_folder, known_beforehand, named_experience
 from archwalk.searching.experience.past import CACHE, JOINT, Named
 from archwalk.searching.experience.snapshot import Experience
-from archwalk.searching.experience.tables import names_for
+from archwalk.searching.experience.tables import SampleName, names_for
 from archwalk.searching.incontext.box import is_agent
 from archwalk.searching.inputs import Directions, EvaluatorGiven, Setting, Space, make_settings
 from archwalk.searching.joint import JointTask, search_jointly
@@ -43,6 +44,11 @@ from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger, read_evaluation
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
+
+__all__ = [
+    "compare",
+    "search",
+]
 
 
 def search(
@@ -69,7 +75,7 @@ def search(
     seed: int = 0,
     jobs: int = 1,
     log: str | None = None,
-    executor: str = "inline",
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     benchmark: str | Path | AnyBenchmark | None = None,
     retry_failed: bool = False,
@@ -77,7 +83,7 @@ def search(
     on_evaluation: OnEvaluation | None = None,
     on_end: Callable[[dict[str, Any]], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Search for the best architecture on a task of one's own. Called again, it goes on.
 
     Args:
@@ -198,7 +204,7 @@ def search(
     result = run.keep(finished=True)
     if on_end:
         on_end(result)
-    return result
+    return SearchResult(result)
 
 
 def _is_none(agent: str | Path | Sequence[str | Path]) -> bool:
@@ -462,13 +468,13 @@ def compare(
     *,
     sources: str | Sequence[str] = (),
     source_evaluations: int | None = None,
-    source_sample: str = "search",
+    source_sample: SampleName = "search",
     methods: Sequence[Any] = ("random", "local", "evolution", "reinforce", "forest", "gp", "agent"),
     budgets: Sequence[int] = (0, 10, 25, 50, 100),
     seeds: int = 10,
     jobs: int = 1,
     say: Callable[[str], None] = lambda text: None,
-) -> list[dict[str, Any]]:
+) -> list[ComparisonRow]:
     """Every method on the same targets, with the same budgets and seeds. Called again, it goes on.
 
     Args:
@@ -494,6 +500,7 @@ def compare(
     Raises:
         ArchwalkError: anything that cannot be compared, before any work.
     """
+
     place = benchmark if isinstance(benchmark, str | Path) else None
     opened = load_benchmark(benchmark)
     targets = (target,) if isinstance(target, str) else tuple(target)
@@ -509,4 +516,4 @@ def compare(
         plans["" if isinstance(target, str) else one] = Comparison(
             one, names, tuple(methods), tuple(budgets), seeds, source_evaluations, source_sample
         )
-    return comparing.compare(opened, plans, Path(out), say, jobs, place)
+    return [ComparisonRow(row) for row in comparing.compare(opened, plans, Path(out), say, jobs, place)]

@@ -10,13 +10,10 @@ given as an object is called in this process.
 from __future__ import annotations
 
 import ast
-import contextlib
 import json
-import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from archwalk.calling import MAPPING, NO_TASK, asks_for_mapping, metrics_of, takes_task
+from archwalk.ending import end_group, set_apart
 from archwalk.errors import SearchError, reason, shortened
 from archwalk.spaces.base import SearchSpace
 from archwalk.tasks.base import Predicted
@@ -148,7 +146,7 @@ class CommandEvaluator:
         self.running.add(ENDED)
         for leader in [*self.running]:
             if leader != ENDED:
-                _kill_group(leader)
+                end_group(leader)
 
     def once(self, architecture: str) -> Metrics:
         """One try. Raises ``EvaluationFailed``."""
@@ -246,22 +244,22 @@ def _output_of(
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,
+        **set_apart(),
     ) as process:
         running.add(process.pid)
         if ENDED in running:
-            _kill_group(process.pid)
+            end_group(process.pid)
         streams = {"stdin": process.stdin}
         process.stdin = None  # or communicate would close it
         try:
             output, complaint = process.communicate(timeout=time_limit)
         except subprocess.TimeoutExpired:
             failure = EvaluationFailed("timeout", f"killed after {time_limit:g} s")
-            _kill_group(process.pid)
+            end_group(process.pid)
             output, complaint = process.communicate()
         finally:
             running.discard(process.pid)
-            _kill_group(process.pid)  # children that outlived the command, too
+            end_group(process.pid)  # children that outlived the command, too
             if streams["stdin"]:
                 streams["stdin"].close()
     if failure is None and process.returncode:
@@ -286,11 +284,6 @@ def _reason_in(complaint: str) -> str:
     if errors and len(said) - errors[-1] > _TAIL:
         return shortened(said[errors[-1] :], _TAIL)
     return said[-_TAIL:]
-
-
-def _kill_group(leader: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(leader, signal.SIGKILL)
 
 
 def make_evaluator(

@@ -9,10 +9,8 @@ method for the next architecture.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
 import sqlite3
 import threading
 import time
@@ -25,6 +23,7 @@ from typing import Any, Literal, get_args
 
 from archwalk.calling import ONLY
 from archwalk.errors import SearchError, enumerated, reason
+from archwalk.files import locked
 from archwalk.tasks.metrics import Metric
 
 Metrics = Mapping[str, float]
@@ -175,10 +174,8 @@ class Ledger:
             )
             self._sql("PRAGMA journal_mode=WAL")
             self._open(identity)
-        # The kernel lets go of a lock when its process dies, however it dies: so the dead are known.
-        self._lock = open(self._lock_file(self._owner), "w") if path else None  # noqa: SIM115
-        if self._lock:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # The system lets go of a lock when its process dies, however it dies: so the dead are known.
+        self._lock = locked(self._lock_file(self._owner)) if path else None
 
     def copy(self, path: Path) -> None:
         """A file with the finished evaluations; claims are not taken along."""
@@ -193,8 +190,8 @@ class Ledger:
         self.closed = True
         self._db.close()
         if self._lock:
+            self._lock.release()  # first: Windows removes no file that is open
             self._lock_file(self._owner).unlink(missing_ok=True)
-            self._lock.close()
 
     def _sql(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One statement. Raises ``SearchError`` where the file turns out to be damaged, full or locked."""
@@ -464,23 +461,23 @@ class Ledger:
             return time.time() < float(owner.removeprefix(_HELD))
         if self._path is None:
             return False
-        try:
-            with open(self._lock_file(owner)) as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        file = self._lock_file(owner)
+        if not file.exists():
             return False
-        except BlockingIOError:
+        lock = locked(file)
+        if lock is None:
             return True
-        self._lock_file(owner).unlink(missing_ok=True)  # nobody's any more
+        lock.release()
+        file.unlink(missing_ok=True)  # nobody's any more
         return False
 
 
 def _sweep(path: Path) -> None:
     """Remove the lock files that killed processes have left: old ones that nobody holds."""
     for file in path.parent.glob(f".{path.name}.*"):
-        with suppress(OSError), open(file) as lock:
-            if time.time() - os.fstat(lock.fileno()).st_mtime > _SETTLED:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > _SETTLED and (lock := locked(file)) is not None:
+                lock.release()
                 file.unlink(missing_ok=True)
 
 

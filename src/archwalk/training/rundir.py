@@ -37,6 +37,11 @@ from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.loop import Row
 from archwalk.training.spec import RunSpec, read_spec
 
+__all__ = [
+    "Costs",
+    "RunDir",
+]
+
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
 CUT = "fine-tune"
@@ -90,7 +95,7 @@ class RunDir:
         """What the finished run cost."""
         file = self._finished_file(COSTS)
         try:
-            values = json.loads(file.read_text())
+            values = json.loads(file.read_text("utf-8"))
             return Costs(**{name: value for name, value in values.items() if name != DIGESTS})
         except (OSError, ValueError, TypeError) as error:
             raise RunError(
@@ -101,7 +106,7 @@ class RunDir:
         """The final weights. Raises ``RunError`` if they or the settings were changed after the run."""
         weights = read_tensors(self._finished_file(WEIGHTS))
         self.costs()
-        kept = json.loads((self.path / COSTS).read_text()).get(DIGESTS)  # runs of 0.1 have none
+        kept = json.loads((self.path / COSTS).read_text("utf-8")).get(DIGESTS)  # runs of 0.1 have none
         for name in (SETTINGS, WEIGHTS) if kept is not None else ():
             if not isinstance(kept, dict) or kept.get(name) != self._digest(name):
                 raise RunError(
@@ -135,10 +140,11 @@ class RunDir:
             BenchmarkError: not found, or another benchmark than the run's where none was named.
             RunError: one of another space.
         """
-        spec = self.spec()
-        if given is None:
-            return arranged(self._own(spec), spec.space, str(self.path))
-        return arranged(load_benchmark(given), spec.space, str(self.path))
+        return arranged(self.opened(given), self.spec().space, str(self.path))
+
+    def opened(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
+        """The same as it is in its file, with its own order of slots and choices."""
+        return self._own(self.spec()) if given is None else load_benchmark(given)
 
     def _own(self, spec: RunSpec) -> AnyBenchmark:
         """The run's own benchmark, by its checksum, wherever it is."""
@@ -274,7 +280,7 @@ def read_lines(file: Path) -> list[Row]:
     if not file.exists():
         return []
     try:
-        lines = file.read_text().splitlines(keepends=True)
+        lines = file.read_text("utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except (OSError, ValueError) as error:
         raise RunError(

@@ -104,7 +104,7 @@ class Comparison:
     @classmethod
     def read(cls, folder: Path) -> Comparison:
         """The plan of a claimed folder."""
-        values = json.loads((folder / MADE).read_text())["plan"]
+        values = json.loads((folder / MADE).read_text("utf-8"))["plan"]
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**fields)
 
@@ -333,7 +333,7 @@ def check_claim(out: Path, wanted: Mapping[str, Any]) -> None:
             "an empty or new folder, or one of this comparison", str(out), "choose another --out"
         )
     if file.exists():
-        there = json.loads(file.read_text())
+        there = json.loads(file.read_text("utf-8"))
         changed = [k for k in wanted if there.get(k) != wanted[k]]
         if changed:
             got = f"{out}, made with another {', '.join(changed)}"

@@ -140,7 +140,7 @@ def _no_protocol(text: str, protocol: str) -> None:
 def joint_tasks(path: Path) -> list[str]:
     """The tasks of a search over several. Raises ``SearchError`` for a damaged folder."""
     try:
-        return [str(task) for task in json.loads((path / JOINT).read_text())]
+        return [str(task) for task in json.loads((path / JOINT).read_text("utf-8"))]
     except (OSError, ValueError, TypeError) as error:
         raise SearchError(
             f"an intact {JOINT} in {path}", str(error), "name the folder of one task"

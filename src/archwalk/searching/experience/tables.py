@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -32,6 +33,10 @@ from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
 
 SAMPLES: tuple[str, ...] = ("search", "random")
+if TYPE_CHECKING:
+    SampleName = Literal["search", "random"]
+else:
+    SampleName = str  # a comparison refuses a wrong one with a remedy
 REST = "rest"
 SEARCHED_BY = "gp"  # the method whose history a source of few evaluations is
 _VALUE = Metric("value", "max", "")
