@@ -178,8 +178,16 @@ def test_a_folder_in_any_state_is_survived(folder: Path, tmp_path: Path) -> None
         assert "Nothing has begun" in ask(watch, "/live")[1]
 
 
-def test_ctrl_c_ends_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    threading.Timer(1.0, signal.raise_signal, (signal.SIGINT,)).start()
+def test_ctrl_c_ends_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = Watch.serve
+
+    def interrupted(self: Watch) -> None:
+        threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+        serve(self)
+
+    monkeypatch.setattr(Watch, "serve", interrupted)
     main(["watch", str(folder)])
     printed = capsys.readouterr().out
     assert re.search(r"watching .* at http://127\.0\.0\.1:\d+/ ", printed)

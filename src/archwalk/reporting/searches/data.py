@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from archwalk.analysis.importance import Importance, slot_importance
 from archwalk.errors import ArchwalkError, RunError, reason
-from archwalk.searching.experience.past import CACHE, JOINT, space_of
+from archwalk.searching.experience.past import CACHE, JOINT, space_of_ledger
 from archwalk.searching.pareto import pareto_front
 from archwalk.searching.results import RESULT
 from archwalk.spaces.base import PAD, SearchSpace
@@ -312,7 +312,7 @@ def read_search(folder: Path, *, name: str | None = None, joint: dict[str, Any] 
     except (TypeError, ValueError) as error:
         raise RunError("a ledger whose metrics can be read", f"{file}: {reason(error)}", REPEAT) from error
     try:
-        space, unknown = space_of(_in_order(identity["space"]), file), ""
+        space, unknown = space_of_ledger(_in_order(identity["space"]), file), ""
     except ArchwalkError as error:
         space, unknown = None, f"The space {space_name!r} is not known here: {error.got}."
     result, caution = _result(folder)

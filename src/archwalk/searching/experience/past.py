@@ -189,12 +189,12 @@ def _ledger(folder: Path, name: str, target: Target) -> Measured:
     if comparable(target.space.describe()) == there["space"]:
         codes = codes_of(texts, target.space)
     else:
-        space = space_of(there["space"], file)
+        space = space_of_ledger(there["space"], file)
         codes = carry(space.rows(texts), space, target.space)
     return Measured(name, codes, rewards_of(evaluations, metric))
 
 
-def space_of(there: dict[str, Any], file: Path) -> SearchSpace:
+def space_of_ledger(there: dict[str, Any], file: Path) -> SearchSpace:
     """The space of a ledger, whose description has its slots as pairs."""
     plain = dict(there)
     try:
