@@ -8,10 +8,8 @@ and again while the search goes on.
 from __future__ import annotations
 
 import json
-import operator
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from archwalk.analysis.importance import Importance, slot_importance
 from archwalk.errors import ArchwalkError, RunError, reason
 from archwalk.searching.experience.past import CACHE, JOINT, space_of_ledger
+from archwalk.searching.limits import parse_limit
 from archwalk.searching.pareto import pareto_front
 from archwalk.searching.results import RESULT
 from archwalk.spaces.base import PAD, SearchSpace
@@ -205,18 +204,9 @@ class SearchData:
 
 def _broken(limit: str, evaluation: Evaluation) -> bool:
     """Whether an evaluation's metrics break a limit; not where they do not have it."""
-    name, keeps, bound = _read_limit(limit)
-    measured = evaluation.metrics.get(name)
-    return measured is not None and not keeps(measured, bound)
-
-
-def _read_limit(text: str) -> tuple[str, Callable[[float, float], bool], float]:
-    """A metric's name, the comparison that must hold, and the bound. Raises ``ValueError``."""
-    found = re.fullmatch(r"(.+?)\s*(<=|>=|<|>)\s*(\S+)", text)
-    if found is None:
-        raise ValueError(f"the limit {text!r}")
-    signs = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-    return found[1], signs[found[2]], float(found[3])
+    read = parse_limit(limit)
+    measured = evaluation.metrics.get(read.name)
+    return measured is not None and not bool(read.met(np.array([measured]))[0])
 
 
 def sign(metric: Metric) -> float:
@@ -308,8 +298,8 @@ def read_search(folder: Path, *, name: str | None = None, joint: dict[str, Any] 
         space_name = str(identity["space"].get("name"))
         limits = tuple(map(str, identity.get("limits") or ()))
         for limit in limits:
-            _read_limit(limit)
-    except (TypeError, ValueError) as error:
+            parse_limit(limit)
+    except (ArchwalkError, TypeError, ValueError) as error:
         raise RunError("a ledger whose metrics can be read", f"{file}: {reason(error)}", REPEAT) from error
     try:
         space, unknown = space_of_ledger(_in_order(identity["space"]), file), ""

@@ -14,7 +14,7 @@ import numpy as np
 
 from archwalk.errors import SearchError, unknown
 from archwalk.searching.asktell import rewards_of
-from archwalk.searching.experience.past import CACHE, JOINT, joint_tasks, space_of
+from archwalk.searching.experience.past import CACHE, JOINT, joint_tasks, space_of_ledger
 from archwalk.searching.incontext.opinion import small
 from archwalk.searching.incontext.tasks import Pool, make_pool
 from archwalk.spaces.base import Codes, SearchSpace
@@ -78,7 +78,7 @@ def pools_of_searches(folder: str | Path) -> list[tuple[Pool, dict[str, Any], Se
     if not file.exists():
         raise SearchError("the folder of an earlier search", f"{path}, without {CACHE}", "check the path")
     there = read_identity(file)
-    space = space_of(there["space"], file)
+    space = space_of_ledger(there["space"], file)
     name, direction = there["metrics"][0]
     evaluations = read_evaluations(file)
     rewards = rewards_of(evaluations, replace(metric_for(name), direction=direction))
