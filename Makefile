@@ -43,7 +43,7 @@ test-lowest:
 	$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet -c constraints.txt -c $(LOWEST)/lowest.txt \
 	    '.[digits,onnx,peers,search,surrogates]' beartype ConfigSpace hypothesis psutil pytest stable-baselines3 \
-	    sb3-contrib
+	    sb3-contrib ruff
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -o addopts= -o filterwarnings=default $(SMOKE)
 
 bench: $(STAMP)
