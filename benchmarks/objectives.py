@@ -107,13 +107,35 @@ def pymoo_nsga(table: Benchmark, values: np.ndarray, budget: int, seed: int) -> 
     return list(seen)
 
 
+def described(
+    task: str, name: str, found: dict[tuple[str, str, int], list[float]]
+) -> list[dict[str, object]]:
+    """A row a reference and budget, printed as well; tests against both NSGA-II, if these came before."""
+    rows = []
+    for (method, reference, budget), shares in found.items():
+        if method != name:
+            continue
+        row: dict[str, object] = {"task": task, "method": name, "reference": reference, "budget": budget}
+        mean, deviation = float(np.mean(shares)), float(np.std(shares, ddof=1))
+        row |= {"mean": mean, "std": deviation, "shares": shares}
+        for other in ("nsga2-pymoo", "nsga2-optuna"):
+            theirs = found.get((other, reference, budget))
+            if theirs and name != other:
+                row[f"p_{other}"] = float(wilcoxon(shares, theirs).pvalue)
+        rows.append(row)
+        tests = "  ".join(f"{k} {v:.3g}" for k, v in row.items() if k.startswith("p_"))
+        what = f"{task:16} {name:14} {reference:6} {budget:4}"
+        print(f"{what} {mean:.4f} ± {deviation:.4f}  {tests}", flush=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--hardware", type=Path, required=True)
     parser.add_argument("--device", default="edgegpu")
     parser.add_argument("--tasks", default="cifar10_valid,cifar100,imagenet16_120")
-    parser.add_argument("--methods", default="gp,evolution,random,nsga2-pymoo,nsga2-optuna")
+    parser.add_argument("--methods", default="nsga2-pymoo,nsga2-optuna,random,evolution,gp")
     parser.add_argument("--budgets", default="50,100")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--out", type=Path, required=True)
@@ -143,19 +165,7 @@ def main() -> None:
                     for reference, point in references.items():
                         share = hypervolume(values[order[:budget]], point.tolist()) / whole[reference]
                         found.setdefault((name, reference, budget), []).append(share)
-        for (name, reference, budget), shares in found.items():
-            row = {"task": task, "method": name, "reference": reference, "budget": budget}
-            row |= {"mean": float(np.mean(shares)), "std": float(np.std(shares, ddof=1)), "shares": shares}
-            for other in ("nsga2-pymoo", "nsga2-optuna"):
-                theirs = found.get((other, reference, budget))
-                if theirs and name != other:
-                    row[f"p_{other}"] = float(wilcoxon(shares, theirs).pvalue)
-            rows.append(row)
-            ps = "  ".join(f"{k} {v:.3g}" for k, v in row.items() if k.startswith("p_"))
-            print(
-                f"{task:16} {name:14} {reference:6} {budget:4} {row['mean']:.4f} ± {row['std']:.4f}  {ps}",
-                flush=True,
-            )
+            rows += described(task, name, found)
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "objectives.json").write_text(json.dumps(rows, indent=1))
 

@@ -31,15 +31,10 @@ def searched(out: Path, **options: Any) -> dict[str, Any]:
     return archwalk.search(evaluate, out, **options)
 
 
-@pytest.mark.parametrize("to", ["csv", "optuna"])
-def test_there_and_back(tmp_path: Path, to: str, capsys: pytest.CaptureFixture) -> None:
-    result = searched(tmp_path / "first", cost="loss")
-    file = tmp_path / ("trials.csv" if to == "csv" else "study.db")
-    given = ["data", "export", str(tmp_path / "first"), "--to"]
-    main([*given, "csv", "--out", str(file)] if to == "csv" else [*given, f"optuna:{file}"])
-    assert f"written: {file}" in capsys.readouterr().out
+def as_experience(tmp_path: Path, file: Path, result: dict[str, Any]) -> None:
+    """Another search is told of exactly what succeeded."""
     method, seen = watching()
-    searched(tmp_path / "next", method=method, experience=str(file), budget=1, task=None)
+    searched(tmp_path / "next", method=method, experience=str(file), budget=1)
     ((source,),) = seen
     good = {e["architecture"]: e["quality"] for e in result["looks"] if e["status"] == "ok"}
     assert 2 < len(good) < 12
@@ -48,7 +43,9 @@ def test_there_and_back(tmp_path: Path, to: str, capsys: pytest.CaptureFixture) 
 
 def test_the_csv_has_slots_and_what_failed(tmp_path: Path) -> None:
     result = searched(tmp_path / "s")
-    frame = pl.read_csv(export(tmp_path / "s", "csv"))
+    file = export(tmp_path / "s", "csv")
+    as_experience(tmp_path, file, result)
+    frame = pl.read_csv(file)
     assert frame["architecture"].to_list() == [e["architecture"] for e in result["looks"]]
     assert frame["status"].to_list() == [e["status"] for e in result["looks"]]
     assert [str(d) for d in frame["depth"]] == [e["architecture"][6] for e in result["looks"]]
@@ -57,9 +54,12 @@ def test_the_csv_has_slots_and_what_failed(tmp_path: Path) -> None:
     )
 
 
-def test_optuna_and_its_dashboard_read_the_study(tmp_path: Path) -> None:
+def test_optuna_and_its_dashboard_read_the_study(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     result = searched(tmp_path / "s", cost="loss")
-    file = export(tmp_path / "s", f"optuna:{tmp_path / 'o.db'}", name="mine")
+    file = tmp_path / "o.db"
+    main(["data", "export", str(tmp_path / "s"), "--to", f"optuna:{file}", "--name", "mine"])
+    assert f"written: {file}" in capsys.readouterr().out
+    as_experience(tmp_path, file, result)
     study = optuna.load_study(study_name="mine", storage=f"sqlite:///{file}")
     assert [d.name for d in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert study.metric_names == ["quality", "loss"]

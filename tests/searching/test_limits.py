@@ -68,7 +68,7 @@ def test_what_is_measured_one_by_one_is_measured_once(tmp_path: Path) -> None:
     }
     options["space"] = declaration()
     whole = archwalk.search(evaluate, tmp_path / "whole", budget=14, **options)
-    assert len(asked) == len({*asked}) < 14 + 60  # foretold well, so few are refused
+    assert len(asked) == len({*asked}) < 14 + 90  # at random it would be some 20 a suggestion
     archwalk.search(evaluate, tmp_path / "cut", budget=6, **options)
     asked.clear()
     cut = archwalk.search(evaluate, tmp_path / "cut", budget=14, **options)

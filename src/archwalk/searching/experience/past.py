@@ -28,8 +28,9 @@ from archwalk.spaces.base import PAD, SearchSpace
 from archwalk.spaces.correspondence import carry, contains
 from archwalk.spaces.registry import make_space
 from archwalk.tasks.frames import read_frame
+from archwalk.tasks.identity import comparable
 from archwalk.tasks.importers import TIDY
-from archwalk.tasks.ledger import comparable, read_evaluations, read_identity
+from archwalk.tasks.ledger import read_evaluations, read_identity
 from archwalk.tasks.metrics import Metric, metric_for
 from archwalk.tasks.registry import benchmark_names, load_benchmark, load_table, split_protocol
 from archwalk.tasks.surrogates.file import SUFFIX as TASK
