@@ -61,6 +61,7 @@ def run_command(arguments: Sequence[str]) -> None:
     data.command(name="check")(data_check)
     data.command(importing, name="import", help="Turn measurements into a benchmark file.")
     data.command(name="fit-surrogate")(fit_surrogate)
+    data.command(name="export")(data_export)
     app = Verbs()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
     app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
@@ -669,6 +670,22 @@ def data_check(benchmark: tyro.conf.Positional[str]) -> None:
 
     found = load_benchmark(benchmark)
     print_surrogate(found) if isinstance(found, SurrogateTask) else print_benchmark(load_table(found))
+
+
+def data_export(
+    search: tyro.conf.Positional[Path], to: str, out: Path | None = None, name: str | None = None
+) -> None:
+    """Write what a search has evaluated as a CSV, or into an Optuna storage, which its dashboard shows.
+
+    Args:
+        search: OUT of the search.
+        to: csv, or optuna:FILE.
+        out: The CSV's file; evaluations.csv in the search's folder by default.
+        name: Of the Optuna study; the folder's by default.
+    """
+    from archwalk.searching.exporting import export as write
+
+    print(f"written: {write(search, to, out, name)}")
 
 
 def import_transnas_bench(

@@ -30,7 +30,8 @@ from archwalk.tasks.evaluators import (
     TableEvaluator,
     make_evaluator,
 )
-from archwalk.tasks.ledger import Evaluator, Identity
+from archwalk.tasks.identity import Identity
+from archwalk.tasks.ledger import Evaluator
 from archwalk.tasks.metrics import Metric, find_meant, metric_to_search, said_of
 from archwalk.tasks.metrics import directions as said_directions
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark, load_table

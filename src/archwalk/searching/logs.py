@@ -5,6 +5,7 @@ In: evaluations as they come. Out: files below the search's folder. Next: ``tens
 
 from __future__ import annotations
 
+import uuid
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,7 +32,10 @@ class TensorBoardLog:
     ) -> None:
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder), flush_secs=10)
+        apart = (
+            f".{uuid.uuid4().hex[:8]}"  # or a search that goes on within a second would write over the first
+        )
+        self._writer = SummaryWriter(str(folder), flush_secs=10, filename_suffix=apart)
         self._metric, self._limits, self._best = metric, limits, float("-inf")
         for evaluation in before:
             self._improved(evaluation)

@@ -22,6 +22,7 @@ from archwalk.searching.experience.columns import of_benchmark, of_tidy
 from archwalk.searching.experience.fitting import Known, Measured, Target, fitted, searched_itself
 from archwalk.searching.experience.opinion import opinion
 from archwalk.searching.experience.source import Source
+from archwalk.searching.experience.storage import is_storage, read_storage
 from archwalk.searching.experience.trials import codes_of, read_tidy, read_trials
 from archwalk.searching.incontext.agent import InContextAgent
 from archwalk.searching.incontext.box import is_agent, open_agent
@@ -31,9 +32,10 @@ from archwalk.spaces.correspondence import carry, contains, whole_of
 from archwalk.spaces.registry import make_space
 from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.frames import read_frame
+from archwalk.tasks.identity import comparable
 from archwalk.tasks.importers import TIDY
-from archwalk.tasks.ledger import comparable, read_evaluations, read_identity
-from archwalk.tasks.metrics import metric_for
+from archwalk.tasks.ledger import read_evaluations, read_identity
+from archwalk.tasks.metrics import Metric, metric_for
 from archwalk.tasks.registry import benchmark_names, load_benchmark, load_table, split_protocol
 from archwalk.tasks.surrogates.file import SUFFIX as TASK
 from archwalk.tasks.table import Benchmark, is_benchmark
@@ -90,6 +92,9 @@ def _read(one: Named, target: Target) -> Known:
         )
     if path.is_file() and path.suffix != TASK and is_benchmark(path.read_bytes()):
         return of_benchmark(load_table(f"{text}@{protocol}" if protocol else text), what, target)
+    if path.is_file() and is_storage(path.read_bytes()[:16]):
+        _no_protocol(text, protocol)
+        return _studies(path, what, target)
     if path.is_file() and path.suffix != TASK:
         frame = read_frame(path)
         if not set(TIDY) <= set(frame.columns):
@@ -132,6 +137,40 @@ def _no_protocol(text: str, protocol: str) -> None:
             f"{text}, of which no protocol is known",
             "leave the protocol out",
         )
+
+
+def _studies(path: Path, what: Sequence[str], target: Target) -> Known:
+    """Studies of an Optuna storage, a source each."""
+    studies = read_storage(path)
+    for study in what:
+        if study not in studies:
+            raise SearchError(*unknown(f"study of {path}", study, studies))
+    measured = []
+    for study in what or studies:
+        frame, said = studies[study]
+        for name, direction in said.items():
+            goal = next((m for m in target.metrics if m.name == name), None)
+            if goal is not None and goal.direction != direction:
+                target.check_direction(_turned(goal, direction), f"{path}:{study}")
+        # An objective's direction is the study's word; what only its name says is asked as of any trial.
+        goals = [m for m in target.metrics if m.name in said]
+        chosen = "" if goals or len(said) > 1 else next(iter(said))
+
+        def directed(name: str, said: dict[str, str] = said) -> Metric:
+            direction = said.get(name)
+            if direction is None:
+                return target.directed(name)
+            return _turned(metric_for(name), direction)
+
+        found = read_trials(frame, Path(study), chosen, target.space, target.metrics, directed)
+        measured += _without_target(
+            [replace(one, name=f"{path.stem}/{study}") for one in found], path, target
+        )
+    return fitted(path.stem, measured, target.problem)
+
+
+def _turned(metric: Metric, direction: str) -> Metric:
+    return replace(metric, direction="min" if direction == "min" else "max")
 
 
 # ---- earlier searches

@@ -122,7 +122,7 @@ def _changed(folder: Path, there: Sequence[str] | None, asked: Sequence[str] | N
 
 
 def kept(folder: Path) -> Experience:
-    """The experience that a search in a folder began with. Raises ``SearchError`` if a file is damaged."""
+    """The experience that a search in a folder began with. Raises ``SearchError`` if it is damaged."""
     try:
         said = json.loads((folder / SAID).read_bytes())
         content = (folder / SOURCES).read_bytes()
