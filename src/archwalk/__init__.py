@@ -15,6 +15,7 @@ __version__ = "0.2.0.dev0"
 if TYPE_CHECKING:
     from archwalk.api import evaluate, load_agent, train, transfer
     from archwalk.envs.gym import make_env, make_vec_env
+    from archwalk.fitting.verbs import fit
     from archwalk.reporting.html import report
     from archwalk.searching.verbs import compare, search
     from archwalk.studies.study import study
@@ -28,6 +29,7 @@ _HOME = {
     "evaluate": "archwalk.api",
     "transfer": "archwalk.api",
     "load_agent": "archwalk.api",
+    "fit": "archwalk.fitting.verbs",
     "search": "archwalk.searching.verbs",
     "compare": "archwalk.searching.verbs",
     "study": "archwalk.studies.study",
@@ -37,6 +39,7 @@ _HOME = {
 __all__ = [
     "compare",
     "evaluate",
+    "fit",
     "load_agent",
     "load_benchmark",
     "make_env",
