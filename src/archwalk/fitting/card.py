@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from importlib import metadata, resources
+from importlib import import_module, resources
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def write_card(
         text
     )
     content = template.render(
-        version=metadata.version("archwalk"),
+        version=import_module("archwalk").__version__,
         data=data,
         r=result,
         rows=_rows(result),

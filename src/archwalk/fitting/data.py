@@ -154,9 +154,9 @@ def _nothing_asked(path: Path, kind: Kind | None, task: Task | None, target: str
 
 def _read_npz(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError, KeyError) as error:
         raise DataError(
             "an intact .npz file of plain arrays, without Python objects",
             f"{path}: {reason(error)}",

@@ -6,6 +6,7 @@ In: data, networks, the budget. Out: the size of the skeleton, the rungs, what e
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,10 @@ EPOCHS, LONGEST = 30, 1_500  # passes, or steps if that is more, beyond which tr
 MOST_EPOCHS = 200
 SHORTEST = 20  # steps of the lowest rung
 LEAST = 100  # steps of the longest trainings below which a budget is refused; fewer if that is two passes
+FEW, FEW_WIDTH = 5_000, 32  # below so many examples no wider skeleton than this
 TREES = 100
 TIMED = 6  # steps
+REFERENCE = "reference"
 MARGIN = 1.1  # measuring, writing and what else comes with a training
 
 
@@ -108,58 +111,65 @@ def make_plan(trainer: Trainer, budget: float, began: float) -> tuple[Plan, Netw
     longest = min(max(EPOCHS * passes, LONGEST), MOST_EPOCHS * passes)
     least = min(LEAST, max(SHORTEST, 2 * passes))
     reserve = min(25.0, 0.1 * budget)
-    trees, tree_seconds = 0, 0.0
-    if can_boost(data):
-        rows = np.flatnonzero(trainer.blocks != TEST)
-        t = clock()
-        boosted(data, rows, rows[:1], 5, 0)
-        tree_seconds = (clock() - t) / 5
-        trees = int(min(TREES, max(10.0, 0.1 * budget / (SEEDS * max(tree_seconds, 1e-9)))))
-    fixed = reserve + SEEDS * trees * tree_seconds
-
-    def timed(networks: Networks) -> dict[str, float]:
-        made: dict[str, Make] = networks.baselines()
-        if networks.reference is not None:
-            made["reference"] = lambda seed: networks.build(str(networks.reference), seed)
-        return {name: _step_seconds(trainer, make) for name, make in made.items()}
+    trees, tree_seconds = _trees(trainer, budget)
+    boosting = SEEDS * trees * tree_seconds
 
     def affordable(times: dict[str, float], turns: int) -> int:
-        dearest = max(times.values())
-        baselines = sum(s for name, s in times.items() if name != "reference")
-        a_step = MARGIN * (FULL * turns * dearest + SEEDS * (dearest + baselines))
-        return int((budget - fixed - (clock() - began)) / a_step)
+        """Steps of the longest trainings."""
+        return int((budget - reserve - boosting - (clock() - began)) / _all_of(times, turns))
 
-    networks = trainer.networks
-    times = timed(networks)
-    turns = trainer.turns
-    if len(turns) > 1 and affordable(times, len(turns)) < min(WANTED, longest):
+    networks, times, turns = trainer.networks, _timed(trainer, trainer.networks), trainer.turns
+    if affordable(times, len(turns)) < min(WANTED, longest):
         turns = turns[:1]
     for width in networks.widths[1:]:
-        if trained < 5_000 and width > 32:
-            break  # wider ones would be for data that are not there
-        if affordable(times, len(turns)) < 2 * WANTED:  # a step of double width costs twice as much or more
+        # A step of double width costs twice as much or more; few examples do not need it.
+        if affordable(times, len(turns)) < 2 * WANTED or (trained < FEW and width > FEW_WIDTH):
             break
         wider = networks.with_width(width)
-        wider_times = timed(wider)
+        wider_times = _timed(trainer, wider)
         if affordable(wider_times, len(turns)) < WANTED:
             break
         networks, times = wider, wider_times
     top = min(longest, affordable(times, len(turns)))
     if top < least:
-        a_step = MARGIN * (FULL * len(turns) + SEEDS * (1 + len(times))) * max(times.values())
-        needed = (clock() - began + least * a_step + SEEDS * trees * tree_seconds) / 0.9 + 1
+        needed = (clock() - began + least * _all_of(times, len(turns)) + boosting) / 0.9
+        smaller = data.kind == "images" and min(data.shape[1:]) > 16
         raise SettingsError(
-            f"at least {needed / 60:.1f} minutes: {FULL} trainings of {least} steps to choose from, "
-            f"and {SEEDS} seeds of the winner and of each baseline",
+            f"at least {math.ceil(needed / 6 + 1) / 10:.1f} minutes: for {FULL} trainings of {least} steps "
+            f"to choose from, and {SEEDS} seeds of the winner and of each baseline",
             f"{budget / 60:.3g} minutes",
-            "raise --minutes"
-            + (", or lower --image-size" if data.kind == "images" and max(data.shape) > 16 else ""),
+            "raise --minutes" + (", or lower --image-size" if smaller else ""),
         )
     rungs = tuple(top // ETA**i for i in (2, 1, 0) if i == 0 or top // ETA**i >= SHORTEST)
-    reference = times.pop("reference", max(times.values()))
+    reference = times.pop(REFERENCE, max(times.values()))
     spent = clock() - began
     plan = Plan(budget, spent, reserve, networks.width, turns, rungs, times, trees, tree_seconds, reference)
     return plan, networks
+
+
+def _all_of(times: dict[str, float], turns: int) -> float:
+    """Seconds that all trainings together take for each of their steps."""
+    baselines = sum(s for name, s in times.items() if name != REFERENCE)
+    return MARGIN * (FULL * turns * max(times.values()) + SEEDS * (max(times.values()) + baselines))
+
+
+def _trees(trainer: Trainer, budget: float) -> tuple[int, float]:
+    """How many trees gradient boosting gets, at most in a tenth of the time, and seconds of one; 0: none."""
+    if not can_boost(trainer.data):
+        return 0, 0.0
+    rows = np.flatnonzero(trainer.blocks != TEST)
+    start = trainer.clock()
+    boosted(trainer.data, rows, rows[:1], 5, 0)
+    each = (trainer.clock() - start) / 5
+    return int(min(TREES, max(10.0, 0.1 * budget / (SEEDS * max(each, 1e-9))))), each
+
+
+def _timed(trainer: Trainer, networks: Networks) -> dict[str, float]:
+    """Seconds a step of each baseline, and of the architecture that the search begins with."""
+    made: dict[str, Make] = networks.baselines()
+    if networks.reference is not None:
+        made[REFERENCE] = lambda seed: networks.build(str(networks.reference), seed)
+    return {name: _step_seconds(trainer, make) for name, make in made.items()}
 
 
 def _step_seconds(trainer: Trainer, make: Make) -> float:

@@ -221,8 +221,9 @@ def train(
                 continue
             generator = make_generator(seed, f"step {step}")
             torch.manual_seed(int(torch.randint(_SEED, (), generator=generator)))
+            rate = learning_rate(step, steps, recipe.learning_rate)
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, steps, recipe.learning_rate)
+                group["lr"] = rate
             at = rows.to(device)
             inputs = _augmented(examples.inputs[at].float(), recipe, generator)
             optimiser.zero_grad(set_to_none=True)

@@ -47,6 +47,7 @@ from archwalk.training.runner import find_device
 
 PLAN, LEDGER, RESULT, SOURCE, ONNX = "plan.json", "trainings.sqlite", "result.json", "model.py", "model.onnx"
 OVER = 0.05  # share of the budget by which final trainings may exceed it before they are made shorter
+ONNX_NEEDS = ("onnx", "onnxscript")
 NO_LIMIT = 10**9  # trainings: the budget is one of seconds
 
 
@@ -90,7 +91,7 @@ def fit(
     device: str = "auto",
     on_progress: OnProgress | None = None,
     say: Callable[[str], None] = lambda text: None,
-    clock: Clock = time.monotonic,
+    clock: Clock | None = None,
 ) -> FitResult:
     """Find a network for labelled data and train it, within a budget of minutes. Called again, it goes on.
 
@@ -113,7 +114,7 @@ def fit(
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         on_progress: called after each training.
         say: told in a line what is about to happen.
-        clock: seconds, from any zero; the budget is counted by it.
+        clock: seconds, from any zero, by which the budget is counted; the system's by default.
 
     Returns:
         The winner, its test metric beside those of the baselines, and where the files are.
@@ -122,6 +123,7 @@ def fit(
         ArchwalkError: anything wrong with data, options or folder, before anything is written; a budget too
             small for one training; another command working in the folder; no training that succeeds.
     """
+    clock = clock or time.monotonic
     began = clock()
     if not (isfinite(minutes) and minutes > 0):
         raise SettingsError("a positive number of minutes", str(minutes), "correct --minutes")
@@ -358,7 +360,7 @@ class _Run:
         networks, data, plan = self.trainer.networks, self.trainer.data, self.plan
         write_atomically(folder / SOURCE, write_source(networks, best.architecture, data).encode())
         files = [WEIGHTS, SOURCE]
-        if all(find_spec(name) is not None for name in ("onnx", "onnxscript")):
+        if all(find_spec(name) is not None for name in ONNX_NEEDS):
             model = load_model(folder, networks, best.architecture, data.shape)
             export_onnx(model, folder / ONNX, data.shape)
             files.append(ONNX)
