@@ -29,7 +29,7 @@ from archwalk.tasks.ledger import Evaluation
 from archwalk.tasks.metrics import Metric
 from tests.fitting.data import Stepping, blobs, pictures, write_npz
 
-QUICK: dict[str, Any] = {"minutes": 1.0, "method": "evolution", "experience": "none"}
+QUICK: dict[str, Any] = {"minutes": 1.25, "method": "evolution", "experience": "none"}
 
 
 def quick(data: Any, out: Path, *, seconds: float = 0.125, onnx: bool = False, **options: Any) -> FitResult:
@@ -159,7 +159,7 @@ def test_a_folder_of_another_run_is_refused(
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"minutes": 0.2}, SettingsError, r"at least [0-9.]+ minutes"),
+        ({"minutes": 0.3}, SettingsError, r"at least [0-9.]+ minutes"),
         ({"minutes": 0.0}, SettingsError, "positive number of minutes"),
         ({"minutes": float("nan")}, SettingsError, "positive number of minutes"),
         ({"metric": "speed"}, SettingsError, "metric of classification"),
@@ -181,7 +181,7 @@ def test_bad_options_change_nothing_on_disk(
 
 def test_a_budget_that_is_called_enough_is_enough(vectors: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as refused:
-        quick(vectors, tmp_path / "out", minutes=0.2)
+        quick(vectors, tmp_path / "out", minutes=0.3)
     needed = float(refused.value.expected.split(" minutes")[0].split()[-1])
     assert quick(vectors, tmp_path / "out", minutes=needed).seconds <= 1.1 * 60 * needed
 
@@ -193,7 +193,7 @@ def test_a_search_that_took_too_long_makes_the_final_trainings_shorter(vectors: 
         clock = Stepping(patch)
 
         def slower(progress: Progress) -> None:  # one training takes much longer than it should
-            clock.seconds = 4.0 if 25 <= progress.spent < 32 else 0.125
+            clock.seconds = 2.0 if 38 <= progress.spent < 44 else 0.125
 
         result = archwalk.fit(vectors, tmp_path / "out", clock=clock, on_progress=slower, **QUICK)
     longest = json.loads((tmp_path / "out" / "plan.json").read_text())["plan"]["rungs"][-1]
@@ -244,7 +244,7 @@ def test_from_the_command_line(
     monkeypatch.setattr(verbs, "time", SimpleNamespace(monotonic=clock))
     images, labels = pictures(60)
     data = write_npz(tmp_path / "bars.npz", images=images, labels=labels)
-    command = ["fit", str(data), "--minutes", "1", "--method", "evolution", "--experience", "none"]
+    command = ["fit", str(data), "--minutes", "1.25", "--method", "evolution", "--experience", "none"]
     main([*command, "--out", str(tmp_path / "out")])
     said = capsys.readouterr()
     assert "residual network" in said.out

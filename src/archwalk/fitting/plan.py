@@ -44,6 +44,7 @@ class Plan:
         reserve: seconds kept back for writing files.
         width: of the skeleton; 0: it has none.
         turns: blocks that are the validation split in turns.
+        threads: that compute on a CPU; bits depend on their number.
         rungs: steps of trainings, ascending; the last is also that of the retrained winner.
         step_seconds: of each baseline network, timed.
         trees: of gradient boosting; 0: it is no baseline.
@@ -56,6 +57,7 @@ class Plan:
     reserve: float
     width: int
     turns: tuple[int, ...]
+    threads: int
     rungs: tuple[int, ...]
     step_seconds: dict[str, float]
     trees: int
@@ -88,19 +90,16 @@ class Plan:
         return MARGIN * SEEDS * (self.rungs[-1] if steps is None else steps) * each
 
 
-def make_plan(trainer: Trainer, budget: float, began: float) -> tuple[Plan, Networks]:
+def make_plan(trainer: Trainer, budget: float, began: float) -> Plan:
     """Time a few steps and divide the budget.
 
     The widest skeleton is taken in which trainings of ``WANTED`` steps fit, nine of them for the search and
     three seeds of the winner and each baseline.
 
     Args:
-        trainer: of the run; its networks are in their narrowest skeleton.
+        trainer: of the run; its networks are in their narrowest skeleton, and one thread computes.
         budget: seconds in all.
         began: when the command began, on the trainer's clock.
-
-    Returns:
-        The plan, and the networks in the skeleton chosen.
 
     Raises:
         SettingsError: the budget is too small for one training and what must follow; says what would do.
@@ -130,6 +129,8 @@ def make_plan(trainer: Trainer, budget: float, began: float) -> tuple[Plan, Netw
         if affordable(wider_times, len(turns)) < WANTED:
             break
         networks, times = wider, wider_times
+    threads, faster = _threads(trainer, networks)
+    times = {name: seconds * faster for name, seconds in times.items()}
     top = min(longest, affordable(times, len(turns)))
     if top < least:
         needed = (clock() - began + least * _all_of(times, len(turns)) + boosting) / 0.9
@@ -143,8 +144,37 @@ def make_plan(trainer: Trainer, budget: float, began: float) -> tuple[Plan, Netw
     rungs = tuple(top // ETA**i for i in (2, 1, 0) if i == 0 or top // ETA**i >= SHORTEST)
     reference = times.pop(REFERENCE, max(times.values()))
     spent = clock() - began
-    plan = Plan(budget, spent, reserve, networks.width, turns, rungs, times, trees, tree_seconds, reference)
-    return plan, networks
+    return Plan(
+        budget,
+        spent,
+        reserve,
+        networks.width,
+        turns,
+        threads,
+        rungs,
+        times,
+        trees,
+        tree_seconds,
+        reference,
+    )
+
+
+def _threads(trainer: Trainer, networks: Networks) -> tuple[int, float]:
+    """How many threads compute, and the share of the seconds of one thread that a step then takes.
+
+    Several are slower than one for small networks, and by far on a machine that has other things to do.
+    """
+    most = trainer.threads
+    if most == 1 or trainer.device.type != "cpu":
+        return most, 1.0
+    make = list(networks.baselines().values())[-1]
+    torch.set_num_threads(most)
+    try:
+        several = _step_seconds(trainer, make, 2)
+    finally:
+        torch.set_num_threads(1)
+    alone = _step_seconds(trainer, make, 2)
+    return (most, several / alone) if several < 0.9 * alone else (1, 1.0)
 
 
 def _all_of(times: dict[str, float], turns: int) -> float:
@@ -172,16 +202,16 @@ def _timed(trainer: Trainer, networks: Networks) -> dict[str, float]:
     return {name: _step_seconds(trainer, make) for name, make in made.items()}
 
 
-def _step_seconds(trainer: Trainer, make: Make) -> float:
+def _step_seconds(trainer: Trainer, make: Make, steps: int = TIMED) -> float:
     """Seconds a step of a network, of a few steps after two that warm up."""
     examples = trainer.examples((trainer.blocks != 0) & (trainer.blocks != TEST))
     model = standardised(make(0), examples)
     train(model, examples, 2, 0, trainer.recipe)
     _wait(trainer.device)
     t = trainer.clock()
-    train(model, examples, TIMED, 0, trainer.recipe)
+    train(model, examples, steps, 0, trainer.recipe)
     _wait(trainer.device)
-    seconds = (trainer.clock() - t) / TIMED
+    seconds = (trainer.clock() - t) / steps
     return max(seconds, 1e-6)
 
 

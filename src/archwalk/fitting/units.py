@@ -82,6 +82,7 @@ class Trainer:
         folder: of the run: checkpoints and weights.
         clock: seconds.
         first_seed: of which the winner's weights are kept.
+        threads: that may compute.
 
     Attributes:
         began: when the decision for the present unit began; it is charged from there.
@@ -98,10 +99,11 @@ class Trainer:
         folder: Path,
         clock: Clock,
         first_seed: int,
+        threads: int = 1,
     ) -> None:
         self.data, self.blocks, self.turns, self.networks = data, blocks, turns, networks
         self.recipe, self.device, self.clock = recipe, device, clock
-        self._folder, self._first = folder, first_seed
+        self._folder, self._first, self.threads = folder, first_seed, threads
         self.inputs = torch.from_numpy(data.inputs).to(device)
         self.targets = torch.from_numpy(data.targets).to(device)
         if not data.classes:

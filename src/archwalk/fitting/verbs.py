@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import isfinite, nan
 from pathlib import Path
@@ -159,32 +159,39 @@ def fit(
         blocks = kept_blocks(folder, examples)
     for line in known.said:
         say(f"known beforehand: {line}")
-    trainer = Trainer(examples, blocks, turns(examples, blocks), networks, recipe, where, folder, clock, seed)
-    if kept is None:
-        plan, networks = make_plan(trainer, 60.0 * minutes, began)
-        threads = torch.get_num_threads()
-    else:
-        plan, threads = kept
-        networks = networks.with_width(plan.width) if plan.width else networks
-    trainer.networks, trainer.turns = networks, plan.turns
-    say(in_words(plan, networks))
-    with hold(folder / ".lock"):
-        if kept is None:
-            keep_blocks(folder, examples, blocks)
-            known.keep(folder)
-            content = {"options": options, "threads": threads, "plan": plan.to_json()}
-            write_atomically(folder / PLAN, json_text(content).encode())
-        setting = Setting(
-            setting.problem.with_experience(known.sources), goal, None, setting.evaluator, setting.identity
-        )
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)  # bits depend on it
-        try:
+    before = torch.get_num_threads()
+    trainer = Trainer(
+        examples,
+        blocks,
+        turns(examples, blocks),
+        networks,
+        recipe,
+        where,
+        folder,
+        clock,
+        seed,
+        before,
+    )
+    try:
+        torch.set_num_threads(1)
+        plan = kept or make_plan(trainer, 60.0 * minutes, began)
+        if plan.width:
+            trainer.networks = networks.with_width(plan.width)
+        trainer.turns = plan.turns
+        say(in_words(plan, trainer.networks))
+        with hold(folder / ".lock"):
+            if kept is None:
+                keep_blocks(folder, examples, blocks)
+                known.keep(folder)
+                content = {"options": options, "plan": plan.to_json()}
+                write_atomically(folder / PLAN, json_text(content).encode())
+            setting = replace(setting, problem=setting.problem.with_experience(known.sources))
+            torch.set_num_threads(plan.threads)
             with closing(Ledger(trainer, (goal.name,), setting.identity, folder / LEDGER)) as ledger:
                 run = _Run(trainer, ledger, plan, goal, setting, method, seed, on_progress)
                 return run.finish(run.search(), folder, options)
-        finally:
-            torch.set_num_threads(before)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _setting(networks: Networks, goal: Metric, digest: str) -> Setting:
@@ -193,14 +200,13 @@ def _setting(networks: Networks, goal: Metric, digest: str) -> Setting:
     return Setting(problem, goal, None, lambda text: {}, identity)
 
 
-def _kept(folder: Path, options: dict[str, Any]) -> tuple[Plan, int]:
-    """The plan of a run that goes on, and its number of threads. Raises ``RunError`` if it is another
-    run's."""
+def _kept(folder: Path, options: dict[str, Any]) -> Plan:
+    """The plan of a run that goes on. Raises ``RunError`` if it is another run's."""
     path = folder / PLAN
     try:
         content = json.loads(path.read_bytes())
         there = dict(content["options"])
-        plan, threads = Plan.from_json(content["plan"]), int(content["threads"])
+        plan = Plan.from_json(content["plan"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             "an intact plan of an earlier run", f"{path}: {error}", "choose another --out"
@@ -213,7 +219,7 @@ def _kept(folder: Path, options: dict[str, Any]) -> tuple[Plan, int]:
             raise RunError(
                 f"the run in {folder} to go on with {what}", now, "give what it began with, or another --out"
             )
-    return plan, threads
+    return plan
 
 
 class _Run:
