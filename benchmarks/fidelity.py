@@ -109,7 +109,9 @@ def replay(table: Path, seeds: int, methods: list[str]) -> None:
 
     def run(architecture: str, steps: int) -> Trial:
         r = rows[architecture, steps]
-        return Trial(architecture, steps, r["valid"], r["tie"], r["seconds"] + OVERHEAD, "", r["seconds"])
+        return Trial(
+            architecture, steps, r["valid"], r["tie"], r["seconds"] + OVERHEAD, "", r["seconds"], r["seconds"]
+        )
 
     def found(method: str, rungs: tuple[int, ...], seconds: float, seed: int) -> tuple[float, float, int]:
         """Full validation and test accuracy of the winner, and how many architectures were tried."""

@@ -22,6 +22,7 @@ from archwalk.files import hold
 from archwalk.fitting import plan, verbs
 from archwalk.fitting import result as results
 from archwalk.fitting.data import load_data
+from archwalk.fitting.metrics import METRICS
 from archwalk.fitting.result import FitResult, compared
 from archwalk.fitting.splits import TEST, kept_blocks
 from archwalk.fitting.verbs import Progress
@@ -138,7 +139,7 @@ def test_a_folder_of_another_run_is_refused(
     fitted: tuple[Path, list[Progress], FitResult], vectors: Path, tmp_path: Path
 ) -> None:
     out, _, _ = fitted
-    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     x, y = blobs(200)
     x[3, 1] += 1
     changed = write_npz(tmp_path / "blobs.npz", vectors=x, labels=y)
@@ -153,7 +154,7 @@ def test_a_folder_of_another_run_is_refused(
             quick(data, out, **options)
     with hold(out / ".lock"), pytest.raises(InUseError):
         quick(vectors, out)
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_verdicts() -> None:
             metric,
         )
 
-    accuracy, error = Metric("accuracy", "max", "percent"), Metric("rmse", "min", "")
+    accuracy, error = METRICS["classification"]["accuracy"], METRICS["regression"]["rmse"]
     ours = of([90.0, 91.0, 92.0], accuracy)
     assert ours.mean == 91.0
     assert ours.ci95 == pytest.approx((91 - 4.3027 / 3**0.5, 91 + 4.3027 / 3**0.5), abs=1e-3)  # Student, 2
@@ -231,6 +232,13 @@ def test_verdicts() -> None:
         ([85.0, 91.5, 91.0], "no difference shown"),
     ):
         assert compared("b", of(theirs, accuracy), ours, accuracy, 1).verdict == verdict
+    # three seeds that agree on two examples of a hundred are no proof
+    seeds, hits = np.array(ours.values) - np.array([89.0, 90.0, 91.0]), np.zeros((3, 100))
+    hits[:, :1] = 100.0
+    for rows, verdict in ((None, "better"), (hits, "no difference shown"), (hits * 0 + 1.0, "better")):
+        assert compared("b", of([89.0, 90.1, 91.0], accuracy), ours, accuracy, 1, rows).verdict == verdict
+    assert seeds.mean() == hits.mean()
+    assert of([99.0, 100.0, 100.0], accuracy).ci95[1] == 100.0
     small = of([1.0, 1.1, 1.2], error)
     assert compared("b", of([2.0, 2.1, 2.3], error), small, error, 1).verdict == "better"
 
@@ -241,7 +249,7 @@ def test_from_the_command_line(
     monkeypatch.setattr(plan, "SHORTEST", 3)
     monkeypatch.setattr(verbs, "ONNX_NEEDS", ("no_such_package",))
     clock = Stepping(monkeypatch)
-    monkeypatch.setattr(verbs, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(verbs, "time", SimpleNamespace(monotonic=clock, process_time=clock))
     images, labels = pictures(60)
     data = write_npz(tmp_path / "bars.npz", images=images, labels=labels)
     command = ["fit", str(data), "--minutes", "1.25", "--method", "evolution", "--experience", "none"]

@@ -8,7 +8,7 @@ from sklearn import metrics as theirs
 
 from archwalk.errors import SettingsError
 from archwalk.fitting.data import load_data
-from archwalk.fitting.metrics import find_metric, measure_classes, measure_quantities, unbalanced
+from archwalk.fitting.metrics import differences, find_metric, measure_classes, measure_quantities, unbalanced
 
 
 def test_metrics_of_classes() -> None:
@@ -52,3 +52,26 @@ def test_the_metric_follows_the_data() -> None:
         find_metric("accuracy", quantities)
     with pytest.raises(SettingsError, match="did you mean 'accuracy'"):
         find_metric("acuracy", load_data((x, even)))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "log_loss"])
+def test_examples_add_up_to_the_difference_between_classifiers(name: str) -> None:
+    g = np.random.default_rng(1)
+    y = g.integers(0, 3, 60) * g.integers(0, 2, 60)
+    a, b = 2 * g.standard_normal((2, 60, 3))
+    wanted = measure_classes(a, y)[name] - measure_classes(b, y)[name]
+    found = differences(name, a, b, y)
+    assert found is not None
+    assert found.mean() == pytest.approx(wanted)
+    assert differences("macro_f1", a, b, y) is None
+
+
+@pytest.mark.parametrize("name", ["rmse", "mae", "r2"])
+def test_examples_add_up_to_the_difference_between_predictions(name: str) -> None:
+    g = np.random.default_rng(1)
+    y = g.standard_normal(60)
+    a, b = y + g.standard_normal((2, 60))
+    wanted = measure_quantities(a, y)[name] - measure_quantities(b, y)[name]
+    found = differences(name, a[:, None], b, y)
+    assert found is not None
+    assert found.mean() == pytest.approx(wanted)

@@ -15,6 +15,7 @@ from archwalk.fitting.schedule import (
     Suggester,
     Trial,
     extrapolated,
+    load,
     per_step,
     predicted,
     promotion,
@@ -42,10 +43,10 @@ class Training:
         self.asked.append((architecture, steps))
         seconds = steps * (0.01 + 0.002 * (hash_of(architecture) % 5))
         if architecture in self._failing:
-            return Trial(architecture, steps, math.nan, 0.0, seconds, "broken", seconds)
+            return Trial(architecture, steps, math.nan, 0.0, seconds, "broken", seconds, seconds)
         noise = np.random.default_rng([hash_of(architecture), steps]).normal(0, 40 / steps)
         value = hash_of(architecture) % 17 - 30 / steps + noise
-        return Trial(architecture, steps, float(value), 0.0, seconds + 0.05, "", seconds)
+        return Trial(architecture, steps, float(value), 0.0, seconds + 0.05, "", seconds, seconds)
 
 
 def hash_of(text: str) -> int:
@@ -100,11 +101,16 @@ def test_what_an_architecture_is_expected_to_reach() -> None:
 
 
 def test_seconds_of_a_training_to_come() -> None:
-    trials = [Trial("a", 20, 1.0, 0.0, 3.0, "", 2.0), Trial("a", 60, 1.0, 0.0, 60.0, "", 60.0)]
-    trials += [Trial("a", 180, 1.0, 0.0, 18.0, "", 18.0), Trial("b", 20, 1.0, 0.0, 7.0, "", 6.0)]
-    assert per_step(trials, "a") == 0.1  # the median of 0.1, 1.0 and 0.1
+    def trial(architecture: str, steps: int, seconds: float, training: float, work: float) -> Trial:
+        return Trial(architecture, steps, 1.0, 0.0, seconds, "", training, work)
+
+    # the machine was busy during the second training, which took six times as long as it should
+    trials = [trial("a", 20, 3.0, 2.0, 1.0), trial("a", 60, 18.0, 18.0, 3.0), trial("a", 180, 9.0, 9.0, 9.0)]
+    trials += [trial("b", 20, 4.0, 3.0, 3.0)]
+    assert load(trials) == 2.0  # 32 seconds for 16 of work
+    assert per_step(trials, "a") == pytest.approx(0.1)  # 0.05 of work, whichever training
     assert predicted(trials, "a", 100) == pytest.approx(10.0)
-    # a new one: the mean of 0.1 (a's longest) and 0.3, and the suggestion: the mean of 1, 0, 0, 1
+    # a new one: the mean of 0.05 and 0.15 of work, twice, and the suggestion: the mean of 1, 0, 0, 1
     assert predicted(trials, "new", 100) == pytest.approx(20.5)
 
 

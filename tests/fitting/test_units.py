@@ -25,7 +25,9 @@ def trainer_of(data: Dataset, folder: Path, turns: tuple[int, ...] = (0,)) -> Tr
     ticks = iter(range(1_000_000))
     read = lambda: float(next(ticks))  # noqa: E731
     device = torch.device("cpu")
-    return Trainer(data, BLOCKS, turns, choose_networks(data), recipe, device, folder, read, 0)
+    return Trainer(
+        data, BLOCKS, turns, choose_networks(data), recipe, device, folder, read, 0, 1, lambda: 0.0
+    )
 
 
 def unit(role: str, steps: int = 8, seed: int = 0) -> str:
@@ -63,7 +65,7 @@ def test_only_the_first_seed_of_the_winner_is_kept(tmp_path: Path) -> None:
     train = trainer_of(DATA, tmp_path)
     train(unit("winner", seed=1))
     train(unit("baseline"))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions"]
 
 
 def test_blocks_take_turns(tmp_path: Path) -> None:

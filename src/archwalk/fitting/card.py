@@ -78,8 +78,8 @@ def _rows(result: FitResult) -> list[tuple[str, ...]]:
 def _limits(result: FitResult, data: Dataset, test: int) -> list[str]:
     one = f": one example is {100 / test:.2g} points of accuracy" if data.classes else ""
     return [
-        f"The intervals are over {SEEDS} seeds (first weights, order of examples). Of other examples they "
-        f"say nothing; there are {test:,} in the test split{one}.",
+        f"The intervals of means are over {SEEDS} seeds (first weights, order of examples) and say nothing "
+        f"of other examples; there are {test:,} in the test split{one}. Those of differences are over both.",
         f"The validation value, {number(result.validation, result.unit)}, chose the winner in "
         f"{sum(result.trainings.values()):,} trainings; it is too good. The test value was looked at once.",
         *(

@@ -77,7 +77,8 @@ def read_folder(folder: Path, image_size: int | None = None) -> Dataset:
     _refuse(unreadable)
     notes = []
     if len(set(sizes)) > 1 or (height, width) != sizes[0]:
-        notes.append(f"images of {len(set(sizes))} sizes were scaled to {height} × {width} pixels")
+        shapes = f" from {len(set(sizes))} sizes" if len(set(sizes)) > 1 else ""
+        notes.append(f"images were scaled{shapes} to {height} × {width} pixels")
     given = np.array([f.split for f in files], dtype=np.int8)
     return checked(
         folder.resolve().name,

@@ -7,6 +7,7 @@ compares them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,41 @@ def measure_quantities(predicted: Floats, targets: Floats) -> dict[str, float]:
         "mae": float(np.abs(error).mean()),
         "r2": 1.0 - squared / spread if spread > 0 else 0.0,
     }
+
+
+def differences(metric: str, ours: Floats, theirs: Floats, targets: NDArray[Any]) -> Floats | None:
+    """What each example adds to the difference between two predictions' metrics, [n].
+
+    The mean over the examples is the difference: of the accuracies of single examples, weighted by class
+    for the balanced accuracy; of losses and errors; of squared errors, divided by the sum of both RMSE or by
+    the variance of the targets. None for the macro F1, which is no mean over examples.
+
+    Args:
+        metric: its name.
+        ours: scores, [n, classes], or predictions, [n, 1] or [n].
+        theirs: the same of the other.
+        targets: numbers of classes or quantities, [n].
+    """
+    if metric == "macro_f1":
+        return None
+    if metric in METRICS["regression"]:
+        a, b = (p.reshape(-1) - targets for p in (ours, theirs))
+        if metric == "mae":
+            return np.abs(a) - np.abs(b)
+        squared = a**2 - b**2
+        if metric == "r2":
+            return -squared / targets.var()
+        return squared / max(float((a**2).mean() ** 0.5 + (b**2).mean() ** 0.5), 1e-300)
+    rows = np.arange(len(targets))
+    if metric == "log_loss":
+        shifted = [s - s.max(1, keepdims=True) for s in (ours, theirs)]
+        one, two = (s[rows, targets] - np.log(np.exp(s).sum(1)) for s in shifted)
+        return two - one
+    hits = 100.0 * ((ours.argmax(1) == targets) * 1.0 - (theirs.argmax(1) == targets))
+    if metric == "accuracy":
+        return hits
+    classes, at, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    return hits * (len(targets) / (len(classes) * counts))[at]
 
 
 def measure_of(data: Dataset) -> Callable[[Floats, NDArray[np.int64] | Floats], dict[str, float]]:

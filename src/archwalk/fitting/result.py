@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from archwalk.analysis.statistics import mean_interval
+from archwalk.analysis.statistics import Values, crossed_interval, mean_interval
 from archwalk.tasks.ledger import Evaluation
 from archwalk.tasks.metrics import Metric
 
@@ -51,7 +51,8 @@ class Baseline:
         test: its metric.
         steps: that it was trained for, at least as many as the winner; of gradient boosting, trees.
         difference: mean over seeds of the winner's metric minus its own.
-        difference_ci95: 95 % interval of that, paired by seed.
+        difference_ci95: 95 % interval of that, over seeds and over test examples, paired by both
+            (``analysis.statistics.crossed_interval``); of the macro F1 over seeds alone.
         verdict: of the winner: ``better`` or ``worse`` where the interval leaves zero out, ``equal`` where
             all differences are zero, else ``no difference shown``.
     """
@@ -136,7 +137,7 @@ def tested(evaluations: Sequence[Evaluation], metric: Metric) -> Tested:
     names = [name for name in (good[0].metrics if good else ()) if not name.endswith("seconds")]
     return Tested(
         float(values.mean()) if len(values) else float("nan"),
-        (float(interval.low), float(interval.high)),
+        (max(float(interval.low), metric.low), min(float(interval.high), metric.high)),
         tuple(values.tolist()),
         {name: float(np.mean([e.metrics[name] for e in good])) for name in names},
         sum(e.metrics.get("seconds", e.seconds) for e in evaluations),
@@ -144,20 +145,33 @@ def tested(evaluations: Sequence[Evaluation], metric: Metric) -> Tested:
     )
 
 
-def compared(name: str, theirs: Tested, ours: Tested, metric: Metric, steps: int) -> Baseline:
-    """A baseline beside the winner, paired by seed."""
+def compared(
+    name: str, theirs: Tested, ours: Tested, metric: Metric, steps: int, differences: Values | None = None
+) -> Baseline:
+    """A baseline beside the winner.
+
+    Args:
+        name: of the baseline.
+        theirs: its test.
+        ours: the winner's.
+        metric: that is compared.
+        steps: that the baseline was trained for.
+        differences: what each example adds to the winner's metric minus the baseline's, a row a seed, [seeds,
+            n]; None: the seeds alone are compared.
+    """
     if theirs.failed or ours.failed:
         unknown = float("nan")
         return Baseline(name, theirs, steps, unknown, (unknown, unknown), ALIKE)
-    differences = np.array(ours.values) - np.array(theirs.values)
-    low, high = (float(b) for b in mean_interval(differences))
+    by_seed = np.array(ours.values) - np.array(theirs.values)
+    interval = mean_interval(by_seed) if differences is None else crossed_interval(differences)
+    low, high = (float(b) for b in interval)
     sign = 1.0 if metric.direction == "max" else -1.0
     bounds = sorted((sign * low, sign * high))
     verdict = ALIKE
-    if not differences.any():
+    if not (by_seed if differences is None else differences).any():
         verdict = EQUAL
     elif bounds[0] > 0:
         verdict = BETTER
     elif bounds[1] < 0:
         verdict = WORSE
-    return Baseline(name, theirs, steps, float(differences.mean()), (low, high), verdict)
+    return Baseline(name, theirs, steps, float(by_seed.mean()), (low, high), verdict)

@@ -44,6 +44,7 @@ class Trial:
         seconds: that it is charged for: the training, and the suggestion before it.
         message: why it failed.
         training: the seconds of the training alone.
+        work: of the processor for it, which other programs hardly change.
     """
 
     architecture: str
@@ -53,6 +54,7 @@ class Trial:
     seconds: float = 0.0
     message: str = ""
     training: float = 0.0
+    work: float = 0.0
 
     @property
     def order(self) -> tuple[float, float]:
@@ -118,11 +120,20 @@ def winner(trials: Sequence[Trial]) -> Trial:
     return max((t for t in good if t.steps == top), key=lambda t: t.order)
 
 
+def load(trials: Sequence[Trial]) -> float:
+    """Seconds that pass for each of the processor's, over all trainings: what other programs leave."""
+    work = sum(t.work for t in trials)
+    return sum(t.training for t in trials) / work if work else 1.0
+
+
 def per_step(trials: Sequence[Trial], architecture: str) -> float | None:
-    """Seconds of training a step of an architecture: the median over its trainings, since a machine that has
-    something else to do for a moment makes one of them slow. None where it has none."""
-    rates = [t.training / t.steps for t in trials if t.architecture == architecture]
-    return float(np.median(rates)) if rates else None
+    """Seconds of training a step of an architecture; None where it has none.
+
+    The median of the processor's seconds, times ``load``: so a machine that had something else to do during
+    one training does not make one architecture look slow.
+    """
+    rates = [t.work / t.steps for t in trials if t.architecture == architecture]
+    return float(np.median(rates)) * load(trials) if rates else None
 
 
 def predicted(trials: Sequence[Trial], architecture: str, steps: int) -> float:
@@ -133,8 +144,10 @@ def predicted(trials: Sequence[Trial], architecture: str, steps: int) -> float:
         return rate * steps
     if not trials:
         return 0.0
-    rates = [t.training / t.steps for t in longest(trials).values()]
-    return float(np.mean(rates)) * steps + float(np.mean([t.seconds - t.training for t in trials[-20:]]))
+    rates = [t.work / t.steps for t in longest(trials).values()]
+    return float(np.mean(rates)) * load(trials) * steps + float(
+        np.mean([t.seconds - t.training for t in trials[-20:]])
+    )
 
 
 class Suggester:

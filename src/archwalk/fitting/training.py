@@ -293,19 +293,15 @@ def _augmented(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Te
 
 @torch.no_grad()
 def predict(model: nn.Module, inputs: Tensor, rows: NDArray[np.int64]) -> Floats:
-    """What the model says of some rows, [rows, outputs]."""
+    """What the model says of some rows, [rows, outputs]. Raises ``Diverged`` where that is no number."""
     model.eval()
     at = torch.from_numpy(rows).to(inputs.device)
-    return torch.cat([model(inputs[some].float()) for some in at.split(MEASURED)]).double().cpu().numpy()
+    said = torch.cat([model(inputs[some].float()) for some in at.split(MEASURED)]).double().cpu().numpy()
+    if not np.isfinite(said).all():
+        raise Diverged("the network predicts numbers that are not finite")
+    return said
 
 
 def measure(model: nn.Module, data: Dataset, inputs: Tensor, rows: NDArray[np.int64]) -> dict[str, float]:
-    """Every metric of the data's task on some rows.
-
-    Raises:
-        Diverged: a prediction is no number.
-    """
-    predicted = predict(model, inputs, rows)
-    if not np.isfinite(predicted).all():
-        raise Diverged("the network predicts numbers that are not finite")
-    return measure_of(data)(predicted, data.targets[rows])
+    """Every metric of the data's task on some rows. Raises ``Diverged``."""
+    return measure_of(data)(predict(model, inputs, rows), data.targets[rows])

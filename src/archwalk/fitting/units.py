@@ -29,6 +29,7 @@ from archwalk.fitting.training import (
     Keeper,
     Recipe,
     measure,
+    predict,
     standardised,
     train,
 )
@@ -37,8 +38,9 @@ from archwalk.tasks.ledger import EvaluationFailed
 Role = Literal["search", "winner", "baseline"]
 Clock = Callable[[], float]
 BOOSTING = "gradient boosting"
-SECONDS, TRAINING = "seconds", "training_seconds"
+SECONDS, TRAINING, WORK = "seconds", "training_seconds", "processor_seconds"
 WEIGHTS = "model.safetensors"
+PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Unit:
         """As the ledger writes it."""
         return f"{self.role}|{self.steps}|{self.seed}|{self.what}"
 
+    def predictions(self, folder: Path) -> Path:
+        """Where what a final training says of the test split is kept."""
+        name = "winner" if self.role == "winner" else self.what.replace(" ", "-")
+        return folder / PREDICTIONS / f"{name}-{self.seed}.safetensors"
+
     @classmethod
     def parse(cls, text: str) -> Unit:
         """The inverse of ``str``."""
@@ -83,6 +90,7 @@ class Trainer:
         clock: seconds.
         first_seed: of which the winner's weights are kept.
         threads: that may compute.
+        work: seconds of the processor; the clock where the processor is not what computes.
 
     Attributes:
         began: when the decision for the present unit began; it is charged from there.
@@ -100,9 +108,10 @@ class Trainer:
         clock: Clock,
         first_seed: int,
         threads: int = 1,
+        work: Clock | None = None,
     ) -> None:
         self.data, self.blocks, self.turns, self.networks = data, blocks, turns, networks
-        self.recipe, self.device, self.clock = recipe, device, clock
+        self.recipe, self.device, self.clock, self.work = recipe, device, clock, work or clock
         self._folder, self._first, self.threads = folder, first_seed, threads
         self.inputs = torch.from_numpy(data.inputs).to(device)
         self.targets = torch.from_numpy(data.targets).to(device)
@@ -115,12 +124,12 @@ class Trainer:
         return Examples(self.inputs, self.targets, np.flatnonzero(rows), len(self.data.classes))
 
     def __call__(self, text: str) -> Mapping[str, float]:
-        """Metrics of a unit, and its ``seconds`` and ``training_seconds``.
+        """Metrics of a unit, and its ``seconds``, ``training_seconds`` and ``processor_seconds``.
 
         Raises:
             EvaluationFailed: the training diverged, or the memory did not suffice.
         """
-        unit, start = Unit.parse(text), self.clock()
+        unit, start, worked = Unit.parse(text), self.clock(), self.work()
         try:
             metrics, before = self._search(unit) if unit.role == "search" else self._final(unit)
         except Diverged as error:
@@ -129,9 +138,11 @@ class Trainer:
         except (MemoryError, torch.OutOfMemoryError) as error:
             self.began = self.clock()
             raise EvaluationFailed("failed", f"out of memory: {error}") from error
-        now = self.clock()
+        now, worked = self.clock(), self.work() - worked
         seconds, self.began = before + now - self.began, now
-        return metrics | {SECONDS: seconds, TRAINING: before + now - start}
+        if before and now > start:  # what a process that is gone did is charged, its work was not counted
+            worked *= (before + now - start) / (now - start)
+        return metrics | {SECONDS: seconds, TRAINING: before + now - start, WORK: worked}
 
     def _search(self, unit: Unit) -> tuple[dict[str, float], float]:
         found, before = [], 0.0
@@ -144,16 +155,19 @@ class Trainer:
         return {name: float(np.mean([m[name] for m in found])) for name in found[0]}, before
 
     def _final(self, unit: Unit) -> tuple[dict[str, float], float]:
-        test = np.flatnonzero(self.blocks == TEST)
+        test, spent = np.flatnonzero(self.blocks == TEST), 0.0
         if unit.what == BOOSTING:
             predicted = boosted(self.data, np.flatnonzero(self.blocks != TEST), test, unit.steps, unit.seed)
-            return measure_of(self.data)(predicted, self.data.targets[test]), 0.0
-        model, spent = self._trained(self._make(unit), unit, self.blocks != TEST, str(unit))
-        metrics = measure(model, self.data, self.inputs, test)
-        if unit.role == "winner" and unit.seed == self._first:
-            weights = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
-            write_atomically(self._folder / WEIGHTS, save(weights, {"architecture": unit.what}))
-        return metrics, spent
+        else:
+            model, spent = self._trained(self._make(unit), unit, self.blocks != TEST, str(unit))
+            predicted = predict(model, self.inputs, test)
+            if unit.role == "winner" and unit.seed == self._first:
+                weights = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
+                write_atomically(self._folder / WEIGHTS, save(weights, {"architecture": unit.what}))
+        write_atomically(
+            unit.predictions(self._folder), save({"test": torch.from_numpy(np.ascontiguousarray(predicted))})
+        )
+        return measure_of(self.data)(predicted, self.data.targets[test]), spent
 
     def _make(self, unit: Unit) -> Make:
         if unit.role == "baseline":

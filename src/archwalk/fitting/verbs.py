@@ -19,20 +19,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from archwalk.errors import RunError, SettingsError
+from archwalk.errors import RunError, SettingsError, reason
 from archwalk.files import hold, json_text, write_atomically
 from archwalk.fitting.card import write_card, write_trials
 from archwalk.fitting.data import Kind, Task, load_data
-from archwalk.fitting.metrics import TIE, find_metric
+from archwalk.fitting.metrics import TIE, differences, find_metric
 from archwalk.fitting.networks import Networks, choose_networks, write_source
 from archwalk.fitting.plan import SEEDS, Plan, in_words, make_plan
 from archwalk.fitting.result import Baseline, FitResult, compared, tested
 from archwalk.fitting.schedule import Suggester, Trial, per_step, reserved, search, winner
 from archwalk.fitting.splits import TEST, keep_blocks, kept_blocks, make_blocks, turns
 from archwalk.fitting.training import make_recipe
-from archwalk.fitting.units import BOOSTING, SECONDS, TRAINING, WEIGHTS, Clock, Trainer, Unit
+from archwalk.fitting.units import (
+    BOOSTING,
+    PREDICTIONS,
+    SECONDS,
+    TRAINING,
+    WEIGHTS,
+    WORK,
+    Clock,
+    Trainer,
+    Unit,
+)
 from archwalk.networks.export import export_onnx
 from archwalk.searching.experience.known import known_beforehand, named_experience
 from archwalk.searching.experience.past import Named
@@ -47,6 +59,7 @@ from archwalk.training.runner import find_device
 
 PLAN, LEDGER, RESULT, SOURCE, ONNX = "plan.json", "trainings.sqlite", "result.json", "model.py", "model.onnx"
 OVER = 0.05  # share of the budget by which final trainings may exceed it before they are made shorter
+MOST_DRIFT = 1.5  # times
 ONNX_NEEDS = ("onnx", "onnxscript")
 NO_LIMIT = 10**9  # trainings: the budget is one of seconds
 
@@ -123,6 +136,7 @@ def fit(
         ArchwalkError: anything wrong with data, options or folder, before anything is written; a budget too
             small for one training; another command working in the folder; no training that succeeds.
     """
+    work = clock if clock is not None else time.process_time
     clock = clock or time.monotonic
     began = clock()
     if not (isfinite(minutes) and minutes > 0):
@@ -171,6 +185,7 @@ def fit(
         clock,
         seed,
         before,
+        work if where.type == "cpu" else clock,
     )
     try:
         torch.set_num_threads(1)
@@ -257,10 +272,10 @@ class _Run:
     def _trial(self, evaluation: Evaluation) -> Trial:
         unit, seconds = Unit.parse(evaluation.architecture), _seconds(evaluation)
         if evaluation.status != "ok":
-            return Trial(unit.what, unit.steps, nan, 0.0, seconds, evaluation.message, seconds)
+            return Trial(unit.what, unit.steps, nan, 0.0, seconds, evaluation.message, seconds, seconds)
         value = evaluation.metrics[self.goal.name] * self.goal.scale
         tie, training = -evaluation.metrics[self._tie], evaluation.metrics[TRAINING]
-        return Trial(unit.what, unit.steps, value, tie, seconds, "", training)
+        return Trial(unit.what, unit.steps, value, tie, seconds, "", training, evaluation.metrics[WORK])
 
     def spent(self) -> float:
         """Seconds charged so far."""
@@ -303,16 +318,25 @@ class _Run:
         return search(suggester, self.plan.rungs, self.trials(), run, left, reference)
 
     def _rate(self, trials: Sequence[Trial], architecture: str) -> float:
-        """Seconds a step of one network; a training of the search is of one network a turn."""
+        """Seconds a step of one network in the trainings of the end."""
         rate = per_step(trials, architecture)
-        return self.plan.reference_seconds if rate is None else rate / len(self.plan.turns)
+        if rate is None:
+            return self.plan.reference_seconds
+        slower = self._slower(trials)
+        return rate / len(self.plan.turns) * (self._drift(trials) / slower if slower else 1.0)
 
     def _drift(self, trials: Sequence[Trial]) -> float:
-        """How much slower trainings are than the steps that were timed for the plan."""
-        reference = self.trainer.networks.reference
-        if reference is None or not any(t.architecture == reference for t in trials):
-            return 1.0
-        return self._rate(trials, reference) / self.plan.reference_seconds
+        """How much slower trainings of the end will be than the steps that were timed for the plan.
+
+        As the search so far, within bounds: a machine that is busy now need not be so then.
+        """
+        slower = self._slower(trials)
+        return min(MOST_DRIFT, max(1 / MOST_DRIFT, slower)) if slower else 1.0
+
+    def _slower(self, trials: Sequence[Trial]) -> float | None:
+        """How much slower the reference was in the search than in the plan; None where nobody knows."""
+        rate = per_step(trials, self.trainer.networks.reference or "")
+        return rate / len(self.plan.turns) / self.plan.reference_seconds if rate else None
 
     # ---- the end
 
@@ -340,18 +364,49 @@ class _Run:
                 what = name or f"the winner {best.architecture}"
                 self._report(f"{what}, seed {some[i].seed}, {some[i].steps} steps", False)
         ours = tested(found[""], self.goal)
-        baselines = [
-            compared(name, tested(found[name], self.goal), ours, self.goal, units[name][0].steps)
-            for name in units
-            if name
-        ]
         if not ours.values or ours.failed:
             raise RunError(
                 "a winner that can be trained again",
                 f"{ours.failed} of {SEEDS} trainings failed: {found[''][-1].message}",
                 "choose another --seed and --out",
             )
+        baselines = [
+            compared(
+                name,
+                tested(found[name], self.goal),
+                ours,
+                self.goal,
+                units[name][0].steps,
+                self._differences(folder, units[""], units[name], found[name]),
+            )
+            for name in units
+            if name
+        ]
         return self._written(best, steps, ours, baselines, trials, folder, options)
+
+    def _differences(
+        self, folder: Path, ours: Sequence[Unit], theirs: Sequence[Unit], found: Sequence[Evaluation]
+    ) -> NDArray[np.float64] | None:
+        """What each test example adds to the difference from a baseline, [seeds, n]; see ``result.compared``.
+
+        Raises:
+            RunError: predictions that were kept are not there any more, or damaged.
+        """
+        if any(e.status != "ok" for e in found):
+            return None
+        targets = self.trainer.data.targets[self.trainer.blocks == TEST]
+        rows = []
+        try:
+            for pair in zip(ours, theirs, strict=True):
+                one, two = (load_file(u.predictions(folder))["test"].numpy() for u in pair)
+                rows.append(differences(self.goal.name, one, two, targets))
+            return None if any(row is None for row in rows) else np.stack(rows)  # type: ignore[arg-type]
+        except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
+            raise RunError(
+                f"the predictions of the final trainings in {folder / PREDICTIONS}",
+                reason(error),
+                "restore them, or choose another --out",
+            ) from error
 
     def _written(
         self,
