@@ -16,12 +16,14 @@ from pydantic import ValidationError
 
 from archwalk.cli.agents import agents_app
 from archwalk.cli.console import (
+    FitReporter,
     Reporter,
     SearchReporter,
     StudyReporter,
     print_benchmark,
     print_comparison,
     print_evaluation,
+    print_fit,
     print_forecast,
     print_json,
     print_methods,
@@ -69,6 +71,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
+    app.command(name="fit")(fit)
     app.command(name="search")(search)
     app.command(name="watch")(watch)
     app.command(name="draw")(draw)
@@ -225,6 +228,67 @@ def transfer(
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)
+
+
+def fit(
+    data: tyro.conf.Positional[Path],
+    out: Path,
+    minutes: float = 60.0,
+    kind: Literal["images", "vectors", "series"] | None = None,
+    task: Literal["classification", "regression"] | None = None,
+    target: str | None = None,
+    image_size: int | None = None,
+    flip: tyro.conf.FlagCreatePairsOff[bool] = False,
+    metric: str | None = None,
+    space: str | None = None,
+    method: str = "agent",
+    experience: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    seed: int = 0,
+    device: str = "auto",
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Find a network for labelled data and train it, within a budget of minutes. The same command goes on.
+
+    Args:
+        data: A folder of images by class, an .npz or a Parquet file (docs/fit.md).
+        out: Folder of weights, source, ONNX, model card and all trainings.
+        minutes: In all, from reading the data to the model card.
+        kind: What inputs of three axes are.
+        task: What whole numbers as targets are.
+        target: Name of the array or column of targets, if none of label, labels, target, targets, y.
+        image_size: Largest side in pixels that images of a folder are scaled to; 64 by default.
+        flip: Mirrored images mean the same: mirror half of them in training.
+        metric: accuracy, balanced_accuracy, macro_f1 or log_loss; rmse, mae or r2.
+        space: Name or declaration file of a space; by default by the kind of data.
+        method: One of 'archwalk methods', or module:function; agent is the shipped default.
+        experience: What is known of other tasks, as for 'archwalk search'; may be repeated. none: begin
+            without.
+        seed: Of splits and search, and the first of three final seeds.
+        device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
+        json: Print one JSON object.
+    """
+    from archwalk.fitting import verbs
+
+    with FitReporter() as reporter:
+        result = verbs.fit(
+            data,
+            out,
+            minutes=minutes,
+            kind=kind,
+            task=task,
+            target=target,
+            image_size=image_size,
+            flip=flip,
+            metric=metric,
+            space=space,
+            method=method,
+            experience=experience or None,
+            seed=seed,
+            device=device,
+            on_progress=reporter,
+            say=print_step,
+        )
+    print_json(result.to_json()) if json else print_fit(result)
 
 
 def search(
