@@ -164,7 +164,7 @@ def search(
     shares = [check_limits(s, place / CACHE) for s, place in zip(settings, places, strict=True)]
     told = known_beforehand(settings, folder, runs, named, directions, chosen, bool(tasks))
     settings = [replace(s, problem=s.problem.with_experience(told.sources)) for s in settings]
-    for line in [*told.said, *unhelped(chosen, method, told)]:
+    for line in [*told.said, *([] if tasks else unhelped(method, told))]:
         say(f"known beforehand: {line}")
     for line in dict.fromkeys(line for s in settings for line in (s.limits.said() if s.limits else ())):
         say(f"limit: {line}")
@@ -192,7 +192,7 @@ def search(
     return result
 
 
-def unhelped(chosen: Method, given: Any, known: Experience) -> list[str]:
+def unhelped(given: Any, known: Experience) -> list[str]:
     """What to say where the default method, which takes experience, has none: it then is ``gp``."""
     if isinstance(given, str) and is_default(given) and not known.sources:
         return [f"nothing, so {given} searches as gp does; --experience names what is known of other tasks"]
