@@ -65,8 +65,6 @@ def scalarised(objectives: Floats, seed: Sequence[int]) -> Floats:
     weights = np.random.default_rng([*seed]).dirichlet(np.ones(objectives.shape[1]))
     if not np.isfinite(objectives).all(1).any():
         return np.full(len(objectives), np.nan)
-    front = objectives[pareto_front(objectives)]
-    low, high = front.min(0), np.nanmax(objectives, 0)
-    low = np.where(low < high, low, np.nanmin(objectives, 0))  # one point dominates all others
+    low, high = np.nanmin(objectives, 0), np.nanmax(objectives, 0)
     distance = weights * (high - objectives) / np.maximum(high - low, 1e-12)
     return np.asarray(-(distance.max(1) + _AUGMENT * distance.sum(1)))
