@@ -179,7 +179,7 @@ def search(
         settings, folder, runs, named, directions, chosen, bool(tasks), not _is_none(agent)
     )
     settings = [replace(s, problem=s.problem.with_experience(told.sources)) for s in settings]
-    for line in [*told.said, *unhelped(chosen, method, told)]:
+    for line in [*told.said, *([] if tasks else unhelped(method, told))]:
         say(f"known beforehand: {line}")
     for line in dict.fromkeys(line for s in settings for line in (s.limits.said() if s.limits else ())):
         say(f"limit: {line}")
@@ -212,7 +212,7 @@ def _is_none(agent: str | Path | Sequence[str | Path]) -> bool:
     return NONE in ([str(agent)] if isinstance(agent, str | Path) else map(str, agent))
 
 
-def unhelped(chosen: Method, given: Any, known: Experience) -> list[str]:
+def unhelped(given: Any, known: Experience) -> list[str]:
     """What to say where the default method, which takes experience, has none: it then is ``gp``."""
     if isinstance(given, str) and is_default(given) and not known.sources:
         return [f"nothing, so {given} searches as gp does; --experience names what is known of other tasks"]
