@@ -123,9 +123,7 @@ def replay(table: Path, seeds: int, methods: list[str], by: str) -> None:
         r = rows[winner(trials).architecture, top]
         return r[by], r["test"], len({t.architecture for t in trials})
 
-    print(
-        "time in full trainings; validation accuracy of the winner after a full training, mean of the seeds"
-    )
+    print(f"time in full trainings; {by} of the winner after a full training, mean of the seeds")
     for method in methods:
         for times in (3, 5, 10, 20, 40):
             short, full = (
