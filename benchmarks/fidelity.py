@@ -91,7 +91,7 @@ def curves(out: Path, n: int) -> None:
                 file.flush()
 
 
-def replay(table: Path, seeds: int, methods: list[str]) -> None:
+def replay(table: Path, seeds: int, methods: list[str], by: str) -> None:
     frame = pl.read_csv(table)
     whole = frame.group_by("architecture").agg(pl.len()).filter(pl.col("len") == len(RUNGS))
     frame = frame.join(whole, on="architecture", how="semi", maintain_order="left")
@@ -101,10 +101,10 @@ def replay(table: Path, seeds: int, methods: list[str]) -> None:
     problem = make_problem(space, np.sort([space.index(a) for a in names]), measured_apart=False)
     top = RUNGS[-1]
     cost = float(np.mean([rows[a, top]["seconds"] for a in names]))
-    best = max(rows[a, top]["valid"] for a in names)
-    print(f"{len(names)} architectures; a full training takes {cost:.2f} s on average; best {best:.2f} %")
+    best = max(rows[a, top][by] for a in names)
+    print(f"{len(names)} architectures; a full training takes {cost:.2f} s on average; best {best:.4g}")
     for low in RUNGS[:-1]:
-        values = [[rows[a, steps]["valid"] for a in names] for steps in (low, top)]
+        values = [[rows[a, steps][by] for a in names] for steps in (low, top)]
         print(f"rank correlation of {low} steps with {top}: {spearmanr(*values).statistic:.2f}")
 
     def run(architecture: str, steps: int) -> Trial:
@@ -114,18 +114,16 @@ def replay(table: Path, seeds: int, methods: list[str]) -> None:
         )
 
     def found(method: str, rungs: tuple[int, ...], seconds: float, seed: int) -> tuple[float, float, int]:
-        """Full validation and test accuracy of the winner, and how many architectures were tried."""
+        """Full validation value and test accuracy of the winner, and how many architectures were tried."""
 
         def left(done: Sequence[Trial]) -> float:
             return seconds - sum(t.seconds for t in done) - reserved(done, rungs)
 
         trials = search(Suggester(problem, find_method(method), seed), rungs, [], run, left)
         r = rows[winner(trials).architecture, top]
-        return r["valid"], r["test"], len({t.architecture for t in trials})
+        return r[by], r["test"], len({t.architecture for t in trials})
 
-    print(
-        "time in full trainings; validation accuracy of the winner after a full training, mean of the seeds"
-    )
+    print(f"time in full trainings; {by} of the winner after a full training, mean of the seeds")
     for method in methods:
         for times in (3, 5, 10, 20, 40):
             short, full = (
@@ -135,11 +133,11 @@ def replay(table: Path, seeds: int, methods: list[str]) -> None:
             difference = short[:, 0] - full[:, 0]
             low, high = mean_interval(difference)
             said = "  ".join(
-                f"{name} {v:.2f} (test {t:.2f}, {n:.0f} tried)"
+                f"{name} {v:.4f} (test {t:.2f}, {n:.0f} tried)"
                 for name, (v, t, n) in (("short first", short.mean(0)), ("full", full.mean(0)))
             )
             print(
-                f"{method:>8} {times:>3}  {said}  {difference.mean():+.2f} [{low:+.2f}, {high:+.2f}]",
+                f"{method:>8} {times:>3}  {said}  {difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]",
                 flush=True,
             )
 
@@ -151,8 +149,9 @@ if __name__ == "__main__":
     parser.add_argument("--architectures", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--methods", default="random,gp")
+    parser.add_argument("--by", default="valid", choices=("valid", "tie"), help="accuracy or minus log loss")
     given = parser.parse_args()
     if given.what == "curves":
         curves(given.table, given.architectures)
     else:
-        replay(given.table, given.seeds, given.methods.split(","))
+        replay(given.table, given.seeds, given.methods.split(","), given.by)

@@ -54,7 +54,7 @@ def test_images_are_scaled_to_one_size_and_colour_is_kept(tmp_path: Path) -> Non
     red = data.inputs[data.targets == 1].mean((0, 2, 3))
     assert red[0] > 240
     assert red[2] < 15
-    assert "scaled to 16 × 16" in data.notes[0]
+    assert data.notes[0] == "images were scaled from 3 sizes to 16 × 16 pixels"
 
 
 def test_splits_of_a_folder(tmp_path: Path) -> None:
