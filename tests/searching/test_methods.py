@@ -8,6 +8,7 @@ import pytest
 from archwalk.searching.experience.source import Source
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import ListedProblem, list_problem
+from archwalk.searching.methods import robot
 from archwalk.searching.methods.evolution import POPULATION, evolution
 from archwalk.searching.methods.local import local
 from archwalk.searching.methods.reinforce import reinforce
@@ -30,16 +31,25 @@ def evaluated_by(method: str, problem: Problem, reward: np.ndarray, count: int, 
     return evaluated
 
 
-def informed(benchmark: Benchmark, values: np.ndarray) -> ListedProblem:
-    """A problem that knows one other task, all of it."""
+def informed(benchmark: Benchmark, values: np.ndarray, columns: tuple[str, ...] = ()) -> ListedProblem:
+    """A problem that knows one other task, all of it, and columns of random numbers."""
     codes = benchmark.space.codes[benchmark.rows].astype(np.int16)
-    return problem_of(benchmark, experience=[Source("other", codes, values)])
+    generator = np.random.default_rng(0)
+    said = [Source(f"file/other/{c}", codes, -generator.uniform(1, 2, len(codes)), c) for c in columns]
+    return problem_of(benchmark, experience=[Source("other", codes, values), *said])
+
+
+COLUMNS = {"robot": ("zc_snip", "zc_fisher"), "mnasnet": ("inference_ms",)}
 
 
 @pytest.mark.parametrize("method", methods())
-def test_no_architecture_twice_and_seeds_decide(method: str, tiny: Benchmark) -> None:
+def test_no_architecture_twice_and_seeds_decide(
+    method: str, tiny: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(robot, "RESTARTS", 0)  # which take most of its seconds
+    monkeypatch.setattr(robot, "CANDIDATES", 100)
     reward = tiny.reward("main")
-    problem = informed(tiny, reward)
+    problem = informed(tiny, reward, COLUMNS.get(method, ()))
     evaluated = evaluated_by(method, problem, reward, 30)
     assert len(set(evaluated)) == 30
     assert evaluated == evaluated_by(method, problem, reward, 30)

@@ -33,7 +33,8 @@ def rewards_of(evaluations: Sequence[Evaluation], metric: Metric) -> Floats:
 
 
 def check_fit(method: Method, problem: Problem) -> None:
-    """Raises ``SearchError`` if a method needs a space that can be listed, or sources, and there are none."""
+    """Raises ``SearchError`` if a problem lacks what a method needs: a space that can be listed, sources, or
+    what the method's own ``check`` asks for."""
     if "sources" in method.needs and not problem.experience:
         raise SearchError(
             f"sources, for the method {method.name}",
@@ -46,6 +47,8 @@ def check_fit(method: Method, problem: Problem) -> None:
             f"the space {problem.space.name!r}",
             "choose a method that does not need it: 'archwalk methods'",
         )
+    if method.check is not None:
+        method.check(problem)
 
 
 def search(

@@ -87,6 +87,9 @@ class Method:
         needs: what it cannot do without: ``listed`` (a space that can be listed), ``sources``, or a library's
             name.
         knows_sources: whether it is given what source tasks and their agents know.
+        knows_columns: whether it reads columns that are no task's reward (training-free metrics, latency)
+            where they are named as experience.
+        check: raises ``SearchError`` for a problem that it cannot serve.
     """
 
     name: str
@@ -95,6 +98,8 @@ class Method:
     source: str
     needs: tuple[str, ...] = ()
     knows_sources: bool = False
+    knows_columns: bool = False
+    check: Callable[[Problem], None] | None = None
 
 
 def make_method(name: str, given: Any, **about: Any) -> Method:

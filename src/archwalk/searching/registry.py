@@ -29,6 +29,7 @@ from archwalk.searching.methods import (
     random,
     reinforce,
     rl,
+    robot,
     source_walk,
     transfer_gp,
     zoph_le,
@@ -45,7 +46,7 @@ _IMPORTS = {
 }
 _MODULES = (
     *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
-    *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, optuna_tpe),
+    *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, robot, optuna_tpe),
 )
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
@@ -128,15 +129,23 @@ def describe_methods() -> list[dict[str, Any]]:
     """``name, also, summary, needs, source`` of all methods, plain values.
 
     ``also`` are other names, ``needs`` what a method cannot do without or is given if there: ``sources``
-    (what is known of other tasks; only ``source-walk`` cannot do without), ``listed`` (a space that can be
-    listed), a library.
+    (what is known of other tasks; only ``source-walk`` cannot do without), ``columns`` (training-free metrics
+    or costs of a table), ``listed`` (a space that can be listed), a library.
     """
     return [
         {
             "name": name,
             "also": [other for other, meant in SHIPPED.items() if meant == name],
             "summary": method.summary,
-            "needs": list(dict.fromkeys([*method.needs, *(["sources"] if method.knows_sources else [])])),
+            "needs": list(
+                dict.fromkeys(
+                    [
+                        *method.needs,
+                        *(["sources"] if method.knows_sources else []),
+                        *(["columns"] if method.knows_columns else []),
+                    ]
+                )
+            ),
             "source": method.source,
         }
         for name, method in methods().items()

@@ -139,9 +139,9 @@ def search(
         jointly=bool(tasks),
         experience=bool(named),
     )
-    check_fit(chosen, settings[0].problem)
     known = known_beforehand(settings, folder, runs, named, directions, chosen, bool(tasks))
     settings = [replace(s, problem=s.problem.with_experience(known.sources)) for s in settings]
+    check_fit(chosen, settings[0].problem)
     for line in known.said:
         say(f"known beforehand: {line}")
     if retry_failed:

@@ -196,9 +196,11 @@ def _claim(bench: Bench, plans: Mapping[str, Comparison]) -> None:
     for folder in plans:
         plan, known = bench.plans[folder], bench.known(folder)
         plan.check_sources(known)
-        for method in plan.chosen.values():
-            if "sources" not in method.needs:
+        for name, method in plan.chosen.items():
+            if not (plan.sources and (method.knows_sources or method.knows_columns)):
                 check_fit(method, bench.blind())
+            elif not plan.searched:
+                check_fit(method, bench.problem(folder, name, 0))
         wanted[folder] = identity(benchmark, plan, known)
     several = "" not in plans
     if several:

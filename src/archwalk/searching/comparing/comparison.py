@@ -245,7 +245,7 @@ class Bench:
         """What a method is given: sources only if it knows what to do with them."""
         plan = self.plan(folder)
         method = plan.chosen[name]
-        if not (method.knows_sources and plan.sources):
+        if not ((method.knows_sources or method.knows_columns) and plan.sources):
             return self.blind()
         key = folder, None if plan.source_evaluations is None else seed
         if self._problem is None or self._problem[0] != key:  # seeds share what methods keep with a problem
