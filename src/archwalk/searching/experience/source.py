@@ -22,8 +22,8 @@ class Source:
         name: as results print it.
         codes: architectures, each once, int16 as their space writes codes, [n, S].
         values: larger is better, finite, in the source's own unit, [n].
-        column: the metric, where it is one without a split (measured without training, or a cost) and not what
-            a task rewards; less is better where that is known, and then the values have changed their sign.
+        column: the metric, where it is one without a split (measured without training, or a cost) and not
+            what a task rewards; where less of it is known to be better, the values have changed their sign.
     """
 
     name: str

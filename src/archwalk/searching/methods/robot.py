@@ -118,7 +118,7 @@ def next_weights(tried: Sequence[Floats], values: Sequence[float], metrics: int,
 
 
 def posterior(tried: Floats, values: Floats, candidates: Floats, seed: int) -> tuple[Floats, Floats]:
-    """Mean and deviation of a Gaussian process, Matérn 5/2, the length by marginal likelihood, [candidates]."""
+    """Mean and deviation of a Matérn 5/2 process, its length by marginal likelihood, [candidates] each."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern
