@@ -17,6 +17,7 @@ from typing import Any
 
 from archwalk.errors import SearchError, unknown
 from archwalk.searching.methods import (
+    botorch_gp,
     evolution,
     forest,
     gp,
@@ -30,7 +31,9 @@ from archwalk.searching.methods import (
     reinforce,
     rl,
     robot,
+    smac_forest,
     source_walk,
+    syne_tune_bore,
     transfer_gp,
     zoph_le,
 )
@@ -43,10 +46,14 @@ GROUP = "archwalk.methods"
 _IMPORTS = {
     "scikit-learn": ("sklearn", "pip install 'archwalk[search]'"),
     "optuna": ("optuna", "pip install 'archwalk[peers]'"),
+    "smac": ("smac", "pip install 'archwalk[peers]'"),
+    "botorch": ("botorch", "pip install 'archwalk[peers]'"),
+    "syne-tune": ("syne_tune", "pip install 'archwalk[syne-tune]'"),
 }
 _MODULES = (
     *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
     *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, robot, optuna_tpe),
+    *(smac_forest, botorch_gp, syne_tune_bore),
 )
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
