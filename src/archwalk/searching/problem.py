@@ -21,6 +21,7 @@ from scipy.stats import rankdata
 from archwalk.errors import SearchError
 from archwalk.searching.experience.source import Source
 from archwalk.spaces.base import SearchSpace
+from archwalk.tasks.registry import AnyBenchmark
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -36,6 +37,7 @@ class Problem(ABC):
         listed: whether values can be computed for all architectures at once.
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
         experience: what is known of other tasks; see ``with_experience``.
+        task: benchmark and task, by name, where a table answers; for methods that train its networks.
         lock: held while a suggestion is made, where threads share a problem.
     """
 
@@ -43,6 +45,7 @@ class Problem(ABC):
     listed: bool
     views: int
     experience: tuple[Source, ...] = ()
+    task: tuple[str, str] | None = None
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -109,6 +112,14 @@ class Problem(ABC):
         if not self.listed:
             for source in other.experience:
                 other.locate(source.codes)  # gives them ids before any that are forgotten
+        return other
+
+    def with_task(self, benchmark: AnyBenchmark | None, task: str | None) -> Problem:
+        """The same problem, sharing all that it has computed, of a task of a benchmark; itself without one."""
+        if benchmark is None or task is None:
+            return self
+        other = copy.copy(self)
+        other.task = benchmark.name, task
         return other
 
     def _stranger(self, text: str) -> SearchError:

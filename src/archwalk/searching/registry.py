@@ -18,6 +18,7 @@ from typing import Any
 from archwalk.errors import SearchError, unknown
 from archwalk.searching.methods import (
     botorch_gp,
+    enas,
     evolution,
     forest,
     gp,
@@ -25,6 +26,7 @@ from archwalk.searching.methods import (
     ktnas,
     local,
     metaqnn,
+    mnasnet,
     mtnas,
     optuna_tpe,
     random,
@@ -53,7 +55,7 @@ _IMPORTS = {
 _MODULES = (
     *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
     *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, robot, optuna_tpe),
-    *(smac_forest, botorch_gp, syne_tune_bore),
+    *(smac_forest, botorch_gp, syne_tune_bore, enas, mnasnet),
 )
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 

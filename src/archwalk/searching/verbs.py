@@ -140,7 +140,10 @@ def search(
         experience=bool(named),
     )
     known = known_beforehand(settings, folder, runs, named, directions, chosen, bool(tasks))
-    settings = [replace(s, problem=s.problem.with_experience(known.sources)) for s in settings]
+    settings = [
+        replace(s, problem=s.problem.with_experience(known.sources).with_task(s.answering, s.task))
+        for s in settings
+    ]
     check_fit(chosen, settings[0].problem)
     for line in known.said:
         say(f"known beforehand: {line}")

@@ -197,9 +197,8 @@ def _claim(bench: Bench, plans: Mapping[str, Comparison]) -> None:
         plan, known = bench.plans[folder], bench.known(folder)
         plan.check_sources(known)
         for name, method in plan.chosen.items():
-            if not (plan.sources and (method.knows_sources or method.knows_columns)):
-                check_fit(method, bench.blind())
-            elif not plan.searched:
+            takes = method.knows_sources or method.knows_columns
+            if not (plan.sources and plan.searched and takes):  # which are not there yet
                 check_fit(method, bench.problem(folder, name, 0))
         wanted[folder] = identity(benchmark, plan, known)
     several = "" not in plans
