@@ -120,7 +120,7 @@ def evaluated_by(method: str, space: SearchSpace, value: np.ndarray, count: int,
     return found
 
 
-COLUMNS = ("robot", "mnasnet", "enas")  # which need more than a space
+COLUMNS = ("robot", "mnasnet", "enas", "aio-p")  # which need more than a space
 LIBRARIES = ("smac", "botorch", "syne-tune")  # whose suggestions take seconds
 METHODS = [method for method in methods() if method not in COLUMNS + LIBRARIES]
 

@@ -115,7 +115,7 @@ class Problem(ABC):
         return other
 
     def with_task(self, benchmark: AnyBenchmark | None, task: str | None) -> Problem:
-        """The same problem, sharing all that it has computed, of a task of a benchmark; itself without one."""
+        """The same problem, sharing all that it has computed, of a benchmark's task; itself without one."""
         if benchmark is None or task is None:
             return self
         other = copy.copy(self)

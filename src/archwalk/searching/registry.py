@@ -17,6 +17,8 @@ from typing import Any
 
 from archwalk.errors import SearchError, unknown
 from archwalk.searching.methods import (
+    aio_p,
+    arch_graph,
     botorch_gp,
     enas,
     evolution,
@@ -28,6 +30,7 @@ from archwalk.searching.methods import (
     metaqnn,
     mnasnet,
     mtnas,
+    ncp,
     optuna_tpe,
     random,
     reinforce,
@@ -55,7 +58,7 @@ _IMPORTS = {
 _MODULES = (
     *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk),
     *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, robot, optuna_tpe),
-    *(smac_forest, botorch_gp, syne_tune_bore, enas, mnasnet),
+    *(smac_forest, botorch_gp, syne_tune_bore, enas, mnasnet, ncp, arch_graph, aio_p),
 )
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 

@@ -39,7 +39,7 @@ def test_latencies_and_their_target(tiny: Benchmark) -> None:
 
 
 def test_a_step_of_ppo(tiny: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first step is that of the policy gradient, since the ratio is 1; a ratio beyond 1.2 pulls no more."""
+    """The first one is the policy gradient's, since the ratio is 1; a ratio beyond 1.2 pulls no more."""
     assert mnasnet.clipped_loss(
         torch.tensor([1.5, 0.5, 1.5, 0.5]), torch.tensor([1.0, 1, -1, -1])
     ).tolist() == [pytest.approx(v) for v in (-1.2, -0.5, 1.5, 0.8)]

@@ -19,7 +19,7 @@ from archwalk.searching.problem import Floats, Ints, Problem
 from archwalk.searching.slots import possible_choices
 
 BENCHMARK, SPACE = "digits", "digits-micro"
-# Appendix A: the LSTM, its first weights, tanh constant and temperature, Adam, entropy, decay of the baseline.
+# Appendix A: the LSTM, its first weights, tanh constant, temperature; Adam, entropy, decay of the baseline.
 HIDDEN, INITIAL, TANH, TEMPERATURE = 64, 0.1, 1.10, 5.0
 CONTROLLER_RATE, ENTROPY, DECAY = 3.5e-3, 1e-4, 0.99
 PERCENT = {"top1": 100.0, "mIoU": 100.0}  # rewards are fractions
@@ -67,7 +67,7 @@ def check(problem: Problem) -> None:
         raise SearchError(
             f"a task of {BENCHMARK}, whose networks share weights, for the method enas",
             f"{got}, in the space {problem.space.name!r}",
-            f"search such a task ('archwalk search --space {BENCHMARK} --task jigsaw --method enas'), or choose "
+            f"search such a task: archwalk search --space {BENCHMARK} --task jigsaw --method enas; or choose "
             "another method: 'archwalk methods'",
         )
 

@@ -22,7 +22,7 @@ BATCH, PASSES = 10, 4  # evaluations between two updates, here fewer than the pu
 
 
 def costs_of(problem: Problem) -> Source | None:
-    """The column that is taken for latency: the first that is named and speaks of a cost; None without one."""
+    """The column that is taken for latency: the first named that speaks of a cost; None without one."""
     return next((s for s in problem.experience if s.column and speaks_of_cost(s.column)), None)
 
 
