@@ -8,7 +8,7 @@ import pytest
 from archwalk.searching.experience.source import Source
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import ListedProblem, list_problem
-from archwalk.searching.methods import robot
+from archwalk.searching.methods import arch_graph, ncp, robot
 from archwalk.searching.methods.evolution import POPULATION, evolution
 from archwalk.searching.methods.local import local
 from archwalk.searching.methods.reinforce import reinforce
@@ -49,6 +49,9 @@ def test_no_architecture_twice_and_seeds_decide(
 ) -> None:
     monkeypatch.setattr(robot, "RESTARTS", 0)  # which take most of its seconds
     monkeypatch.setattr(robot, "CANDIDATES", 100)
+    monkeypatch.setattr(ncp, "EPOCHS", 5)
+    monkeypatch.setattr(arch_graph, "STEPS", 20)
+    monkeypatch.setattr(arch_graph, "TUNED", 20)
     reward = tiny.reward("main")
     problem = informed(tiny, reward, COLUMNS.get(method, ()))
     if method == "syne-tune":
@@ -59,7 +62,8 @@ def test_no_architecture_twice_and_seeds_decide(
     assert evaluated == evaluated_by(method, problem, reward, count)
     other_seed = evaluated_by(method, problem, reward, count, seed=1)
     assert (evaluated == other_seed) == (method == "source-walk")  # which has nothing to decide
-    assert (evaluated[0] == reward.argmax()) == (method in ("rl", "source-walk", "transfer-gp"))
+    if method not in ("ncp", "arch-graph"):  # which may, or may not, find what the other task says
+        assert (evaluated[0] == reward.argmax()) == (method in ("rl", "source-walk", "transfer-gp"))
 
 
 @pytest.mark.parametrize("method", ["local", "evolution", "reinforce", "gp"])

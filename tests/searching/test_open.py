@@ -11,7 +11,7 @@ from archwalk.searching.acquisition import maximise
 from archwalk.searching.gp.surrogate import STRUCTURE, Improvement
 from archwalk.searching.history import History, draw, make_history
 from archwalk.searching.listed import list_problem
-from archwalk.searching.methods import graphpnas
+from archwalk.searching.methods import arch_graph, graphpnas, ncp
 from archwalk.searching.methods.reinforce import MOVES, reinforce
 from archwalk.searching.open import OpenProblem, make_problem
 from archwalk.searching.problem import Problem
@@ -122,6 +122,15 @@ def evaluated_by(method: str, space: SearchSpace, value: np.ndarray, count: int,
 
 COLUMNS = ("robot", "mnasnet", "enas", "aio-p")  # which need more than a space
 LIBRARIES = ("smac", "botorch", "syne-tune")  # whose suggestions take seconds
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How well predictors fit does not matter here."""
+    monkeypatch.setattr(ncp, "EPOCHS", 2)
+    monkeypatch.setattr(arch_graph, "TUNED", 10)
+
+
 METHODS = [method for method in methods() if method not in COLUMNS + LIBRARIES]
 
 

@@ -204,7 +204,7 @@ def test_aio_p_pretrains_adapts_and_is_tuned(monkeypatch: pytest.MonkeyPatch) ->
     open_problem = OpenProblem(SPACE, measured_apart=True)
     alone = aio_p.AIOP(open_problem, 0)
     history = make_history(
-        open_problem, open_problem.locate(SPACE.codes[ids].astype(np.int16)).tolist(), GOOD[ids]
+        open_problem, open_problem.locate(SPACE.codes[ids].astype(np.int16)).tolist(), GOOD[ids].tolist()
     )
     alone.update(history)
     assert not history.visited(np.array(alone.suggest(2))).any()

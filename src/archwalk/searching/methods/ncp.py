@@ -158,8 +158,10 @@ class NCP(Rounds):
         if not self.problem.listed:  # where any code would be given an id
             for code in [*distinct]:
                 try:
-                    space.parse(space.format(code))
+                    known = tuple(space.rows([space.format(code)])[0].tolist()) == code
                 except (ArchwalkError, IndexError, ValueError):
+                    known = False
+                if not known:
                     del distinct[code]
         if not distinct:
             return np.zeros(0, np.int64)
