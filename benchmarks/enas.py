@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/enas.py --tasks class_object,jigsaw --seeds 1
 
-A line a task and seed: seconds on the wall and of the processor, tau over the 1,011 functions that cells compute with its 95 % interval
-(bootstrap over these), rank of the best among the first of the method's suggestions, and the mean one-shot
-score beside the mean measured one.
+A line a task and seed: seconds on the wall and of the processor, tau over the 1,011 functions that cells
+compute with its 95 % interval (bootstrap over these), rank of the best among the first of the method's
+suggestions, and the mean one-shot score beside the mean measured one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ for task in args.tasks.split(","):
         reward, order = table.reward(task), order_of(problem, trained, seed)
         ranks = {k: int((reward > reward[order[:k]].max()).sum()) + 1 for k in (1, 10, 25, 50)}
         print(
-            f"{task} {seed}: {seconds:.0f} s, {worked:.0f} of the processor, tau {tau:.3f} [{low:.3f}, {high:.3f}], ranks {ranks}, "
-            f"one-shot {shared.mean():.3g}, measured {measured.mean():.3g}",
+            f"{task} {seed}: {seconds:.0f} s, {worked:.0f} of the processor, tau {tau:.3f} "
+            f"[{low:.3f}, {high:.3f}], ranks {ranks}, one-shot {shared.mean():.3g}, measured {measured.mean():.3g}",
             flush=True,
         )
