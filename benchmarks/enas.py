@@ -44,6 +44,7 @@ for task in args.tasks.split(","):
         ranks = {k: int((reward > reward[order[:k]].max()).sum()) + 1 for k in (1, 10, 25, 50)}
         print(
             f"{task} {seed}: {seconds:.0f} s, {worked:.0f} of the processor, tau {tau:.3f} "
-            f"[{low:.3f}, {high:.3f}], ranks {ranks}, one-shot {shared.mean():.3g}, measured {measured.mean():.3g}",
+            f"[{low:.3f}, {high:.3f}], ranks {ranks}, "
+            f"one-shot {shared.mean():.3g}, measured {measured.mean():.3g}",
             flush=True,
         )
