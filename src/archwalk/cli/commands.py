@@ -27,6 +27,7 @@ from archwalk.cli.console import (
     print_forecast,
     print_json,
     print_methods,
+    print_proxies,
     print_search,
     print_step,
     print_surrogate,
@@ -79,6 +80,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="methods")(methods)
     app.command(name="export")(export)
     app.command(name="latency")(latency)
+    app.command(name="proxies")(proxies)
     digits = Verbs()
     digits.command(name="build")(digits_build)
     digits.command(name="verify")(digits_verify)
@@ -549,6 +551,53 @@ def latency(
     if out is not None:
         write_latencies(found, out)
         print_step(f"written: {out}")
+
+
+def proxies(
+    architecture: tyro.conf.Positional[str],
+    space: str | None = None,
+    data: str = "random",
+    metrics: str = "",
+    batch: int = 64,
+    size: int = 32,
+    skeleton: Annotated[SkeletonSettings, tyro.conf.arg(name="")] = SkeletonSettings(),  # noqa: B008 - frozen
+    seed: int = 0,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Training-free metrics of an architecture's untrained network: synflow, snip, params and the like.
+
+    Args:
+        architecture: A cell or a chain of modules, as the space writes it.
+        space: Name of a space whose architectures are networks; found by the architecture by default.
+        data: Images that the network sees: random, digits (scikit-learn's) or digits:TASK.
+        metrics: Which ones, with commas; all by default.
+        batch: Images.
+        size: Of random images, height and width.
+        skeleton: What stands around the cells; the published skeleton by default. Inputs and classes are for
+            random images alone.
+        seed: Of the first weights and of random images.
+        json: Print one JSON object; a metric that is not defined for the network is null.
+    """
+    import time
+
+    from archwalk.proxies.measures import PROXIES
+    from archwalk.proxies.measuring import measure_proxies, named_batch
+
+    if skeleton.classes is None:
+        raise SettingsError("networks with scores", "no classes", "leave --classes none out")
+    given = named_batch(data, batch, seed, skeleton.inputs, size, skeleton.classes)
+    names = metrics.split(",") if metrics else list(PROXIES)
+    began = time.perf_counter()
+    found = measure_proxies(space, architecture, given, names, seed=seed, **skeleton.model_dump())
+    result = {
+        "architecture": architecture,
+        "data": given.name,
+        "batch": batch,
+        "seed": seed,
+        "proxies": found,
+        "seconds": time.perf_counter() - began,
+    }
+    print_json(result) if json else print_proxies(result)
 
 
 def study(

@@ -301,6 +301,13 @@ class SearchReporter:
         self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_proxies(result: dict[str, Any]) -> None:
+    """A line a training-free metric."""
+    for name, value in result["proxies"].items():
+        print(f"{name:>12}  {value:.6g}")
+    print(f"{'seconds':>12}  {result['seconds']:.3g}")
+
+
 def print_search(result: dict[str, Any]) -> None:
     """What a search found, and what it cost; of each task, where there are several."""
     for task, found in result.get("tasks", {}).items():
@@ -348,10 +355,11 @@ def print_methods(rows: list[dict[str, Any]]) -> None:
     """A line a method."""
     for row in rows:
         also = f" (also: {', '.join(row['also'])})" if row["also"] else ""
-        needed = [need for need in row["needs"] if need != "sources"]
+        needed = [need for need in row["needs"] if need not in ("sources", "columns")]
         needs = f"; needs {', '.join(needed)}" if needed else ""
-        sources = "; takes sources" if "sources" in row["needs"] else ""
-        print(f"{row['name']:>14}  {row['summary']}{also}\n{'':>16}{row['source']}{needs}{sources}")
+        taken = [need for need in ("sources", "columns") if need in row["needs"]]
+        takes = f"; takes {' and '.join(taken)}" if taken else ""
+        print(f"{row['name']:>14}  {row['summary']}{also}\n{'':>16}{row['source']}{needs}{takes}")
 
 
 def print_comparison(rows: Sequence[dict[str, Any]]) -> None:

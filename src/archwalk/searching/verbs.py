@@ -169,8 +169,6 @@ def search(
         known=known_metrics(known),
     )
     _check_jobs(jobs, settings, executor, bool(tasks))
-    answering = settings[0].answering
-    check_fit(chosen, settings[0].problem, answering.checksum if answering else "", names)
     texts = (limits,) if isinstance(limits, str) else tuple(limits)
     settings = [limited(s, texts, known, sizes or Sizes()) for s in settings]
     places = [folder / str(s.task) if tasks else folder for s in settings]
@@ -178,7 +176,12 @@ def search(
     told = known_beforehand(
         settings, folder, runs, named, directions, chosen, bool(tasks), not _is_none(agent)
     )
-    settings = [replace(s, problem=s.problem.with_experience(told.sources)) for s in settings]
+    settings = [
+        replace(s, problem=s.problem.with_experience(told.sources).with_task(s.answering, s.task))
+        for s in settings
+    ]
+    answering = settings[0].answering
+    check_fit(chosen, settings[0].problem, answering.checksum if answering else "", names)
     for line in [*told.said, *([] if tasks else unhelped(method, told))]:
         say(f"known beforehand: {line}")
     for line in dict.fromkeys(line for s in settings for line in (s.limits.said() if s.limits else ())):
