@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from archwalk.errors import SearchError
+from archwalk.searching.asktell import check_fit
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import ListedProblem, list_problem
-from archwalk.searching.loop import check_fit
 from archwalk.searching.methods import enas
 from archwalk.searching.registry import find_method
 from archwalk.spaces import make_listed

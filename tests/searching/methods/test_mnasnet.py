@@ -10,10 +10,10 @@ import torch
 
 import archwalk
 from archwalk.errors import SearchError
+from archwalk.searching.asktell import check_fit
 from archwalk.searching.experience.source import Source
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import ListedProblem, list_problem
-from archwalk.searching.loop import check_fit
 from archwalk.searching.methods import mnasnet
 from archwalk.searching.registry import find_method
 from archwalk.tasks import Benchmark, Column

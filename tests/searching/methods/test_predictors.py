@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from archwalk.errors import SearchError
 from archwalk.networks.computation import KINDS
+from archwalk.searching.asktell import check_fit
 from archwalk.searching.experience.source import Source
 from archwalk.searching.history import History, make_history
 from archwalk.searching.listed import ListedProblem, list_problem
-from archwalk.searching.loop import check_fit
 from archwalk.searching.methods import aio_p, arch_graph, ncp
 from archwalk.searching.open import OpenProblem
 from archwalk.searching.registry import find_method

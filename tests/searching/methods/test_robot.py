@@ -8,10 +8,10 @@ import pytest
 from archwalk.errors import SearchError
 from archwalk.proxies import measure_proxies
 from archwalk.proxies.measuring import DIGITS_SKELETON, random_batch
+from archwalk.searching.asktell import check_fit
 from archwalk.searching.experience.source import Source
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import ListedProblem, list_problem
-from archwalk.searching.loop import check_fit
 from archwalk.searching.methods import robot
 from archwalk.searching.open import OpenProblem
 from archwalk.searching.registry import find_method
