@@ -12,21 +12,23 @@ from typing import Any
 
 from archwalk.agents.values import QFunction
 from archwalk.config import RaySettings, Settings, load_preset, ray_settings
+from archwalk.envs.tokens import same_tokens, settled, token_length
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.seeding import make_generator
 from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import rewritten
 from archwalk.spaces.matching import identical
-from archwalk.tasks.arranging import arranged
 from archwalk.tasks.base import check_task, split_tasks
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import evaluate_agent, greedy_walks
-from archwalk.training.rundir import RunDir
-from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights
+from archwalk.training.rundir import RunDir, laid_out
+from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights, with_body
 from archwalk.training.spec import RunSpec, describe_benchmark
 
 REGIMES = ("zero-shot", "fine-tune", "retrain")
+PARTS = ("all", "body")
+Part = str  # one of PARTS
 Executor = str  # "inline" or "ray"
 
 
@@ -100,6 +102,7 @@ def train(
     ray: RaySettings | None = None,
     device: str = "auto",
     on_row: OnRow | None = None,
+    init_part: Part = "all",
 ) -> RunDir:
     """Train an agent on a task, from scratch or from another run's weights. Called again, it resumes.
 
@@ -116,6 +119,7 @@ def train(
         ray: which cluster, and how its resources are shared out; used with ``ray`` alone.
         device: where the network is: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         on_row: called with each row of metrics and the seconds so far.
+        init_part: of the weights of ``init``: ``all``, or the ``body``, as for ``transfer``.
 
     Returns:
         The finished run.
@@ -124,7 +128,7 @@ def train(
         ArchwalkError: anything wrong with benchmark, task, settings, source or folder, before any work.
     """
     where = ray_settings(executor, ray)
-    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row)
+    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part)
     if where is None:
         return runner.make(find_device(device))
     if runner.spec.tasks:
@@ -150,13 +154,14 @@ def order_training(
     init: str | Path | None = None,
     steps: int | None = None,
     on_row: OnRow | None = None,
+    init_part: Part = "all",
 ) -> Runner:
     """What ``train`` will do, checked; nothing is written yet."""
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
     regime = "scratch" if init is None else "retrain"
-    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row)
+    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row, init_part)
 
 
 def transfer(
@@ -170,6 +175,8 @@ def transfer(
     steps: int | None = None,
     device: str = "auto",
     on_row: OnRow | None = None,
+    part: Part = "all",
+    frozen_body_steps: int = 0,
 ) -> RunDir:
     """Move a finished run's agent to another task, with the source's settings (paper, section 4).
 
@@ -180,11 +187,15 @@ def transfer(
             ``retrain`` for ``trained_steps``. A retraining run keeps the fine-tuned one, which is the same
             run cut off, in its subfolder ``fine-tune``.
         run_dir: the new run's folder.
-        benchmark: name, file or object; the source's own by default.
+        benchmark: name, file or object; the source's own by default. One of another space needs a source that
+            sees encoded tokens, or ``part`` body.
         seed: the source's own by default.
         steps: trained steps instead of the regime's.
         device: as for ``train``.
         on_row: called with each row of metrics and the seconds so far.
+        part: ``all`` weights, or the ``body`` alone, the transformer, with a fresh embedding and fresh heads:
+            for any space and tokens (paper, section 5.2).
+        frozen_body_steps: trained steps during which the body keeps the source's weights.
 
     Returns:
         The finished run.
@@ -192,7 +203,9 @@ def transfer(
     Raises:
         ArchwalkError: anything wrong with source, benchmark, task or folder, before any work.
     """
-    runner = order_transfer(source, task, regime, run_dir, benchmark, seed, steps, on_row)
+    runner = order_transfer(
+        source, task, regime, run_dir, benchmark, seed, steps, on_row, part, frozen_body_steps
+    )
     return runner.make(find_device(device))
 
 
@@ -205,6 +218,8 @@ def order_transfer(
     seed: int | None = None,
     steps: int | None = None,
     on_row: OnRow | None = None,
+    part: Part = "all",
+    frozen_body_steps: int = 0,
 ) -> Runner:
     """What ``transfer`` will do, checked; nothing is written yet."""
     if regime not in REGIMES:
@@ -213,10 +228,13 @@ def order_transfer(
     settings = spec.settings
     lengths = {"fine-tune": settings.training.fine_tune_steps, "retrain": settings.training.trained_steps}
     if regime != "zero-shot":
-        settings = settings.replace(training={"trained_steps": steps or lengths[regime]})
+        settings = settings.replace(
+            training={"trained_steps": steps or lengths[regime]},
+            learner={"frozen_body_steps": frozen_body_steps},
+        )
     where = spec.benchmark if benchmark is None else benchmark
     used_seed = spec.seed if seed is None else seed
-    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row)
+    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row, part)
 
 
 def _order(
@@ -228,12 +246,14 @@ def _order(
     source: str | Path | None,
     regime: str,
     on_row: OnRow | None,
+    part: Part = "all",
 ) -> Runner:
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
-    opened = load_benchmark(benchmark)
-    if source is not None:
-        opened = arranged(opened, RunDir(source).spec().space, str(source))
+    _check_part(part, source, regime, settings)
+    settings, opened = settled(settings), load_benchmark(benchmark)
+    if source is not None and part == "all":
+        opened = laid_out(opened, RunDir(source).spec(), str(source))
     tasks = split_tasks(task, opened.tasks)
     if isinstance(opened, Benchmark):
         for name in tasks:
@@ -244,17 +264,23 @@ def _order(
     if source is not None:
         source_run = RunDir(source)
         source_spec = source_run.spec()
-        weights = source_run.weights() if len(tasks) > 1 else load_weights(source_run, task)
+        whole = len(tasks) > 1 or part == "body"
+        weights = source_run.weights() if whole else load_weights(source_run, task)
         if run.path.resolve() == source_run.path.resolve():
             raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
-        _check_source(source_run, source_spec, settings)
-        if len(tasks) > 1:
+        _check_source(source_run, source_spec, settings, part)
+        if part == "body":
+            told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
+            features = token_length(opened.space, settings.observation) + told
+            weights = with_body(weights, features, settings, seed)
+        elif len(tasks) > 1:
             _check_same_tasks(source_run, source_spec, tasks, settings, regime)
         origin = {
             "source_task": source_spec.task,
             "source_weights": source_run.weights_digest(),
             "source_trained_steps": source_spec.source_trained_steps + source_run.costs().trained_steps,
             "algorithm": source_spec.algorithm,
+            "source_part": "" if part == "all" else part,
         }
     spec = RunSpec(
         benchmark=describe_benchmark(benchmark),
@@ -270,10 +296,27 @@ def _order(
     return Runner(run, spec, opened, weights, on_row)
 
 
-def _check_source(run: RunDir, spec: RunSpec, settings: Settings) -> None:
-    """A source must have seen its space through the same tokens with the same network."""
+def _check_part(part: Part, source: str | Path | None, regime: str, settings: Settings) -> None:
+    """What is moved must be there, and be of use as it is where nothing is trained."""
+    if part not in PARTS:
+        raise SettingsError(*unknown("part", part, PARTS))
+    if part == "all":
+        return
+    remedy = "move all, or train on: fine-tune, retrain"
+    if source is None:
+        raise SettingsError("a source, whose body is to be moved", "none", "name one with --init")
+    if regime == "zero-shot":
+        raise SettingsError("training, for a body with a fresh embedding and fresh heads", regime, remedy)
+    if not settings.network.layers:
+        raise SettingsError("a network with transformer layers, which are its body", "none", remedy)
+
+
+def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part) -> None:
+    """A source must have seen its space through the same tokens with the same network; a body sees none."""
     for group in ("observation", "network"):
-        if getattr(spec.settings, group) != getattr(settings, group):
+        there, asked = getattr(spec.settings, group), getattr(settings, group)
+        alike = there == asked or (group == "observation" and (part == "body" or same_tokens(there, asked)))
+        if not alike:
             raise RunError(
                 f"a source run with the same {group} settings ({getattr(settings, group)})",
                 f"{run.path} with {getattr(spec.settings, group)}",

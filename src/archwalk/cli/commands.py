@@ -105,6 +105,7 @@ def train(
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     device: str = "auto",
     protocol: str | None = None,
+    init_part: Literal["all", "body"] = "all",
 ) -> None:
     """Train an agent on a task, or on several at once. The same command again resumes.
 
@@ -121,6 +122,7 @@ def train(
         executor: ray: walks and replay as processes on a Ray cluster (needs archwalk[ray]).
         ray: Which cluster, and how its resources are shared out.
         device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
+        init_part: Of the weights of --init: all, or the body alone, with a fresh embedding and fresh heads.
     """
     from archwalk import api
 
@@ -138,6 +140,7 @@ def train(
             ray=ray,
             device=device,
             on_row=reporter,
+            init_part=init_part,
         )
     print(f"finished: {run.path}    next: archwalk evaluate {run.path}")
 
@@ -178,6 +181,8 @@ def transfer(
     seed: int | None = None,
     steps: int | None = None,
     device: str = "auto",
+    part: Literal["all", "body"] = "all",
+    frozen_body_steps: int = 0,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Move a finished run's agent to another task, then evaluate it there.
@@ -187,10 +192,13 @@ def transfer(
         task: The target task.
         regime: zero-shot: as it is; fine-tune: trained on briefly; retrain: trained on at full length.
         run_dir: Folder of the new run.
-        benchmark: Name or file; the source's own by default.
+        benchmark: Name or file; the source's own by default. One of another space needs a source that sees
+            encoded tokens, or --part body.
         seed: The source's own by default.
         steps: Trained steps instead of the regime's.
         device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
+        part: all weights, or the body alone, the transformer, with a fresh embedding and fresh heads.
+        frozen_body_steps: Trained steps during which the body keeps the source's weights.
         json: Print one JSON object.
     """
     from archwalk import api
@@ -209,6 +217,8 @@ def transfer(
             steps=steps,
             device=device,
             on_row=reporter,
+            part=part,
+            frozen_body_steps=frozen_body_steps,
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)

@@ -15,9 +15,9 @@ from archwalk.envs.open import OpenProcess
 from archwalk.envs.process import SearchProcess
 from archwalk.envs.reward import shaped_evaluator, shaped_rewards
 from archwalk.envs.tabular import TabularProcess
+from archwalk.envs.tokens import open_tokens, table_tokens
 from archwalk.errors import BenchmarkError
 from archwalk.spaces.base import Codes
-from archwalk.spaces.tokens import TokenEncoder, make_tokens
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
 
@@ -34,14 +34,13 @@ def task_process(benchmark: Benchmark | Predicted, task: str, settings: Settings
         BenchmarkError: an unknown task, or missing rewards.
         SettingsError: shaping that the rewards do not allow.
     """
-    kind = settings.observation.tokens
+    seen = settings.observation
     if isinstance(benchmark, Benchmark):
         rewards = shaped_rewards(benchmark, task, settings.reward)
-        tokens = make_tokens(benchmark.space, kind, benchmark.rows)
-        return TabularProcess(benchmark, rewards, settings.walk, tokens)
+        return TabularProcess(benchmark, rewards, settings.walk, table_tokens(benchmark, seen))
     evaluate = shaped_evaluator(benchmark, task, settings.reward)
-    encoder = TokenEncoder(benchmark.space, kind)
-    return OpenProcess(benchmark.space, evaluate, settings.walk, encoder, linked=settings.learner.planning)
+    tokens = open_tokens(benchmark.space, seen)
+    return OpenProcess(benchmark.space, evaluate, settings.walk, tokens, linked=settings.learner.planning)
 
 
 def run_process(
@@ -76,11 +75,11 @@ def greedy_process(benchmark: Benchmark | Predicted, settings: Settings) -> Sear
         benchmark: gives the architectures.
         settings: limits and tokens.
     """
-    kind = settings.observation.tokens
+    seen = settings.observation
     if isinstance(benchmark, Benchmark):
-        tokens = make_tokens(benchmark.space, kind, benchmark.rows)
-        return TabularProcess(benchmark, torch.zeros(len(benchmark)), settings.walk, tokens)
-    return OpenProcess(benchmark.space, _nothing, settings.walk, TokenEncoder(benchmark.space, kind))
+        rewards = torch.zeros(len(benchmark))
+        return TabularProcess(benchmark, rewards, settings.walk, table_tokens(benchmark, seen))
+    return OpenProcess(benchmark.space, _nothing, settings.walk, open_tokens(benchmark.space, seen))
 
 
 def _nothing(codes: Codes) -> NoReturn:

@@ -45,6 +45,12 @@ class _Core:
         keep_truncates: bool,
     ) -> None:
         opened = load_benchmark(benchmark) if isinstance(benchmark, str | Path) else benchmark
+        if tokens == "encoded":
+            raise SettingsError(
+                "tokens slots or graph, whose numbers lie between 0 and 1",
+                tokens,
+                "train with 'archwalk train'",
+            )
         self.task, self.keep_truncates = task, keep_truncates
         settings = Settings(
             walk=walk or WalkSettings(),

@@ -30,8 +30,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from archwalk.agents.networks import resolved_precision
+from archwalk.encoding.frozen import digest_of_place
 from archwalk.errors import BenchmarkError, RunError, reason
 from archwalk.files import hold, write_atomically
+from archwalk.spaces.matching import same_space
 from archwalk.tasks.arranging import arranged
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.training.loop import Row
@@ -112,11 +114,14 @@ class RunDir:
         return weights
 
     def _digest(self, name: str) -> str:
-        """SHA-256 of a file; of the settings without where the benchmark lies, which may have moved."""
+        """SHA-256 of a file; of the settings without where benchmark and encoder lie, which may move."""
         content = (self.path / name).read_bytes()
         if name == SETTINGS:
             values = tomllib.loads(content.decode())
             values.get("run", {}).pop("benchmark", None)
+            seen = values.get("observation", {})
+            if seen.get("encoder"):
+                seen["encoder"] = digest_of_place(seen["encoder"])
             content = json.dumps(values, sort_keys=True).encode()
         return hashlib.sha256(content).hexdigest()
 
@@ -129,7 +134,7 @@ class RunDir:
         return read_lines(self.path / METRICS)
 
     def benchmark(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
-        """The benchmark the run was made on, or another one for the same space, laid out as the run knows it.
+        """The benchmark the run was made on, or another one, as ``laid_out``.
 
         Raises:
             BenchmarkError: not found, or another benchmark than the run's where none was named.
@@ -137,8 +142,8 @@ class RunDir:
         """
         spec = self.spec()
         if given is None:
-            return arranged(self._own(spec), spec.space, str(self.path))
-        return arranged(load_benchmark(given), spec.space, str(self.path))
+            return laid_out(self._own(spec), spec, str(self.path))
+        return laid_out(load_benchmark(given), spec, str(self.path))
 
     def _own(self, spec: RunSpec) -> AnyBenchmark:
         """The run's own benchmark, by its checksum, wherever it is."""
@@ -214,6 +219,32 @@ class RunDir:
             old["training"]["trained_steps"] = there.settings.training.trained_steps
             new["training"]["trained_steps"] = spec.settings.training.trained_steps
         check_same(self.path, old, new)
+
+
+def laid_out(benchmark: AnyBenchmark, spec: RunSpec, whose: str) -> AnyBenchmark:
+    """A benchmark as a run's agent knows its space; one of another space as it is, if the agent sees vectors
+    of an encoder, which mean the same in every space.
+
+    Args:
+        benchmark: any.
+        spec: of the run.
+        whose: where the run is, for the message.
+
+    Raises:
+        RunError: one of another space, if the agent sees anything else.
+    """
+    encoded = spec.settings.observation.tokens == "encoded"
+    if encoded and not same_space(benchmark.space.describe(), spec.space):
+        return benchmark
+    try:
+        return arranged(benchmark, spec.space, whose)
+    except RunError as error:
+        if encoded:  # a predicting task whose slots stand in another order
+            return benchmark
+        across = (
+            "agents with --observation.tokens encoded move across spaces, and the body of any (--part body)"
+        )
+        raise RunError(error.expected, error.got, f"{error.remedy}; {across}") from error
 
 
 def check_same(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:

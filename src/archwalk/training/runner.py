@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,14 @@ from torch import Tensor
 
 from archwalk.agents.base import MakeAgent
 from archwalk.agents.multitask import weights_on
+from archwalk.agents.networks import QNetwork, is_body
 from archwalk.agents.registry import find_algorithm
 from archwalk.agents.values import CPU, QFunction, make_values
+from archwalk.config import Settings
 from archwalk.envs.build import greedy_process
 from archwalk.errors import BenchmarkError, RunError, SettingsError, reason
 from archwalk.files import json_text, write_atomically
+from archwalk.seeding import make_generator
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
 from archwalk.training.loop import Loop, Row
@@ -135,6 +138,22 @@ def load_weights(run: RunDir, task: str) -> dict[str, Tensor]:
     spec = run.spec()
     place = spec.tasks.index(task) if task in spec.tasks else None
     return weights_on(run.weights(), spec.told_tasks, place)
+
+
+def with_body(
+    weights: Mapping[str, Tensor], features: int, settings: Settings, seed: int
+) -> dict[str, Tensor]:
+    """A network with the body of another one; embedding and heads are drawn from the seed, as for a run from
+    scratch (paper, section 5.2: body swapping).
+
+    Args:
+        weights: of the other network, whose body has the same sizes.
+        features: length of the tokens that the new one sees.
+        settings: sizes.
+        seed: of what is drawn.
+    """
+    fresh = QNetwork(features, settings.network, make_generator(seed, "weights")).state_dict()
+    return fresh | {name: value for name, value in weights.items() if is_body(name)}
 
 
 def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFunction:

@@ -15,6 +15,7 @@ import tomli_w
 
 from archwalk.agents.registry import DEFAULT
 from archwalk.config import Settings, parse_settings
+from archwalk.encoding.frozen import digest_of_place
 from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.registry import AnyBenchmark, benchmark_names, split_protocol
 
@@ -38,6 +39,7 @@ class RunSpec:
         source_trained_steps: trained steps that went into them.
         executor: ``inline``, which repeats itself bit for bit, or what ran elsewhere, and how.
         algorithm: name of the algorithm (``agents.registry``).
+        source_part: ``body`` where only the transformer's weights came from the source; empty for all.
         tasks: the names in ``task`` if there are several, else empty.
     """
 
@@ -54,6 +56,7 @@ class RunSpec:
     executor: str = "inline"
     algorithm: str = DEFAULT
     tasks: tuple[str, ...] = ()
+    source_part: str = ""
 
     @property
     def cut_steps(self) -> int:
@@ -78,17 +81,19 @@ class RunSpec:
     def to_toml(self) -> str:
         """Every field, the settings as tables."""
         values = asdict(self) | {"settings": self.settings.model_dump()}
-        if not self.tasks:
-            del values["tasks"]
+        for name in ("tasks", "source_part"):
+            if not values[name]:
+                del values[name]
         return tomli_w.dumps(
             {"run": {k: v for k, v in values.items() if k != "settings"}} | values["settings"]
         )
 
     def identity(self) -> dict[str, Any]:
-        """What must agree for a folder to be continued: all but where the benchmark lies, how long the run
-        is, and how often it reports."""
+        """What must agree for a folder to be continued: all but where benchmark and encoder lie, how long the
+        run is, and how often it reports."""
         values = tomllib.loads(self.to_toml())
         del values["run"]["benchmark"], values["training"]["trained_steps"], values["training"]["threads"]
+        values["observation"]["encoder"] = digest_of_place(values["observation"]["encoder"])
         return values
 
 
