@@ -19,12 +19,13 @@ from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import rewritten
 from archwalk.spaces.matching import identical
 from archwalk.tasks.base import check_task, split_tasks
-from archwalk.tasks.registry import AnyBenchmark, load_benchmark
+from archwalk.tasks.registry import AnyBenchmark
+from archwalk.tasks.several import Tables, load_tasks, one_of, places_of
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import evaluate_agent, greedy_walks
 from archwalk.training.rundir import RunDir, laid_out
 from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights, with_body
-from archwalk.training.spec import RunSpec, describe_benchmark
+from archwalk.training.spec import RunSpec, describe_benchmark, named_in
 
 REGIMES = ("zero-shot", "fine-tune", "retrain")
 PARTS = ("all", "body")
@@ -107,9 +108,10 @@ def train(
     """Train an agent on a task, from scratch or from another run's weights. Called again, it resumes.
 
     Args:
-        benchmark: name, file or object: a table, or a task of a space that nobody lists.
+        benchmark: name, file or object: a table, or a task of a space that nobody lists; several tables as
+            ``a.parquet,b.parquet``.
         task: one of the benchmark's tasks, or several at once as ``a,b,c``: one network, every walk on one
-            of them.
+            of them. Of several tables ``TABLE:TASK,TABLE:TASK``.
         run_dir: the run's folder.
         preset: name, TOML file, or settings.
         seed: of every generator, at least 0.
@@ -251,13 +253,16 @@ def _order(
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
     _check_part(part, source, regime, settings)
-    settings, opened = settled(settings), load_benchmark(benchmark)
-    if source is not None and part == "all":
-        opened = laid_out(opened, RunDir(source).spec(), str(source))
+    settings, opened = settled(settings), load_tasks(benchmark)
     tasks = split_tasks(task, opened.tasks)
-    if isinstance(opened, Benchmark):
-        for name in tasks:
-            opened.reward(name)  # complete
+    if isinstance(opened, Tables) and len(tasks) == 1:
+        opened, task = opened.place(task)
+        benchmark, tasks = one_of(benchmark, opened), (task,)
+    if source is not None and part == "all" and not isinstance(opened, Tables):
+        opened = laid_out(opened, RunDir(source).spec(), str(source))
+    if isinstance(opened, Benchmark | Tables):
+        for table, name in places_of(opened, tasks):
+            table.reward(name)  # complete
     run = RunDir(run_dir)
     origin: dict[str, Any] = {}
     weights = None
@@ -265,13 +270,14 @@ def _order(
         source_run = RunDir(source)
         source_spec = source_run.spec()
         whole = len(tasks) > 1 or part == "body"
-        weights = source_run.weights() if whole else load_weights(source_run, task)
+        weights = source_run.weights() if whole else load_weights(source_run, task, opened)
         if run.path.resolve() == source_run.path.resolve():
             raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
         _check_source(source_run, source_spec, settings, part)
         if part == "body":
             told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
-            features = token_length(opened.space, settings.observation) + told
+            space = opened.tables[0].space if isinstance(opened, Tables) else opened.space
+            features = token_length(space, settings.observation) + told
             weights = with_body(weights, features, settings, seed)
         elif len(tasks) > 1:
             _check_same_tasks(source_run, source_spec, tasks, settings, regime)
@@ -285,7 +291,7 @@ def _order(
     spec = RunSpec(
         benchmark=describe_benchmark(benchmark),
         checksum=opened.checksum,
-        space=opened.space.describe(),
+        space=opened.describe_space() if isinstance(opened, Tables) else opened.space.describe(),
         task=",".join(tasks),
         seed=seed,
         regime=regime,
@@ -352,14 +358,16 @@ def load_agent(
         ArchwalkError: a run that is not finished or does not fit, an unknown task, or none of several.
     """
     run = RunDir(run_dir)
-    spec, opened = run.spec(), run.benchmark(benchmark)
+    spec = run.spec()
     if task is None and spec.tasks:
         raise RunError("one task to walk on", f"a run on {spec.task}", "name one of them, or another task")
-    task = task or spec.task
+    name = task or spec.task
+    opened, task = run.place(name, benchmark)
     check_task(task, opened.tasks)
     written = opened.space
     if spec.space.keys() & {"slots", "declaration"}:  # of others the order is fixed
-        written = load_benchmark(spec.benchmark if benchmark is None else benchmark).space
+        found = load_tasks(spec.benchmark if benchmark is None else benchmark)
+        written = found.place(name).table.space if isinstance(found, Tables) else found.space
     return WalkingAgent(load_values(run, opened, task), opened, task, written)
 
 
@@ -402,7 +410,8 @@ def evaluate(
         most_starts=spec.settings.training.evaluation_starts,
         generator=make_generator(spec.seed, "evaluation"),
     )
-    own = walking.task in spec.each_task and spec.regime != "zero-shot"
+    name = named_in(spec, walking.benchmark, walking.task)
+    own = name in spec.each_task and spec.regime != "zero-shot"
     moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
     opened = walking.benchmark
     at = opened.column(walking.task, result.split) if isinstance(opened, Benchmark) else opened
@@ -413,6 +422,7 @@ def evaluate(
         "regime": spec.regime if own else "zero-shot",
         "seed": spec.seed,
         **result.to_json(),
+        "task": name,
         "epoch": at.epoch,
         "trained_steps": costs.trained_steps,
         "sampled_steps": costs.sampled_steps,

@@ -29,6 +29,7 @@ from archwalk.cli.console import (
     print_step,
     print_surrogate,
 )
+from archwalk.cli.encoder import encoder_app
 from archwalk.cli.spaces import spaces_app
 from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
 from archwalk.errors import SettingsError
@@ -57,6 +58,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(data, name="data", help="Benchmarks: list, check, import.")
     app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
     app.command(agents_app(), name="agents", help="Agents in the box: list, show, path; train one's own.")
+    app.command(encoder_app(), name="encoder", help="Encoders of architectures: pretrain, show.")
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
@@ -89,7 +91,11 @@ def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
 
 
 def _under(benchmark: str, protocol: str | None) -> str:
-    return benchmark if protocol is None else f"{benchmark}@{protocol}"
+    if protocol is None:
+        return benchmark
+    from archwalk.tasks.several import split_benchmarks
+
+    return ",".join(f"{one}@{protocol}" for one in split_benchmarks(benchmark))
 
 
 def train(
@@ -110,9 +116,10 @@ def train(
     """Train an agent on a task, or on several at once. The same command again resumes.
 
     Args:
-        benchmark: Name (see 'archwalk data list') or file.
+        benchmark: Name (see 'archwalk data list') or file; several tables as a.parquet,b.parquet@PROTOCOL.
         protocol: Published protocol that says what the reward is; the file's own reward by default.
-        task: One of the benchmark's tasks, or several as a,b,c: one agent, every walk on one of them.
+        task: One of the benchmark's tasks, or several as a,b,c: one agent, every walk on one of them. Of
+            several tables TABLE:TASK,TABLE:TASK.
         run_dir: Folder of the run.
         settings: Every setting of the preset can be overridden.
         preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.

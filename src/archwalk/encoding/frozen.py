@@ -1,6 +1,6 @@
 """``FrozenEncoder``: an encoder whose weights are final, from a file or drawn from a seed.
 
-In: where the weights are. Out: standardised vectors of the architectures of any space. Next: ``tokens`` makes
+In: where the weights are. Out: whitened vectors of the architectures of any space. Next: ``tokens`` makes
 them what a Q-network sees; ``archwalk.training.encoders`` writes such files.
 
 A file is safetensors: that of an autoencoder (``save_encoder``), or of an in-context agent, which has an
@@ -38,8 +38,8 @@ PART = "encoder."  # the names of its weights begin with it
 LARGEST = 64 * 2**20  # bytes of a file
 WIDEST, DEEPEST = 1_024, 16
 BATCH = 1_024  # architectures drawn at once
-REFERENCE = 1_024  # architectures of a space that its vectors are standardised by
-SMALLEST = 1e-3  # of a feature's spread, as a share of the mean one: less is rounding
+REFERENCE = 1_024  # architectures of a space that its vectors are whitened by
+SMALLEST = 1e-3  # spread of a direction, as a share of the largest: less is rounding
 _RANDOM = re.compile(r"random:(\d{1,18})")
 _DIGEST = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
 
@@ -65,8 +65,11 @@ class FrozenEncoder:
         return self.encoder.width
 
     def vectors(self, space: SearchSpace, codes: Codes) -> Float32[Tensor, "n width"]:
-        """Vectors of architectures, less the mean and divided by the deviation of ``REFERENCE`` architectures
-        of their space, feature by feature: in every space numbers of the same size.
+        """Vectors of architectures, whitened: less the mean of ``REFERENCE`` ones of their space, and
+        with the same spread in every direction, turned as little as can be (ZCA, Kessy et al. 2018).
+
+        Directions in which the vectors of a space differ little tell architectures apart as others do, but
+        an agent learns from them slowly (docs/encoded.md).
 
         One thread computes them, so that their bits do not depend on how many there are.
 
@@ -75,16 +78,20 @@ class FrozenEncoder:
             codes: [n, slots].
         """
         space = whole_of(space)
-        mean, spread = self._standard(space)
-        return (self._raw(space, codes) - mean) / spread
+        mean, whiten = self._standard(space)
+        with _one_thread():
+            return ((self._raw(space, codes).double() - mean) @ whiten).float()
 
     def _standard(self, space: SearchSpace) -> tuple[Tensor, Tensor]:
         key = json.dumps(space.describe(), sort_keys=True)
         if key not in self._standards:
             raw = self._raw(space, space.sample(REFERENCE, np.random.default_rng(0))).double()
-            spread = raw.std(0)
-            spread = spread.clamp(min=max(SMALLEST * float(spread.mean()), 1e-12))
-            self._standards[key] = raw.mean(0).float(), spread.float()
+            mean = raw.mean(0)
+            with _one_thread():
+                variance, axes = torch.linalg.eigh(torch.cov(raw.T))
+            spread = variance.clamp(min=0).sqrt()
+            spread = spread.clamp(min=max(SMALLEST * float(spread.max()), 1e-12))
+            self._standards[key] = mean, (axes / spread) @ axes.T
         return self._standards[key]
 
     @torch.no_grad()

@@ -19,6 +19,7 @@ from archwalk.envs.tokens import open_tokens, table_tokens
 from archwalk.errors import BenchmarkError
 from archwalk.spaces.base import Codes
 from archwalk.tasks.base import Predicted
+from archwalk.tasks.several import Tables
 from archwalk.tasks.table import Benchmark
 
 
@@ -44,12 +45,12 @@ def task_process(benchmark: Benchmark | Predicted, task: str, settings: Settings
 
 
 def run_process(
-    benchmark: Benchmark | Predicted, tasks: tuple[str, ...], settings: Settings
+    benchmark: Benchmark | Predicted | Tables, tasks: tuple[str, ...], settings: Settings
 ) -> SearchProcess:
     """The process that a run trains in: of one task, or of several at once.
 
     Args:
-        benchmark: as for ``task_process``; for several tasks a table.
+        benchmark: as for ``task_process``; for several tasks a table, or several.
         tasks: one or more of its tasks.
         settings: as for ``task_process``.
 
@@ -57,8 +58,9 @@ def run_process(
         BenchmarkError, SettingsError: as ``task_process`` and ``MultiTaskProcess``.
     """
     if len(tasks) == 1:
+        assert not isinstance(benchmark, Tables)
         return task_process(benchmark, tasks[0], settings)
-    if not isinstance(benchmark, Benchmark):
+    if not isinstance(benchmark, Benchmark | Tables):
         raise BenchmarkError(
             "a table, for a run on several tasks",
             f"{benchmark.name}, whose space {benchmark.space.name!r} is not listed",

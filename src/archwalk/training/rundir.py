@@ -36,6 +36,7 @@ from archwalk.files import hold, write_atomically
 from archwalk.spaces.matching import same_space
 from archwalk.tasks.arranging import arranged
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
+from archwalk.tasks.several import AnyTasks, Tables, load_tasks
 from archwalk.training.loop import Row
 from archwalk.training.spec import RunSpec, read_spec
 
@@ -141,16 +142,27 @@ class RunDir:
             RunError: one of another space.
         """
         spec = self.spec()
-        if given is None:
-            return laid_out(self._own(spec), spec, str(self.path))
-        return laid_out(load_benchmark(given), spec, str(self.path))
+        opened = self._own(spec) if given is None else load_benchmark(given)
+        if isinstance(opened, Tables):
+            raise RunError(
+                "a run on one table", f"{self.path}, on tasks of {opened.name}", "name one of its tables"
+            )
+        return laid_out(opened, spec, str(self.path))
 
-    def _own(self, spec: RunSpec) -> AnyBenchmark:
+    def place(self, task: str, given: str | Path | AnyBenchmark | None = None) -> tuple[AnyBenchmark, str]:
+        """``benchmark``, of one task where there are several tables; and the name that the task has there."""
+        spec = self.spec()
+        opened = self._own(spec) if given is None else load_tasks(given)
+        if isinstance(opened, Tables):
+            opened, task = opened.place(task)
+        return laid_out(opened, spec, str(self.path)), task
+
+    def _own(self, spec: RunSpec) -> AnyTasks:
         """The run's own benchmark, by its checksum, wherever it is."""
         missing: BenchmarkError | None = None
         for where in (spec.benchmark, *self._elsewhere):
             try:
-                benchmark = load_benchmark(where)
+                benchmark = load_tasks(where)
             except BenchmarkError as error:
                 missing = missing or error
                 continue

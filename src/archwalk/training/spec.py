@@ -17,7 +17,8 @@ from archwalk.agents.registry import DEFAULT
 from archwalk.config import Settings, parse_settings
 from archwalk.encoding.frozen import digest_of_place
 from archwalk.errors import RunError, SettingsError, reason
-from archwalk.tasks.registry import AnyBenchmark, benchmark_names, split_protocol
+from archwalk.tasks.registry import benchmark_names, split_protocol
+from archwalk.tasks.several import AnyTasks, split_benchmarks
 
 Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
 
@@ -27,10 +28,10 @@ class RunSpec:
     """What a run is: two runs with equal specs compute the same.
 
     Attributes:
-        benchmark: name or path of the benchmark.
-        checksum: of its content, which is what counts.
-        space: description of its search space (``SearchSpace.describe``).
-        task: the task trained on, the target; of several ``a,b,c``.
+        benchmark: name or path of the benchmark; of several tables with commas between them.
+        checksum: of its content, which is what counts; likewise.
+        space: description of its search space (``SearchSpace.describe``), or of those of several tables.
+        task: the task trained on, the target; of several ``a,b,c``, of several tables ``TABLE:TASK``.
         seed: of every generator.
         regime: scratch, zero-shot, fine-tune or retrain.
         settings: everything else.
@@ -113,11 +114,21 @@ def read_spec(file: Path) -> RunSpec:
         ) from error
 
 
-def describe_benchmark(given: str | Path | AnyBenchmark) -> str:
+def named_in(spec: RunSpec, benchmark: AnyTasks, task: str) -> str:
+    """How a run on several tables calls the task of one of them; of any other the task itself."""
+    own = "," in spec.checksum and benchmark.checksum in spec.checksum.split(",")
+    return f"{benchmark.name}:{task}" if own else task
+
+
+def describe_benchmark(given: str | Path | AnyTasks) -> str:
     """How a spec names a benchmark: a built-in name as it is, a file by its absolute path, an object by
-    its own name, which leads nowhere: whoever reads the run must give the object again."""
+    its own name, which leads nowhere: whoever reads the run must give the object again. Several have commas
+    between them."""
     if not isinstance(given, str | Path):
         return given.name
+    each = split_benchmarks(given)
+    if len(each) > 1:
+        return ",".join(describe_benchmark(one) for one in each)
     where, protocol = split_protocol(str(given))
     full = where if where in benchmark_names() else str(Path(where).resolve())
     return f"{full}@{protocol}" if protocol else full
