@@ -26,10 +26,10 @@ from tests.conftest import small_settings, three_tasks
 
 
 def cells() -> Benchmark:
-    """60 cells of NAS-Bench-201; the task ``one`` counts convolutions."""
+    """81 cells of NAS-Bench-201, neighbours of each other; the task ``one`` likes large convolutions."""
     space = make_listed("nasbench201")
-    rows = np.arange(0, len(space), len(space) // 60)[:60]
-    quality = (space.codes[rows] >= 2).sum(1) + np.random.default_rng(0).uniform(0, 0.5, 60)
+    rows = np.flatnonzero((space.codes[:, :4] >= 2).all(1) & (space.codes[:, 4:] == 1).all(1))
+    quality = (space.codes[rows] == 3).sum(1) + np.random.default_rng(0).uniform(0, 0.5, 81)
     values = {Column("one", "acc", split, "final"): 50 + 5 * quality for split in ("valid", "test")}
     reward = {"one": Column("one", "acc", "valid", "final")}
     return make_benchmark("cells", space, rows, values, {"acc": METRICS["acc"]}, reward)
@@ -181,7 +181,7 @@ def test_one_network_learns_tasks_of_two_spaces(both: RunDir, folder: Path, tmp_
     for task, each in told.items():
         assert (each["task"], each["regime"], each["benchmark"]) == (task, "scratch", task.split(":")[0])
         assert last[f"greedy_validation_score/{task}"] == pytest.approx(each["validation_score"], abs=1e-6)
-        assert each["evaluations"] == last["evaluations"] <= 54 + 60
+        assert each["evaluations"] == last["evaluations"] <= 54 + 81
     alone = archwalk.evaluate(both.path, benchmark=folder / "cells.parquet", task="one")
     assert alone == told["cells:one"]
     other = archwalk.evaluate(both.path, benchmark=folder / "three.parquet", task="two")

@@ -446,6 +446,7 @@ def study(
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
     protocol: str | None = None,
+    multi_task: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Train an agent a task, move each to every other task, evaluate every regime. The same command again
     resumes; run twice at once, both share the work.
@@ -463,6 +464,7 @@ def study(
         executor: ray: agents as tasks on a Ray cluster, as many at once as it has room for.
         ray: Which cluster, and what an agent takes of it.
         dry_run: Print the plan with estimated steps and time, and do nothing.
+        multi_task: Also agents of all tasks, and of all but each, which move to the one left out.
     """
     from dataclasses import replace
 
@@ -470,7 +472,8 @@ def study(
     from archwalk.studies.plan import make_plan
     from archwalk.studies.study import forecast, run_study
 
-    plan = replace(make_plan(_under(benchmark, protocol), tasks.split(","), seeds, settings), preset=preset)
+    where = _under(benchmark, protocol)
+    plan = replace(make_plan(where, tasks.split(","), seeds, settings, multi_task), preset=preset)
     if dry_run:
         print_forecast(plan, forecast(plan, run_dir, jobs, device), jobs)
         return
