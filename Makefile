@@ -1,13 +1,14 @@
 # Two commands do everything on a fresh machine with python3 (>= 3.11) and make:
 #   make demo   the study on the embedded benchmark: four tasks, two seeds, every regime, one report
 #   make test   lint, types, layering and the whole test suite
+# Beside it: make test-lowest, on the lowest versions that are declared.
 PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 2
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-lowest check bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +31,21 @@ check: $(STAMP)
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
+# A part of the tests on the lowest versions that pyproject.toml declares, but for torch, of which there is one.
+LOWEST  = $(VENV)-lowest
+SMOKE   = tests/test_cli.py tests/test_api.py tests/test_config.py tests/test_examples.py tests/envs/test_gym.py \
+          tests/tasks/test_table.py tests/tasks/test_importers.py tests/spaces/test_registry.py \
+          tests/searching/test_methods.py tests/networks/test_export.py tests/reporting/test_signs.py
+
+test-lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip -c constraints.txt
+	$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet -c constraints.txt -c $(LOWEST)/lowest.txt \
+	    '.[digits,onnx,peers,search,surrogates]' beartype ConfigSpace hypothesis psutil pytest stable-baselines3 \
+	    sb3-contrib ruff
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -o addopts= -o filterwarnings=default $(SMOKE)
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/open.py
 	$(BIN)/python benchmarks/walk.py
@@ -40,4 +56,4 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/loop.py --preset paper --updates 8
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(LOWEST) runs

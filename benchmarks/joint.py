@@ -3,7 +3,7 @@
     python benchmarks/joint.py --benchmark nasbench201.parquet --seeds 20 [--tasks a,b,c] [--limit 500]
 
 A task takes no further turns once its best is found. Prints, for each method, the mean over seeds of the
-evaluations of each task and of all together, with its 95 % interval (bootstrap).
+evaluations of each task and of all together, with its 95 % interval (see ``analysis.statistics``).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from archwalk.analysis.statistics import mean_interval
 from archwalk.searching.joint import JointTask, search_jointly
 from archwalk.searching.open import make_problem
 from archwalk.searching.registry import find_method
 from archwalk.tasks.evaluators import TableEvaluator
 from archwalk.tasks.ledger import Evaluation, Ledger
 from archwalk.tasks.registry import load_table
-from archwalk.training.evaluation import bootstrap_mean_ci95
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--benchmark", required=True)
@@ -60,6 +60,6 @@ for label, method, together in (
             rows.append([spent([task], method, 1_000 * at + seed)[0] for at, task in enumerate(tasks)])
         print(label, seed, rows[-1], flush=True)
     totals = np.array(rows, dtype=np.float64)
-    low, high = bootstrap_mean_ci95(totals.sum(1), seed=0)
+    low, high = mean_interval(totals.sum(1))
     each = ", ".join(f"{task} {mean:.1f}" for task, mean in zip(tasks, totals.mean(0), strict=True))
     print(f"{label}: {each}; in all {totals.sum(1).mean():.1f} [{low:.1f}, {high:.1f}]", flush=True)

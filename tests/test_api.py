@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pkgutil
+from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import archwalk
+from archwalk.cli import main
 from archwalk.errors import ArchwalkError, RunError, SettingsError
 from archwalk.tasks import Benchmark, Column
 from archwalk.training.rundir import WEIGHTS, RunDir
@@ -109,15 +112,20 @@ def test_the_public_verbs_and_nothing_else() -> None:
     assert set(archwalk.__all__) <= set(dir(archwalk))
     for name in archwalk.__all__:
         assert callable(getattr(archwalk, name))
+        assert name in vars(archwalk)  # where readers of an imported module look
+    with pytest.raises(AttributeError, match="no attribute 'trian'; did you mean 'train'"):
+        archwalk.trian  # noqa: B018
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         archwalk.nothing  # noqa: B018
 
 
 def untested(metric: str = "acc") -> Benchmark:
-    """Two tasks without test values; and one of them with columns of nothing but gaps."""
+    """Two tasks without test values: one of them without the column, one with a gap in it."""
     whole = two_tasks()
     columns = {c: v for c, v in whole.columns.items() if c.split == "valid"}
-    columns[Column("two", "acc", "test", "final")] = np.full(len(whole), np.nan)
+    gaps = Column("two", "acc", "test", "final")
+    columns[gaps] = whole.columns[gaps].copy()
+    columns[gaps][7] = np.nan
     return replace(whole, columns=columns)
 
 
@@ -132,13 +140,19 @@ def test_a_table_without_test_values_works_everywhere(tmp_path: Path, task: str)
     assert found["split"] == "valid"
     assert found["mean"] == found["valid_mean"]
     assert found["test_mean"] is None
-    assert found == archwalk.evaluate(tmp_path / "a", split="validation")
+    why = "no test values of acc" if task == "one" else "test values of acc are missing for 1 of 54"
+    assert why in found["note"]
+    assert found["note"].endswith("of valid instead")
+    assert found == archwalk.evaluate(tmp_path / "a", split="validation") | {"note": found["note"]}
     moved = archwalk.transfer(tmp_path / "a", other, "zero-shot", tmp_path / "z")
     assert archwalk.evaluate(moved.path)["split"] == "valid"
     searched = archwalk.search(
         lambda a: {"acc": 1.0}, tmp_path / "s", agent=tmp_path / "a", budget=2, method="random"
     )
     assert searched["ok"] == 2
+    with redirect_stdout(io.StringIO()) as said:
+        main(["evaluate", str(tmp_path / "a")])
+    assert found["note"] in said.getvalue()
     if task == "one":
         with pytest.raises(ArchwalkError, match="split among: valid"):
             archwalk.evaluate(tmp_path / "a", split="test")

@@ -46,7 +46,7 @@ def test_help_needs_no_torch_and_names_every_setting() -> None:
     code = (
         "import sys\nfrom archwalk.cli import main\n"
         "try:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
-        "print('torch' in sys.modules)"
+        "print('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False\n")
@@ -54,6 +54,16 @@ def test_help_needs_no_torch_and_names_every_setting() -> None:
         assert flag in done.stdout
     for flag in ("--learner.discount", "--walk.step-limit", "--network.width", "--training.reuse"):
         assert flag in done.stdout
+
+
+def test_a_search_imports_what_it_needs_alone(tmp_path: Path) -> None:
+    code = (
+        "import sys, archwalk\n"
+        f"archwalk.search(None, {str(tmp_path / 's')!r}, space='digits', task='jigsaw', budget=6)\n"
+        "print(sorted({'scipy.stats', 'matplotlib', 'jinja2', 'gymnasium', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_train_evaluate_transfer(
@@ -191,7 +201,11 @@ def test_what_is_refused(table: Path, toml: Path, tmp_path: Path, capsys: pytest
             "task=metric",
         ),
         (("train", "--steps", "many"), ""),
-        (("transform",), ""),
+        (("trian", "--help"), "did you mean 'train'"),
+        (("transform", "--task", "main"), "a command of 'archwalk' among: data, spaces"),
+        (("data", "imprt", "table", "--help"), "did you mean 'import'"),
+        (("data", "import", "tabel", "-h"), "did you mean 'table'"),
+        (("spaces", "lst"), "did you mean 'list'"),
     ]
     for arguments, says in cases:
         assert call(*arguments) == 2, arguments

@@ -49,6 +49,13 @@ def test_own_space_from_the_command_line(tmp_path: Path, monkeypatch: pytest.Mon
     assert result["value"] == max(len(e["architecture"]) for e in result["looks"])
 
 
+def test_ask_and_tell(tmp_path: Path) -> None:
+    lines = run("ask_and_tell.py", tmp_path / "o", 20).splitlines()
+    assert lines[0].startswith("best of 20, ")
+    assert float(lines[1].split()[1]) <= 4
+    assert run("ask_and_tell.py", tmp_path / "o", 20).splitlines() == lines  # nothing is left to do
+
+
 def test_digits_search(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     out = tmp_path / "found.py"

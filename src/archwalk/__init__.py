@@ -8,14 +8,17 @@ imported it would stand in its place.
 from __future__ import annotations
 
 import importlib
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
-    from archwalk.api import evaluate, load_agent, train, transfer
+    from archwalk.api import evaluate, evaluate_policy, load_agent, train, transfer
     from archwalk.envs.gym import make_env, make_vec_env
+    from archwalk.reporting.draw import draw
     from archwalk.reporting.html import report
+    from archwalk.searching.asking import Failure, Optimizer
     from archwalk.searching.verbs import compare, search
     from archwalk.studies.study import study
     from archwalk.tasks.registry import load_benchmark
@@ -26,17 +29,25 @@ _HOME = {
     "make_vec_env": "archwalk.envs.gym",
     "train": "archwalk.api",
     "evaluate": "archwalk.api",
+    "evaluate_policy": "archwalk.api",
     "transfer": "archwalk.api",
     "load_agent": "archwalk.api",
+    "Failure": "archwalk.searching.asking",
+    "Optimizer": "archwalk.searching.asking",
     "search": "archwalk.searching.verbs",
     "compare": "archwalk.searching.verbs",
     "study": "archwalk.studies.study",
     "report": "archwalk.reporting.html",
+    "draw": "archwalk.reporting.draw",
 }
 
 __all__ = [
+    "Failure",
+    "Optimizer",
     "compare",
+    "draw",
     "evaluate",
+    "evaluate_policy",
     "load_agent",
     "load_benchmark",
     "make_env",
@@ -49,10 +60,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'archwalk' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+if not TYPE_CHECKING:  # a checker knows the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            near = get_close_matches(name, __all__, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise AttributeError(f"module 'archwalk' has no attribute {name!r}{hint}")
+        found = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:

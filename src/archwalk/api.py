@@ -8,29 +8,56 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archwalk.agents.values import QFunction
-from archwalk.config import RaySettings, Settings, load_preset, ray_settings
-from archwalk.envs.tokens import same_tokens, settled, token_length
+from archwalk.config import (
+    ExecutorName,
+    ObservationSettings,
+    RaySettings,
+    Settings,
+    WalkSettings,
+    load_preset,
+    ray_settings,
+)
+from archwalk.envs.build import greedy_process
+from archwalk.envs.tokens import check_plain, same_tokens, settled, token_length
 from archwalk.errors import RunError, SettingsError, unknown
+from archwalk.files import json_text, write_atomically
+from archwalk.results import EvaluationResult
 from archwalk.seeding import make_generator
 from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import rewritten
-from archwalk.spaces.matching import identical
+from archwalk.spaces.matching import identical, same_space
+from archwalk.spaces.tokens import TokenKind
 from archwalk.tasks.base import check_task, split_tasks
-from archwalk.tasks.registry import AnyBenchmark
+from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.several import Tables, load_tasks, one_of, places_of
 from archwalk.tasks.table import Benchmark
-from archwalk.training.evaluation import evaluate_agent, greedy_walks
+from archwalk.training.evaluation import Evaluation, evaluate_agent, evaluate_walks, greedy_walks
+from archwalk.training.policies import Policy, policy_walks
 from archwalk.training.rundir import RunDir, laid_out
 from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights, with_body
-from archwalk.training.spec import RunSpec, describe_benchmark, named_in
+from archwalk.training.spec import Regime, RunSpec, describe_benchmark, named_in
 
-REGIMES = ("zero-shot", "fine-tune", "retrain")
+__all__ = [
+    "Step",
+    "WalkingAgent",
+    "evaluate",
+    "evaluate_policy",
+    "load_agent",
+    "train",
+    "transfer",
+]
+
 PARTS = ("all", "body")
-Part = str  # one of PARTS
-Executor = str  # "inline" or "ray"
+REGIMES = ("zero-shot", "fine-tune", "retrain")
+if TYPE_CHECKING:
+    Moved = Literal["zero-shot", "fine-tune", "retrain"]
+    Part = Literal["all", "body"]
+else:
+    Moved = str  # ``order_transfer`` refuses a wrong one with a remedy
+    Part = str
 
 
 @dataclass(frozen=True)
@@ -99,7 +126,7 @@ def train(
     seed: int = 0,
     init: str | Path | None = None,
     steps: int | None = None,
-    executor: Executor = "inline",
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     device: str = "auto",
     on_row: OnRow | None = None,
@@ -162,14 +189,14 @@ def order_training(
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
-    regime = "scratch" if init is None else "retrain"
+    regime: Regime = "scratch" if init is None else "retrain"
     return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row, init_part)
 
 
 def transfer(
     source: str | Path,
     task: str,
-    regime: str,
+    regime: Moved,
     run_dir: str | Path,
     *,
     benchmark: str | Path | AnyBenchmark | None = None,
@@ -214,7 +241,7 @@ def transfer(
 def order_transfer(
     source: str | Path,
     task: str,
-    regime: str,
+    regime: Moved,
     run_dir: str | Path,
     benchmark: str | Path | AnyBenchmark | None = None,
     seed: int | None = None,
@@ -246,7 +273,7 @@ def _order(
     settings: Settings,
     seed: int,
     source: str | Path | None,
-    regime: str,
+    regime: Regime,
     on_row: OnRow | None,
     part: Part = "all",
 ) -> Runner:
@@ -362,13 +389,10 @@ def load_agent(
     if task is None and spec.tasks:
         raise RunError("one task to walk on", f"a run on {spec.task}", "name one of them, or another task")
     name = task or spec.task
-    opened, task = run.place(name, benchmark)
+    written, task = run.place(name, benchmark)
+    opened = laid_out(written, spec, str(run.path))
     check_task(task, opened.tasks)
-    written = opened.space
-    if spec.space.keys() & {"slots", "declaration"}:  # of others the order is fixed
-        found = load_tasks(spec.benchmark if benchmark is None else benchmark)
-        written = found.place(name).table.space if isinstance(found, Tables) else found.space
-    return WalkingAgent(load_values(run, opened, task), opened, task, written)
+    return WalkingAgent(load_values(run, opened, task), opened, task, written.space)
 
 
 def evaluate(
@@ -377,7 +401,7 @@ def evaluate(
     task: str | None = None,
     split: str | None = None,
     benchmark: str | Path | AnyBenchmark | None = None,
-) -> dict[str, Any]:
+) -> EvaluationResult | dict[str, EvaluationResult]:
     """How good a finished run's agent is on a task, and what it cost (method: greedy walks from every start,
     or from random ones where the space is not listed).
 
@@ -386,19 +410,26 @@ def evaluate(
         task: the run's own by default; another one evaluates the agent there as it is. A run on several
             tasks is evaluated on each by default.
         split: of ``mean``, ``std``, ``oracle`` and ``regret_mean``; test by default, or the reward's own
-            where nothing was tested.
+            where there is no test value of every architecture.
         benchmark: name, file or object; the run's own by default.
 
     Returns:
-        The fields of ``Evaluation``, the ``epoch`` of the split's column, ``benchmark`` and the ``protocol``
-        whose reward counts (empty: the file's own), where the agent comes from (``source_task, regime,
-        seed``), and its costs on its own task (``Costs``); on another task than that, ``evaluations`` is 0.
+        The fields of ``Evaluation``, the ``epoch`` of the split's column, a ``note`` where it is not the test
+        split for want of test values, ``benchmark`` and the ``protocol`` whose reward counts (empty: the
+        file's own), where the agent comes from (``source_task, regime, seed``), and its costs on its own task
+        (``Costs``); on another task or in another space than that, ``evaluations`` is 0.
         Of a run on several tasks: the costs are those of all of them together; without ``task`` all this by
         task.
     """
     if task is None and RunDir(run_dir).spec().tasks:
         each = RunDir(run_dir).spec().tasks
-        return {name: evaluate(run_dir, task=name, split=split, benchmark=benchmark) for name in each}
+        return {name: _evaluate(run_dir, name, split, benchmark) for name in each}
+    return _evaluate(run_dir, task, split, benchmark)
+
+
+def _evaluate(
+    run_dir: str | Path, task: str | None, split: str | None, benchmark: str | Path | AnyBenchmark | None
+) -> EvaluationResult:
     walking = load_agent(run_dir, benchmark=benchmark, task=task)
     run = RunDir(run_dir)
     spec, costs = run.spec(), run.costs()
@@ -410,24 +441,101 @@ def evaluate(
         most_starts=spec.settings.training.evaluation_starts,
         generator=make_generator(spec.seed, "evaluation"),
     )
-    name = named_in(spec, walking.benchmark, walking.task)
-    own = name in spec.each_task and spec.regime != "zero-shot"
-    moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
     opened = walking.benchmark
-    at = opened.column(walking.task, result.split) if isinstance(opened, Benchmark) else opened
-    return {
-        "benchmark": opened.name,
-        "protocol": opened.protocol if isinstance(opened, Benchmark) else "",
-        "source_task": spec.source_task if moved else spec.task,
-        "regime": spec.regime if own else "zero-shot",
-        "seed": spec.seed,
-        **result.to_json(),
-        "task": name,
-        "epoch": at.epoch,
-        "trained_steps": costs.trained_steps,
-        "sampled_steps": costs.sampled_steps,
-        "evaluations": costs.evaluations if own else 0,
-        "evaluation_hours": costs.evaluation_hours if own else None,
-        "source_trained_steps": spec.source_trained_steps,
-        "seconds": costs.seconds,
-    }
+    # Else a task of the same name is another one.
+    name = named_in(spec, opened, walking.task)
+    here = opened.checksum in spec.checksum.split(",") or same_space(walking.written.describe(), spec.space)
+    own = here and name in spec.each_task and spec.regime != "zero-shot"
+    moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
+    found = _result(
+        opened,
+        result,
+        split,
+        source_task=spec.source_task if moved else spec.task,
+        regime=spec.regime if own else "zero-shot",
+        seed=spec.seed,
+        trained_steps=costs.trained_steps,
+        sampled_steps=costs.sampled_steps,
+        evaluations=costs.evaluations if own else 0,
+        evaluation_hours=costs.evaluation_hours if own else None,
+        source_trained_steps=spec.source_trained_steps,
+        seconds=costs.seconds,
+    )
+    return EvaluationResult(found | {"task": name})
+
+
+def _result(benchmark: AnyBenchmark, found: Evaluation, asked: str | None, **whose: Any) -> EvaluationResult:
+    """An evaluation with where it was made and whose it is."""
+    if isinstance(benchmark, Benchmark):
+        protocol, epoch = benchmark.protocol, benchmark.column(found.task, found.split).epoch
+        untested = benchmark.untested(found.task) if asked is None else ""
+    else:
+        protocol, epoch, untested = "", benchmark.epoch, ""
+    note = f"{untested}: of {found.split} instead" if untested else ""
+    where = {"benchmark": benchmark.name, "protocol": protocol, "epoch": epoch, "note": note}
+    return EvaluationResult(where | whose | found.to_json())
+
+
+def evaluate_policy(
+    policy: Policy,
+    benchmark: str | Path | AnyBenchmark,
+    task: str,
+    *,
+    batched: bool = False,
+    split: str | None = None,
+    most_starts: int = 20_000,
+    tokens: TokenKind = "slots",
+    walk: WalkSettings | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> EvaluationResult:
+    """The same of any policy, such as another library's network: walks from every start, as it steps.
+
+    Args:
+        policy: called with an observation and a mask as ``make_env`` shows them, float32 [actions, features]
+            and bool [actions]; returns an action that exists. Action 0 keeps the architecture, which
+            ends the walk.
+        benchmark: name, file or object.
+        task: one of its tasks.
+        batched: the policy is called with all walks at once, [walks, actions, features] and [walks, actions],
+            and returns an action for each: much faster for a network.
+        split: as for ``evaluate``.
+        most_starts: of more architectures a uniform sample.
+        tokens: what the policy was trained on, as for ``make_env``.
+        walk: likewise; the published limits by default.
+        seed: of starts, offers and padding.
+        out: JSON file for the result, too; ``STUDY/policies/NAME-SEED.json`` is shown in a study's report.
+
+    Returns:
+        As ``evaluate``, with regime ``policy`` and no costs, which only the policy's own library knows.
+
+    Raises:
+        ArchwalkError: an unknown benchmark, task or split, or an action that does not exist.
+    """
+    check_plain(tokens)
+    opened = load_benchmark(benchmark)
+    check_task(task, opened.tasks)
+    settings = Settings(walk=walk or WalkSettings(), observation=ObservationSettings(tokens=tokens))
+    process = greedy_process(opened, settings)
+    found = evaluate_walks(
+        partial(policy_walks, policy, batched, process),
+        process,
+        opened,
+        task,
+        split=split,
+        most_starts=most_starts,
+        generator=make_generator(seed, "evaluation"),
+    )
+    costs = (
+        "trained_steps",
+        "sampled_steps",
+        "evaluations",
+        "evaluation_hours",
+        "source_trained_steps",
+        "seconds",
+    )
+    whose = {"source_task": "", "regime": "policy", "seed": seed, **dict.fromkeys(costs)}
+    result = _result(opened, found, split, **whose)
+    if out is not None:
+        write_atomically(Path(out), json_text(result | {"checksum": opened.checksum}).encode())
+    return result

@@ -11,6 +11,10 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, TypeVar
 
+__all__ = [
+    "takes_mapping",
+]
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 ONLY = ""  # name of the metric of a function that answers with a bare number, until the ledger names it

@@ -12,12 +12,29 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from archwalk.errors import SettingsError, unknown
+
+__all__ = [
+    "ExplorationSettings",
+    "LearnerSettings",
+    "MultiTaskSettings",
+    "NetworkSettings",
+    "ObservationSettings",
+    "RaySettings",
+    "ReplaySettings",
+    "RewardSettings",
+    "Settings",
+    "SkeletonSettings",
+    "TrainingSettings",
+    "WalkSettings",
+    "load_preset",
+    "preset_names",
+]
 
 EXECUTORS = ("inline", "ray")
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -266,6 +283,12 @@ class RaySettings(_Group):
     """Seconds without any sign from the cluster after which the command gives up."""
 
 
+if TYPE_CHECKING:
+    ExecutorName = Literal["inline", "ray"]
+else:
+    ExecutorName = str  # ``ray_settings`` refuses a wrong one with a remedy
+
+
 def ray_settings(executor: str, given: RaySettings | None) -> RaySettings | None:
     """Ray's settings if that is the executor, None for ``inline``. Raises ``SettingsError`` for any other."""
     if executor not in EXECUTORS:
@@ -293,6 +316,23 @@ class SkeletonSettings(_Group):
     """What the stem divides the resolution by (TransNAS-Bench-101: 4, NAS-Bench-201: 1)."""
     live_only: bool = False
     """Leave out edges on no path from a cell's input to its output; the published networks have them."""
+
+
+class LatencySettings(_Group):
+    """How a network's latency is measured."""
+
+    batch: int = Field(1, ge=1)
+    """Images a pass."""
+    size: int = Field(32, ge=1)
+    """Height and width of an image."""
+    threads: int = Field(1, ge=1)
+    """Of the CPU."""
+    passes: int = Field(50, ge=3)
+    """Timed; the latency is their median."""
+    warmup: int = Field(10, ge=0)
+    """Passes before them that are not."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:N, or auto (a GPU if there is one)."""
 
 
 def parse_settings(values: dict[str, Any], origin: str) -> Settings:
@@ -338,9 +378,9 @@ def load_preset(name_or_path: str | Path) -> Settings:
     text = str(name_or_path)
     try:
         if text in preset_names():
-            content = resources.files("archwalk.presets").joinpath(f"{text}.toml").read_text()
+            content = resources.files("archwalk.presets").joinpath(f"{text}.toml").read_text("utf-8")
         elif text.endswith(".toml"):
-            content = Path(text).read_text()
+            content = Path(text).read_text("utf-8")
         else:
             raise SettingsError(*unknown("preset, or a .toml file", text, preset_names()))
         values = tomllib.loads(content)

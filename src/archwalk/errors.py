@@ -8,6 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+__all__ = [
+    "ArchitectureError",
+    "ArchwalkError",
+    "BenchmarkError",
+    "ClusterError",
+    "InUseError",
+    "RunError",
+    "SearchError",
+    "SettingsError",
+    "SpaceError",
+]
+
 MOST = 1_500  # characters of a part of a message: what fits on a screen
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -10,9 +9,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archwalk.errors import InUseError, RunError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -43,15 +45,16 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def json_text(value: Any, indent: int | None = 2) -> str:
     """A value as JSON, which knows neither NaN nor infinity: they become null."""
-    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same in plain dictionaries and lists, with None for NaN and infinity."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager
@@ -64,16 +67,30 @@ def hold(lock: Path) -> Iterator[None]:
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
+        held = locked(lock)
     except OSError as error:
         raise RunError(
             f"to write to {lock.parent}", str(error.strerror), "choose another --run-dir"
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InUseError(
-                f"{lock.parent} to be free", "another process that is running it", "wait for it to end"
-            ) from None
+    if held is None:
+        raise InUseError(
+            f"{lock.parent} to be free", "another process that is running it", "wait for it to end"
+        )
+    with held:
         yield
+
+
+def locked(file: Path) -> BaseFileLock | None:
+    """A file locked by this process until it is released, or the process ends; None if another one has it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from filelock import FileLock, Timeout  # not for --help
+
+    lock = FileLock(file, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    return lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -15,14 +16,16 @@ import archwalk
 from archwalk.errors import ArchwalkError, RunError
 from archwalk.reporting.data import read_study
 from archwalk.reporting.figures import FIGURES
+from archwalk.reporting.policies import policy_rows
 from archwalk.reporting.published import published_correlation, published_results
 from archwalk.reporting.tables import make_tables
+from archwalk.reporting.watching.state import look, marks
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job
 from archwalk.training.rundir import WEIGHTS
 from tests.conftest import small_settings, two_tasks
 
-TABLES = ("regimes", "results", "to_match", "task_correlation", "gamma", "search", "costs")
+TABLES = ("regimes", "results", "to_match", "task_correlation", "gamma", "search", "policies", "costs")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,9 @@ def study(table: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
     archwalk.compare(table, "two", folder / "comparisons" / "two", **searched)
     plain = searched | {"sources": (), "methods": ("random", "gp")}
     archwalk.compare(table, ["one"], folder / "comparisons" / "more", **plain)
+    for name, action in (("first-0", 1), ("first-1", 2), ("keep-0", 0)):
+        out = folder / "policies" / f"{name}.json"
+        archwalk.evaluate_policy(lambda seen, mask, action=action: action, table, "one", out=out)
     return made
 
 
@@ -155,6 +161,36 @@ def test_an_unfinished_study_says_first_what_is_missing(study: StudyDir, tmp_pat
     assert parsed(archwalk.report(folder.path).read_text()).text[0].startswith("Unfinished: 7 of 8")
 
 
+def test_the_page_that_follows_a_study(study: StudyDir, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    shutil.copy(study.path / "study.toml", folder)
+    assert "0 of 8 agents done" in " ".join(parsed(look(folder).html.decode()).text)
+    shutil.copytree(study.path / "runs", folder / "runs")
+    view = look(folder)
+    assert view.title == "8/8 agents"
+    text = " ".join(parsed(view.html.decode()).text)
+    assert "100 % of 8,192 trained steps" in text
+    assert "source to one to two one 2 2 two 2 2" in text
+    run = StudyDir(folder).run(Job("two", "one", 0)).path  # interrupted: no weights, a line cut off
+    (run / "weights.safetensors").unlink()
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"trained_st')
+    before = marks(folder)
+    html = look(folder).html.decode()
+    text = " ".join(parsed(html).text)
+    assert "7 of 8 agents done" in text
+    assert "two → one, seed 0 1,024" in text
+    assert "two 1 (1) 2" in text
+    assert "Validation score against trained steps of 8 agents" in html
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write("garbage\n")
+    assert marks(folder) != before
+    assert "Waiting for one JSON object a line" in look(folder).html.decode()
+    (folder / "study.toml").write_text("[study")
+    assert "Waiting for a study folder" in look(folder).html.decode()
+
+
 def test_what_cannot_be_reported(study: StudyDir, table: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="study folder"):
         archwalk.report(tmp_path)
@@ -200,3 +236,22 @@ def test_comparisons_in_the_folder_are_shown_or_refused(study: StudyDir, tmp_pat
             archwalk.report(folder)
     shutil.rmtree(folder / "comparisons")
     assert "search" not in make_tables(read_study(folder))
+
+
+def test_policies_of_other_libraries_are_shown_or_refused(
+    study: StudyDir, table: Path, html: str, tmp_path: Path
+) -> None:
+    assert "Policies of other libraries" in html
+    checksum = read_study(study.path).benchmark.checksum
+    first, keep = policy_rows(study.path, checksum)
+    assert (first["policy"], first["seeds"], keep["policy"], keep["seeds"]) == ("first", 2, "keep", 1)
+    ends = [json.loads((study.path / f"policies/first-{s}.json").read_text())["mean"] for s in (0, 1)]
+    assert first["mean"] == pytest.approx(sum(ends) / 2)
+    assert first["mean_low"] < first["mean"] < first["mean_high"]
+    assert keep["validation_score"] == pytest.approx(0, abs=1e-9)  # who keeps is as good as random
+    archwalk.evaluate_policy(lambda seen, mask: 0, two_tasks(0.5), "one", out=tmp_path / "policies/o-0.json")
+    with pytest.raises(RunError, match="the study's benchmark"):
+        policy_rows(tmp_path, checksum)
+    (tmp_path / "policies/o-0.json").write_text("{}")
+    with pytest.raises(RunError, match="evaluate_policy"):
+        policy_rows(tmp_path, checksum)

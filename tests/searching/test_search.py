@@ -181,3 +181,16 @@ def test_comparisons_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArchwalkError, match="at least one worker process"):
         archwalk.compare("synthetic", "alpha", tmp_path / "out", jobs=0)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_method_that_knows_sources_says_that_it_has_none(table: Path) -> None:
+    said: list[str] = []
+    search(table, 1, method="agent", say=said.append)
+    assert said == [
+        "known beforehand: nothing, so the search learns from its own evaluations alone; see --experience"
+    ]
+    said.clear()
+    archwalk.search(
+        None, table.parent / "g", space="digits", task="jigsaw", method="gp", budget=1, say=said.append
+    )
+    assert said == []

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import archwalk
 from archwalk.errors import ArchwalkError, RunError
+from archwalk.spaces.cells import CellSpace
 from archwalk.spaces.correspondence import carry
 from archwalk.spaces.matching import identical, same_space, what_differs
-from archwalk.spaces.registry import make_listed
+from archwalk.spaces.registry import make_listed, register_space
 from archwalk.tasks import Benchmark, Column
 from archwalk.tasks.arranging import arranged
 from archwalk.tasks.metrics import METRICS
@@ -120,6 +121,48 @@ def test_an_agent_scores_the_same_on_a_table_in_another_order(tmp_path: Path) ->
     assert {look["acc"] for look in found["looks"]} == {
         value(look["architecture"]) for look in found["looks"]
     }
+
+
+def turned_cells() -> CellSpace:
+    return CellSpace("turned-cells", ("none", "skip", "conv3x3", "conv1x1"), "transnas", "turned")
+
+
+@pytest.mark.parametrize("tokens", ["slots", "graph"])
+def test_cells_of_another_skeleton_are_the_same_cells(tmp_path: Path, tokens: str) -> None:
+    digits = archwalk.load_benchmark("digits")
+    task, generator = "jigsaw", np.random.default_rng(0)
+    register_space("turned-cells", turned_cells)
+    for name in ("transnas-micro", "turned-cells"):
+        space = make_listed(name)
+        moved = carry(digits.space.codes.astype(np.int16), digits.space, space)
+        order = generator.permutation(len(digits))  # of the rows of a file: it means nothing
+        columns = {c: v[order] for c, v in digits.columns.items() if c.task == task}
+        rows = space.positions(moved)[order]
+        named = make_benchmark(name, space, rows, columns, digits.metrics, {task: digits.rewards[task]})
+        named.save(tmp_path / f"{name}.parquet")
+    options = small_settings(observation={"tokens": tokens}, training={"trained_steps": 512})
+    archwalk.train("digits", task, tmp_path / "a", preset=options)
+    here = archwalk.evaluate(tmp_path / "a")
+    mine = archwalk.load_agent(tmp_path / "a").improve("digits16-0_00_123")
+    for name, start in (("transnas-micro", "64-41414-0_00_123"), ("turned-cells", "turned-0_00_132")):
+        file = tmp_path / f"{name}.parquet"
+        there = archwalk.evaluate(tmp_path / "a", benchmark=file)
+        assert (there["benchmark"], there["regime"], there["evaluations"]) == (name, "zero-shot", 0)
+        assert here["regime"] == "scratch"
+        if tokens == "slots":  # a graph's tokens are drawn, in the order of the architectures
+            assert there["validation_score"] == here["validation_score"]
+            walked = archwalk.load_agent(tmp_path / "a", benchmark=file).improve(start)
+            assert [step.valid for step in walked] == [step.valid for step in mine]
+            assert walked[0].architecture == start
+        run = archwalk.transfer(tmp_path / "a", task, "zero-shot", tmp_path / name, benchmark=file)
+        assert archwalk.evaluate(run.path)["test_mean"] == there["test_mean"]
+        tuned = archwalk.transfer(tmp_path / "a", task, "fine-tune", tmp_path / f"{name}-f", benchmark=file)
+        found = archwalk.evaluate(tuned.path)
+        assert (found["benchmark"], found["regime"], found["evaluations"] > 0) == (name, "fine-tune", True)
+    with pytest.raises(RunError, match="'nasbench201'"):
+        arranged(digits, {"name": "nasbench201"}, "the run r")
+    with pytest.raises(RunError, match="'nowhere'"):
+        arranged(digits, {"name": "nowhere"}, "the run r")
 
 
 def value(architecture: str) -> float:

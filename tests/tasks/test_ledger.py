@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from archwalk.errors import SearchError
-from archwalk.tasks.ledger import BudgetSpent, EvaluationFailed, Identity, Ledger, read_evaluations
+from archwalk.tasks.identity import Identity
+from archwalk.tasks.ledger import BudgetSpent, EvaluationFailed, Ledger, read_evaluations
 from archwalk.tasks.metrics import Metric
 
 ACC = Metric("acc", "max", "")
@@ -124,7 +125,8 @@ def test_two_holders_share_one_file(tmp_path: Path) -> None:
 KILLED = """
 import json, sys, time
 from pathlib import Path
-from archwalk.tasks.ledger import Identity, Ledger
+from archwalk.tasks.identity import Identity
+from archwalk.tasks.ledger import Ledger
 from archwalk.tasks.metrics import Metric
 def evaluate(a):
     with open(sys.argv[2], "a") as log: log.write(a + "\\n")

@@ -19,6 +19,12 @@ from archwalk.config import Settings
 from archwalk.envs.process import SearchProcess
 from archwalk.seeding import Generators
 
+__all__ = [
+    "Agent",
+    "Update",
+    "Walked",
+]
+
 
 class Walked(NamedTuple):
     """What some steps of the walks were.

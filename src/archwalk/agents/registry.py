@@ -12,6 +12,12 @@ from archwalk.agents.base import MakeAgent
 from archwalk.agents.dqn.agent import DQNAgent
 from archwalk.errors import SettingsError, unknown
 
+__all__ = [
+    "algorithm_names",
+    "find_algorithm",
+    "register_algorithm",
+]
+
 DEFAULT = "ape-x"
 _MAKERS: dict[str, MakeAgent] = {DEFAULT: DQNAgent}
 GROUP = "archwalk.algorithms"

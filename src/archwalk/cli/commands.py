@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from archwalk.cli.agents import agents_app
 from archwalk.cli.console import (
     Reporter,
+    SearchReporter,
     StudyReporter,
     print_benchmark,
     print_comparison,
@@ -24,14 +25,21 @@ from archwalk.cli.console import (
     print_forecast,
     print_json,
     print_methods,
-    print_one,
     print_search,
     print_step,
     print_surrogate,
 )
 from archwalk.cli.encoder import encoder_app
 from archwalk.cli.spaces import spaces_app
-from archwalk.config import RaySettings, Settings, SkeletonSettings, invalid, load_preset
+from archwalk.cli.verbs import Verbs
+from archwalk.config import (
+    LatencySettings,
+    RaySettings,
+    Settings,
+    SkeletonSettings,
+    invalid,
+    load_preset,
+)
 from archwalk.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -44,17 +52,18 @@ DESCRIPTION = "Train agents that search for neural architectures, and move them 
 def run_command(arguments: Sequence[str]) -> None:
     """Parse and run one command; exits with status 2 on arguments that do not parse."""
     preset = load_preset(_value_of("--preset", arguments) or "laptop")
-    importing = tyro.extras.SubcommandApp()
+    importing = Verbs()
     importing.command(name="transnas-bench")(import_transnas_bench)
     importing.command(name="nasbench101")(import_nasbench101)
     importing.command(name="table")(import_table)
     importing.command(name="nasbench301")(import_nasbench301)
-    data = tyro.extras.SubcommandApp()
+    data = Verbs()
     data.command(name="list")(data_list)
     data.command(name="check")(data_check)
     data.command(importing, name="import", help="Turn measurements into a benchmark file.")
     data.command(name="fit-surrogate")(fit_surrogate)
-    app = tyro.extras.SubcommandApp()
+    data.command(name="export")(data_export)
+    app = Verbs()
     app.command(data, name="data", help="Benchmarks: list, check, import.")
     app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
     app.command(agents_app(), name="agents", help="Agents in the box: list, show, path; train one's own.")
@@ -63,16 +72,20 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
     app.command(name="search")(search)
+    app.command(name="watch")(watch)
+    app.command(name="draw")(draw)
     app.command(name="compare")(compare)
     app.command(name="methods")(methods)
     app.command(name="export")(export)
-    digits = tyro.extras.SubcommandApp()
+    app.command(name="latency")(latency)
+    digits = Verbs()
     digits.command(name="build")(digits_build)
     digits.command(name="verify")(digits_verify)
     digits.command(name="card")(digits_card)
     app.command(digits, name="digits", help="The embedded benchmark: measure it, check it, draw its card.")
     app.command(name="study")(partial(study, settings=preset))
     app.command(name="report")(report)
+    app.check(arguments)
     try:
         app.cli(args=list(arguments), prog="archwalk", description=DESCRIPTION)
     except ValidationError as error:  # the parser passes on those of a command's own settings
@@ -243,12 +256,18 @@ def search(
     task: str | None = None,
     tasks: str = "",
     metric: str | None = None,
-    cost: str | None = None,
+    cost: str = "",
+    limit: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    known: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    latency: LatencySettings = LatencySettings(),  # noqa: B008 - frozen
+    skeleton: SkeletonSettings = SkeletonSettings(),  # noqa: B008 - frozen
     minimise: str = "",
     maximise: str = "",
     time_limit: float | None = None,
     retries: int = 0,
     seed: int = 0,
+    jobs: int = 1,
+    log: Literal["tensorboard"] | None = None,
     executor: Literal["inline", "ray"] = "inline",
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     benchmark: str | None = None,
@@ -273,12 +292,20 @@ def search(
         tasks: Instead: several, as a,b,c, searched together within one budget; the evaluator gets the task's
             name as its second argument, a command in the place of {task}.
         metric: To improve; that of the agent's task by default.
-        cost: A second metric, such as params; the result then has a Pareto front.
+        cost: More metrics to improve, as params or a,b; the result then has a Pareto front.
+        limit: What an architecture must keep to, as 'params <= 1e6' or 'latency_ms <= 5'; may be repeated.
+            No evaluation is spent on what is known to break one.
+        known: What else is known before training: a column of the table that answers, or a CSV with columns
+            architecture and NAME; may be repeated.
+        latency: How latency_ms is measured; its image is that of flops and macs, too.
+        skeleton: What stands around the cells that are counted and timed.
         minimise: Metrics of which less is better, as a,b; known and declared ones know their direction.
         maximise: Metrics of which more is better, as a,b.
         time_limit: Seconds an evaluation.
         retries: Tries after a crash or time-out, within one evaluation.
         seed: Of the search.
+        jobs: Evaluations at once on this machine.
+        log: Write event files to OUT/tensorboard (needs archwalk[tensorboard]).
         executor: ray: evaluations at once, as tasks on a Ray cluster (needs archwalk[ray]).
         ray: Which cluster, and what an evaluation takes of it.
         benchmark: Where the agents' benchmark is now, if it is no longer where they found it.
@@ -286,32 +313,39 @@ def search(
         json: Print one JSON object.
     """
     from archwalk.searching import verbs
+    from archwalk.searching.limiting import Sizes
 
-    result = verbs.search(
-        evaluator,
-        out,
-        command=command,
-        agent=agent,
-        experience=experience,
-        space=space,
-        method=method,
-        budget=budget,
-        task=task,
-        tasks=[part.strip() for part in tasks.split(",")] if tasks else (),
-        metric=metric,
-        cost=cost,
-        minimise=_parts(minimise),
-        maximise=_parts(maximise),
-        time_limit=time_limit,
-        retries=retries,
-        seed=seed,
-        executor=executor,
-        ray=ray,
-        benchmark=benchmark,
-        retry_failed=retry_failed,
-        on_evaluation=partial(print_one, budget=budget),
-        say=print_step,
-    )
+    with SearchReporter(budget) as reporter:
+        result = verbs.search(
+            evaluator,
+            out,
+            command=command,
+            agent=agent,
+            experience=experience,
+            space=space,
+            method=method,
+            budget=budget,
+            task=task,
+            tasks=[part.strip() for part in tasks.split(",")] if tasks else (),
+            metric=metric,
+            cost=_parts(cost),
+            limits=limit,
+            known=known,
+            sizes=Sizes(skeleton, latency),
+            minimise=_parts(minimise),
+            maximise=_parts(maximise),
+            time_limit=time_limit,
+            retries=retries,
+            seed=seed,
+            jobs=jobs,
+            log=log,
+            executor=executor,
+            ray=ray,
+            benchmark=benchmark,
+            retry_failed=retry_failed,
+            on_evaluation=reporter,
+            say=print_step,
+        )
     print_json(result) if json else print_search(result)
     found = result["tasks"].values() if tasks else [result]
     if all(one["architecture"] is None for one in found):
@@ -433,6 +467,43 @@ def export(
     print(f"written: {out}")
 
 
+def latency(
+    architectures: tyro.conf.Positional[tuple[str, ...]] = (),
+    space: str | None = None,
+    sample: int = 0,
+    latency: Annotated[LatencySettings, tyro.conf.arg(name="")] = LatencySettings(),  # noqa: B008 - frozen
+    skeleton: SkeletonSettings = SkeletonSettings(),  # noqa: B008 - frozen
+    seed: int = 0,
+    out: Path | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Measure how long networks take on this device, one after the other.
+
+    Args:
+        architectures: Cells or chains of modules, as the space writes them.
+        space: Name of a space whose architectures are networks; found by the architecture by default.
+        sample: Instead: so many random architectures of the space.
+        latency: How it is measured.
+        skeleton: What stands around the cells; the published skeleton by default.
+        seed: Of the sample.
+        out: A CSV to write as well: a column for 'search --known'.
+        json: Print one JSON list, an object an architecture.
+    """
+    from archwalk.searching.timing import measure, write_latencies
+
+    rows = measure(architectures, space, sample, seed, skeleton, latency)
+    found = []
+    for text, one in rows:
+        found.append((text, one))
+        if not json:
+            print(f"{text}  {one}", flush=True)
+    if json:
+        print_json([{"architecture": text} | one.to_json() for text, one in found])
+    if out is not None:
+        write_latencies(found, out)
+        print_step(f"written: {out}")
+
+
 def study(
     benchmark: str,
     tasks: str,
@@ -492,19 +563,54 @@ def study(
 
 
 def report(run_dir: tyro.conf.Positional[Path], benchmark: str | None = None) -> None:
-    """Make the report of a study, finished or not: report.html, figures/ and tables/ in its folder.
+    """Make the report of a study, a search or a comparison, finished or not: report.html and its figures and
+    tables in the folder.
 
     Args:
-        run_dir: Folder of the study.
-        benchmark: Name or file, if the benchmark is no longer where the study found it.
+        run_dir: Folder of the study, search or comparison.
+        benchmark: Of a study: name or file, if the benchmark is no longer where the study found it.
     """
+    from archwalk.reporting.html import kind_of
     from archwalk.reporting.html import report as make_report
     from archwalk.studies.folder import StudyDir
 
     file = make_report(run_dir, benchmark=benchmark)
-    missing = len(StudyDir(run_dir).missing())
-    print(f"unfinished: {missing} agents are missing" if missing else "every agent is done")
+    if kind_of(run_dir) == "study":
+        missing = len(StudyDir(run_dir).missing())
+        print(f"unfinished: {missing} agents are missing" if missing else "every agent is done")
     print(f"written: {file}")
+
+
+def watch(out: tyro.conf.Positional[Path], port: int = 0) -> None:
+    """Follow a running search or study in a browser on this machine; Ctrl-C ends it. It only reads.
+
+    Args:
+        out: Folder of the search or study.
+        port: Of the loopback address; any free one by default.
+    """
+    from archwalk.reporting.watching.server import Watch
+
+    page = Watch(out, port)
+    print(f"watching {out} at {page.url}    (Ctrl-C ends it)", flush=True)
+    try:
+        page.serve()
+    except KeyboardInterrupt:
+        print("ended")
+
+
+def draw(architecture: tyro.conf.Positional[str], space: str | None = None, out: Path | None = None) -> None:
+    """Draw an architecture: its graph with the operations in colour, or a table of its choices.
+
+    Args:
+        architecture: Its string.
+        space: Name or declaration file of its space, or a table or .task file of that space; found by the
+            architecture by default.
+        out: File to write, .svg or .png; by default the SVG is printed.
+    """
+    from archwalk.reporting.draw import draw as make_drawing
+
+    drawing = make_drawing(architecture, space, out)
+    print(drawing.svg if out is None else f"written: {out}", end="" if out is None else "\n")
 
 
 def digits_build(
@@ -584,6 +690,22 @@ def data_check(benchmark: tyro.conf.Positional[str]) -> None:
 
     found = load_benchmark(benchmark)
     print_surrogate(found) if isinstance(found, SurrogateTask) else print_benchmark(load_table(found))
+
+
+def data_export(
+    search: tyro.conf.Positional[Path], to: str, out: Path | None = None, name: str | None = None
+) -> None:
+    """Write what a search has evaluated as a CSV, or into an Optuna storage, which its dashboard shows.
+
+    Args:
+        search: OUT of the search.
+        to: csv, or optuna:FILE.
+        out: The CSV's file; evaluations.csv in the search's folder by default.
+        name: Of the Optuna study; the folder's by default.
+    """
+    from archwalk.searching.exporting import export as write
+
+    print(f"written: {write(search, to, out, name)}")
 
 
 def import_transnas_bench(

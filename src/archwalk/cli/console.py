@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -200,6 +200,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
             f"{r['sampled_steps']:,} sampled steps, {r['seconds']:,.0f} s",
         ),
     ]
+    if r["note"]:
+        lines.insert(1, ("note", r["note"]))
     if r["evaluation_hours"] is not None:
         lines.append(("", f"{r['evaluation_hours']:,.0f} simulated hours of training networks"))
     for label, text in lines:
@@ -211,11 +213,45 @@ def print_step(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def print_one(evaluation: Evaluation, count: int, budget: int) -> None:
-    """One evaluation of a search, on standard error."""
-    values = "  ".join(f"{k} {v:.6g}" for k, v in evaluation.metrics.items())
-    said = values or f"{evaluation.status}: {evaluation.message}"
-    print_step(f"{count:>5} of {budget}  {evaluation.architecture}  {said}")
+class SearchReporter:
+    """Progress of a search on standard error: a line an evaluation; on a terminal with a bar below them.
+
+    Args:
+        budget: evaluations in all.
+    """
+
+    def __init__(self, budget: int) -> None:
+        console = Console(stderr=True)
+        self._budget, self._first, self._began = budget, 0, time.monotonic()
+        columns = (TextColumn("[bold]search"), BarColumn(), TextColumn("{task.completed} of {task.total}"))
+        left = (TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+        self._progress = Progress(*columns, *left, console=console) if console.is_terminal else None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> SearchReporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def __call__(self, evaluation: Evaluation, count: int) -> None:
+        """Show one more evaluation."""
+        values = "  ".join(f"{k} {v:.6g}" for k, v in evaluation.metrics.items())
+        said = values or f"{evaluation.status}: {evaluation.message}"
+        line = f"{count:>5} of {self._budget}  {evaluation.architecture}  {said}"
+        self._first = self._first or count  # those before it were there already
+        seconds = (time.monotonic() - self._began) / (count - self._first + 1)
+        left = seconds * (self._budget - count)
+        text = f"about {_duration(left)} left" if left >= 60 else f"about {left:.0f} s left"
+        if self._progress is None:
+            print_step(line if left < 10 else f"{line}  {text}")
+            return
+        if self._task is None:  # nothing is drawn before the search has said what it knows
+            self._task = self._progress.add_task("", total=self._budget, left="")
+            self._progress.start()
+        self._progress.update(self._task, completed=count, left=text)
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_search(result: dict[str, Any]) -> None:
@@ -227,7 +263,11 @@ def print_search(result: dict[str, Any]) -> None:
         print(f"all tasks    {result['evaluations']} evaluations; {result['seconds']:,.1f} s")
         return
     if result["architecture"] is None:
-        print("best         none: every evaluation failed; --retry-failed has them made again")
+        broken = result.get("infeasible", 0)
+        why = (
+            f"{broken} evaluations break a limit, the others failed" if broken else "every evaluation failed"
+        )
+        print(f"best         none: {why}; --retry-failed has failed ones made again")
     else:
         print(f"best         {result['architecture']}  {result['metric']} {result['value']:.6g}")
     failed = ", ".join(f"{result[k]} {k}" for k in ("failed", "timeout", "invalid"))
@@ -247,7 +287,7 @@ def print_methods(rows: list[dict[str, Any]]) -> None:
         print(f"{row['name']:>14}  {row['summary']}{also}\n{'':>16}{row['source']}{needs}{sources}")
 
 
-def print_comparison(rows: list[dict[str, Any]]) -> None:
+def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
     """Mean best rank by target, method and budget, in an open space the score; then all targets together."""
     from archwalk.searching.comparing.verdicts import over_targets
 
@@ -321,6 +361,8 @@ def _print_over_targets(at: dict[str, Any]) -> None:
 
 def print_benchmark(benchmark: Benchmark) -> None:
     """What a benchmark holds, a line a task, and what is missing."""
+    import numpy as np
+
     print(f"{benchmark.name}: {len(benchmark):,} architectures of {benchmark.space.name}, checksum intact")
     if benchmark.source:
         print(f"source: {benchmark.source}")

@@ -10,12 +10,13 @@ from typing import Any
 import tyro
 
 from archwalk.cli.console import print_json
+from archwalk.cli.verbs import Verbs
 from archwalk.errors import ArchwalkError
 
 
-def spaces_app() -> tyro.extras.SubcommandApp:
+def spaces_app() -> Verbs:
     """The verbs below ``archwalk spaces``."""
-    app = tyro.extras.SubcommandApp()
+    app = Verbs()
     app.command(name="list")(spaces_list)
     app.command(name="check")(spaces_check)
     return app

@@ -22,6 +22,7 @@ from torch import Tensor
 from archwalk.config import ObservationSettings, RewardSettings, Settings, WalkSettings
 from archwalk.envs.build import task_process
 from archwalk.envs.process import Walks, restart, start, take
+from archwalk.envs.tokens import check_plain
 from archwalk.errors import SettingsError, unknown
 from archwalk.spaces.base import PAD
 from archwalk.spaces.tokens import TokenKind
@@ -29,7 +30,27 @@ from archwalk.tasks.base import Predicted
 from archwalk.tasks.registry import load_benchmark
 from archwalk.tasks.table import Benchmark
 
+__all__ = [
+    "WalkEnv",
+    "WalkVectorEnv",
+    "make_env",
+    "make_vec_env",
+]
+
 SeedLike = Any  # a whole number from 0, of Python or numpy; anything else is refused
+
+
+class Actions(gymnasium.spaces.Discrete):
+    """The actions; keeping, action 0, is the last that a generator's numbers stand for, not the first.
+
+    Samples are as uniform as they were. Gymnasium's ``check_env`` takes the step of one certain draw, a small
+    one, and refuses an environment that truncates there, which keeping does where it truncates.
+    """
+
+    def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
+        """A random action, of those that a mask allows."""
+        drawn = super().sample(mask, probability)
+        return drawn if mask is not None or probability is not None else (drawn + 1) % self.n
 
 
 class _Core:
@@ -45,12 +66,7 @@ class _Core:
         keep_truncates: bool,
     ) -> None:
         opened = load_benchmark(benchmark) if isinstance(benchmark, str | Path) else benchmark
-        if tokens == "encoded":
-            raise SettingsError(
-                "tokens slots or graph, whose numbers lie between 0 and 1",
-                tokens,
-                "train with 'archwalk train'",
-            )
+        check_plain(tokens)
         self.task, self.keep_truncates = task, keep_truncates
         settings = Settings(
             walk=walk or WalkSettings(),
@@ -61,7 +77,7 @@ class _Core:
         self.generator = torch.Generator()
         self.walks = Walks(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
         self.offered = torch.zeros(0, self.process.actions, dtype=torch.long)
-        self.action_space = gymnasium.spaces.Discrete(self.process.actions)
+        self.action_space = Actions(self.process.actions)
         shape = (self.process.actions, self.process.features)
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, shape, np.float32)
 
@@ -164,8 +180,7 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     Keeping is reported as ``terminated``, the step limit as ``truncated``. This process cuts no value off in
     either case (partial-episode bootstrapping, Pardo et al. 2018), but most learners bootstrap only where a
     walk is truncated, and then learn never to keep, or to keep at once where rewards are negative. With
-    ``keep_truncates`` both ends are reported as ``truncated``, which trains them right. (Gymnasium's
-    ``check_env`` takes one random step and refuses that it truncates; the step it draws is to keep.)
+    ``keep_truncates`` both ends are reported as ``truncated``, which trains them right.
 
     Args:
         benchmark: name, file or object.
@@ -340,16 +355,48 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
         return {"action_mask": self._core.mask(), "architecture": names, "kept": kept.numpy().copy()}
 
 
-def make_env(benchmark: str | Path | Benchmark | Predicted, task: str, **options: Any) -> WalkEnv:
+def make_env(
+    benchmark: str | Path | Benchmark | Predicted,
+    task: str,
+    *,
+    tokens: TokenKind = "slots",
+    walk: WalkSettings | None = None,
+    reward: RewardSettings | None = None,
+    keep_truncates: bool = False,
+    render_mode: str | None = None,
+) -> WalkEnv:
     """A single environment; options as in ``WalkEnv``."""
-    return WalkEnv(benchmark, task, **options)
+    return WalkEnv(
+        benchmark,
+        task,
+        tokens=tokens,
+        walk=walk,
+        reward=reward,
+        keep_truncates=keep_truncates,
+        render_mode=render_mode,
+    )
 
 
 def make_vec_env(
-    benchmark: str | Path | Benchmark | Predicted, task: str, num_envs: int, **options: Any
+    benchmark: str | Path | Benchmark | Predicted,
+    task: str,
+    num_envs: int,
+    *,
+    tokens: TokenKind = "slots",
+    walk: WalkSettings | None = None,
+    reward: RewardSettings | None = None,
+    keep_truncates: bool = False,
 ) -> WalkVectorEnv:
     """A batched environment; options as in ``WalkVectorEnv``."""
-    return WalkVectorEnv(benchmark, task, num_envs, **options)
+    return WalkVectorEnv(
+        benchmark,
+        task,
+        num_envs,
+        tokens=tokens,
+        walk=walk,
+        reward=reward,
+        keep_truncates=keep_truncates,
+    )
 
 
 gymnasium.register(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from archwalk.config import ObservationSettings, Settings
 from archwalk.encoding.frozen import digest_of_place, open_encoder, settled_place
 from archwalk.encoding.tokens import EncodedTokens, encoded_table
+from archwalk.errors import SettingsError
 from archwalk.spaces.base import SearchSpace
-from archwalk.spaces.tokens import TokenEncoder, Tokens, TokenTable, make_tokens
+from archwalk.spaces.tokens import TokenEncoder, TokenKind, Tokens, TokenTable, make_tokens
 from archwalk.tasks.table import Benchmark
 
 
@@ -55,3 +56,15 @@ def settled(settings: Settings) -> Settings:
 def same_tokens(a: ObservationSettings, b: ObservationSettings) -> bool:
     """Whether two settings show architectures alike: an encoder by its weights, wherever its file lies."""
     return a.tokens == b.tokens and digest_of_place(a.encoder) == digest_of_place(b.encoder)
+
+
+def check_plain(tokens: TokenKind) -> None:
+    """Refuse encoded tokens where other libraries' networks look, which are promised numbers from 0 to 1.
+
+    Raises:
+        SettingsError: as said.
+    """
+    if tokens == "encoded":
+        raise SettingsError(
+            "tokens slots or graph, whose numbers are 0 and 1", tokens, "use 'archwalk train'"
+        )

@@ -18,6 +18,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 Say = Callable[[Any, Sequence[str]], None]
+
+
+class Stopped(Exception):
+    """Work that was ended because whoever asked for it was."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,29 @@ class Event(Generic[K]):
     value: Any = None
     files: tuple[str, ...] = ()
     node: str = ""
+
+
+def at_once(work: Callable[[], object], size: int, close: Callable[[], None]) -> None:
+    """Run the same work in several threads, and wait for all.
+
+    Args:
+        work: what each does.
+        size: threads.
+        close: ends what they are at; they then raise ``Stopped``.
+
+    The first error of any ends the others, and is raised.
+    """
+    with ThreadPoolExecutor(size) as pool:
+        running = [pool.submit(work) for _ in range(size)]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            if any(not thread.done() for thread in running):
+                close()
+        for thread in running:
+            error = thread.exception()
+            if error is not None and not isinstance(error, Stopped):
+                raise error
 
 
 class Executor(ABC, Generic[K]):

@@ -15,11 +15,11 @@ from __future__ import annotations
 import json
 import os
 import queue
-import selectors
 import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +30,7 @@ from archwalk import errors
 from archwalk.errors import ArchwalkError, RunError, SettingsError
 from archwalk.execution.executor import LOSSES, Event, Executor, K, Work
 
+UNHEARD = 256  # lines that workers may be ahead of who listens; then they wait
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # else they fight over the cores
 
 
@@ -56,45 +57,49 @@ class Processes(Executor[K]):
         super().__init__(root, losses)
         self.size, self._environment = size, os.environ | ONE_THREAD | dict(environment or {})
         self._workers: list[_Worker[K]] = []
-        self._selector = selectors.DefaultSelector()
+        self._heard: queue.Queue[Any] = queue.Queue(UNHEARD)  # of workers and lines
 
     def _begin(self, key: K, work: Work) -> None:
         worker = next((w for w in self._workers if not w.at), None)
         if worker is None:
-            worker = _Worker(self._environment)
+            worker = _Worker(self._environment, self._heard)
             self._workers.append(worker)
-            self._selector.register(worker.output, selectors.EVENT_READ, worker)
         worker.at = [key]
         worker.order(f"{json.dumps(str(self.root))}\t{work.to_json()}\n")
 
     def _listen(self, seconds: float) -> list[Event[K]]:
         heard: list[Event[K]] = []
-        for selected, _ in self._selector.select(seconds):
-            worker: _Worker[K] = selected.data
-            lines = worker.read()
-            if lines is None:
-                self._workers.remove(worker)
-                self._selector.unregister(worker.output)
-                why = f"its end, with status {worker.end()}"
-                heard += [Event(key, "lost", why) for key in worker.at]
-            for kind, value, files in lines or ():
-                if kind == "error":
-                    name, *parts = value
-                    raise getattr(errors, name, RunError)(*parts)
-                heard += [Event(key, kind, value, tuple(files)) for key in worker.at]
-                if kind != "said":
-                    worker.at = []
+        with suppress(queue.Empty):
+            while True:  # what has come by then, and the first that comes if nothing has
+                worker, line = self._heard.get(not heard and seconds > 0, seconds)
+                heard += self._event(worker, line)
         return heard
+
+    def _event(self, worker: _Worker[K], line: bytes) -> list[Event[K]]:
+        at = worker.at
+        if not line:
+            self._workers.remove(worker)
+            return [Event(key, "lost", f"its end, with status {worker.end()}") for key in at]
+        kind, value, files = json.loads(line)
+        if kind == "error":
+            name, *parts = value
+            raise getattr(errors, name, RunError)(*parts)
+        if kind != "said":
+            worker.at = []
+        return [Event(key, kind, value, tuple(files)) for key in at]
 
     def stop(self) -> None:
         """End the processes."""
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
-            self._selector.unregister(worker.output)
             worker.end()
+            until = time.monotonic() + 1.0  # a child of the worker may keep the pipe open
+            while worker.thread.is_alive() and time.monotonic() < until:  # it may wait for a listener
+                with suppress(queue.Empty):
+                    self._heard.get_nowait()
+                worker.thread.join(0.001)
         self._workers.clear()
-        self._selector.close()
 
 
 class _Worker(Generic[K]):
@@ -104,9 +109,8 @@ class _Worker(Generic[K]):
         at: key of the work that it is at, if there is one.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], heard: queue.Queue[Any]) -> None:
         self.at: list[K] = []
-        self._rest = b""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "archwalk.execution.processes"],
             stdin=subprocess.PIPE,
@@ -115,28 +119,29 @@ class _Worker(Generic[K]):
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self._input, self.output = self.process.stdin, self.process.stdout
+        self._input = self.process.stdin
+        # A thread, since Windows cannot wait for several pipes at once.
+        self.thread = threading.Thread(target=self._read, args=(self.process.stdout, heard), daemon=True)
+        self.thread.start()
 
     def order(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # it has died: ``read`` says so
+        with suppress(OSError):  # it has died: its last line says so
             self._input.write(line.encode())
             self._input.flush()
 
-    def read(self) -> list[Any] | None:
-        """Lines that have come; None if the process has ended."""
-        received = os.read(self.output.fileno(), 65_536)
-        if not received:
-            return None
-        *lines, self._rest = (self._rest + received).split(b"\n")
-        return [json.loads(line) for line in lines]
+    def _read(self, output: BinaryIO, heard: queue.Queue[Any]) -> None:
+        """Pass on every whole line, and at the end an empty one."""
+        with output:
+            for line in output:
+                if line.endswith(b"\n"):
+                    heard.put((self, line))
+        heard.put((self, b""))
 
     def end(self) -> int:
         """Its exit status, once it has ended."""
-        with suppress(BrokenPipeError):
+        with suppress(OSError):
             self._input.close()
-        status = self.process.wait()
-        self.output.close()
-        return status
+        return self.process.wait()
 
 
 def main() -> None:

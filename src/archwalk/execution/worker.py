@@ -18,18 +18,18 @@ import contextlib
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 
 from archwalk.calling import MAPPING, NO_TASK, asks_for_mapping, metrics_of, takes_task
+from archwalk.ending import end_group
 
 
 def _end_with_parent(pipe: int) -> None:
     while os.read(pipe, 1):  # b"" when the parent closes the pipe or dies; sys.stdin's lock would hinder exit
         pass
-    os.killpg(0, signal.SIGKILL)
+    end_group(0)
 
 
 def _set_apart() -> tuple[int, int]:
@@ -46,6 +46,8 @@ def _set_apart() -> tuple[int, int]:
 def _step_back() -> None:
     """Go on in a child. Who kills a process with its children, but not theirs, gets the parent; the child
     then sees the pipe close, and ends the whole group."""
+    if not hasattr(os, "fork"):  # Windows
+        return
     child = os.fork()
     if child:
         os._exit(_status(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))

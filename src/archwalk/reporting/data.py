@@ -257,7 +257,7 @@ def read_comparisons(folder: Path, checksum: str | None = None) -> Iterator[Comp
         if not (curves.exists() and summary.exists()):
             continue  # still under way
         try:
-            made = json.loads(file.read_text())
+            made = json.loads(file.read_text("utf-8"))
             other = checksum not in (None, made["checksum"])
             comparison = Comparison(
                 made["plan"]["target"], pl.read_csv(curves), pl.read_csv(summary), made.get("protocol", "")

@@ -1,29 +1,30 @@
 """``report``: one HTML file that opens offline, with every figure and table beside it as files.
 
-In: a study folder. Out: ``report.html``, ``figures/*.svg|png``, ``tables/*.csv``.
+In: the folder of a study, a search or a comparison. Out: ``report.html``, ``figures/*.svg|png``,
+``tables/*.csv``. What is said of a study is put together here; of a search in ``searches``.
 """
 
 from __future__ import annotations
 
-import base64
-import platform
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import jinja2
 import polars as pl
 
-from archwalk import __version__
 from archwalk.analysis.curves import Match
+from archwalk.errors import RunError, SettingsError
 from archwalk.files import write_atomically
 from archwalk.reporting.data import UNITS, StudyData, format_interval, format_number, read_study
 from archwalk.reporting.figures import FigureSpec, draw_figures
+from archwalk.reporting.page import REPORT, image, render, versions
+from archwalk.reporting.searches.comparison import report_comparison
+from archwalk.reporting.searches.page import report_search
 from archwalk.reporting.summary import answers, cautions, what_is_missing
 from archwalk.reporting.tables import Table, make_tables, write_tables
+from archwalk.searching.comparing.comparison import MADE
+from archwalk.searching.experience.past import CACHE, JOINT
+from archwalk.studies.folder import STUDY
 
-REPORT = "report.html"
-LIBRARIES = ("torch", "numpy", "polars", "scipy", "matplotlib")
 # What the paper leaves open: setting → what we assume about it (docs/paper.md has the reasons).
 ASSUMPTIONS = {
     "learner.discount": "discount a step",
@@ -43,48 +44,76 @@ FIXED_ASSUMPTIONS = (
 )
 
 
+Kind = Literal["study", "search", "comparison"]
+
+
+def kind_of(folder: str | Path) -> Kind:
+    """What a folder holds.
+
+    Raises:
+        RunError: none of the three.
+    """
+    path = Path(folder)
+    if (path / STUDY).exists():
+        return "study"
+    if (path / JOINT).exists() or (path / CACHE).exists():
+        return "search"
+    if (path / MADE).exists() or any(path.glob(f"*/{MADE}")):
+        return "comparison"
+    what = "a folder of another kind" if path.is_dir() else "a file" if path.exists() else "no such folder"
+    raise RunError(
+        f"a study folder ({STUDY}), that of a search ({CACHE} or {JOINT}) or of a comparison ({MADE})",
+        f"{path}: {what}",
+        "check the path; a single run is described by 'archwalk evaluate'",
+    )
+
+
 def report(run_dir: str | Path, *, benchmark: str | Path | None = None) -> Path:
-    """Make the report of a study, finished or not; an unfinished one says on its first line what is missing.
+    """Make the report of a study, a search or a comparison, finished or not; an unfinished study says on its
+    first line what is missing.
 
     Args:
-        run_dir: the study folder.
-        benchmark: name or file, where it is no longer where the study found it.
+        run_dir: the folder of ``study``, ``search`` or ``compare``.
+        benchmark: of a study: name or file, where it is no longer where the study found it.
 
     Returns:
         The HTML file.
 
     Raises:
-        ArchwalkError: no study there, nothing finished in it, another benchmark, or an unwritable folder.
+        ArchwalkError: nothing of the kind there, nothing finished in it, a damaged file, another benchmark,
+            or an unwritable folder.
     """
+    kind = kind_of(run_dir)
+    if kind != "study":
+        if benchmark is not None:
+            raise SettingsError(
+                f"no --benchmark with the folder of a {kind}, which says itself what it is of",
+                str(benchmark),
+                "leave it out",
+            )
+        return report_search(run_dir) if kind == "search" else report_comparison(run_dir)
     data = read_study(run_dir, benchmark)
     tables = make_tables(data)
     write_tables(tables, data.folder.path / "tables")
     figures = draw_figures(data, data.folder.path / "figures")
     file = data.folder.path / REPORT
-    write_atomically(file, _render(data, tables, figures).encode())
+    write_atomically(file, _render(data, tables, figures))
     return file
 
 
-def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("archwalk.reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["cell"] = format_number
+def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]) -> bytes:
     drawn = {spec.name: spec for spec in figures}
     answered = answers(data, tables)
     shown = {name for answer in answered for name in answer.figures}
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         missing=what_is_missing(data),
         cautions=cautions(data),
         data=data,
         plan=data.plan,
         answers=answered,
         drawn=drawn,
-        images={name: _image(data.folder.path / "figures" / f"{name}.svg") for name in drawn},
+        images={name: image(data.folder.path / "figures" / f"{name}.svg") for name in drawn},
         others=[spec for spec in figures if spec.name not in shown],
         tables=tables,
         matches={
@@ -95,13 +124,9 @@ def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]
         settings=_flat(data.plan.settings.model_dump()),
         assumptions=_assumptions(data),
         fixed_assumptions=FIXED_ASSUMPTIONS,
-        versions=_versions(),
+        versions=versions(),
         hours=format_number(_total_hours(data.results)),
     )
-
-
-def _image(file: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(file.read_bytes()).decode()
 
 
 def _match_matrix(data: StudyData, unit: str) -> list[list[list[str]]]:
@@ -132,11 +157,6 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
 def _assumptions(data: StudyData) -> list[tuple[str, Any, str]]:
     settings = _flat(data.plan.settings.model_dump())
     return [(name, settings[name], meaning) for name, meaning in ASSUMPTIONS.items()]
-
-
-def _versions() -> dict[str, str]:
-    libraries = {name: metadata.version(name) for name in LIBRARIES}
-    return {"archwalk": __version__, "Python": platform.python_version()} | libraries
 
 
 def _total_hours(results: pl.DataFrame) -> float:

@@ -6,6 +6,7 @@ In: nothing. Out: colours, markers, hatches, files. Next: the modules that draw.
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from archwalk.drawing.palette import COLOURS as COLOURS
+from archwalk.drawing.svg import clean
 from archwalk.files import write_atomically
 
-# Okabe and Ito (2008), ordered so that neighbours differ in lightness too; black is for agents from scratch.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.2)), (0, (6, 2, 1, 2)))
 SCRATCH_COLOUR = "#000000"
@@ -92,6 +93,11 @@ def line_with_band(
     axes.fill_between(x, low, high, color=ink, alpha=0.15, linewidth=0)
 
 
+def plain(name: str) -> str:
+    """A user's name as a figure can show it, dollars included."""
+    return clean(name).replace("$", r"\$")
+
+
 def colour(index: int) -> str:
     """Of the n-th task."""
     return COLOURS[index % len(COLOURS)]
@@ -132,5 +138,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """``name.svg`` and ``name.png``, each whole or not at all."""
     for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=metadata)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box stands there instead
+            figure.savefig(buffer, format=kind, metadata=metadata)
         write_atomically(folder / f"{name}.{kind}", buffer.getvalue())

@@ -25,6 +25,7 @@ from archwalk.analysis.statistics import (
 )
 from archwalk.files import write_atomically
 from archwalk.reporting.data import TRANSFERRED, UNITS, StudyData
+from archwalk.reporting.policies import policy_rows
 from archwalk.reporting.published import published_correlation
 from archwalk.reporting.search_figures import search_table
 from archwalk.studies.folder import make_frame
@@ -58,6 +59,7 @@ def make_tables(data: StudyData) -> dict[str, Table]:
         _costs(data),
         *_multitask(data),
         *_search(data),
+        *_policies(data),
     )
     return {table.name: table for table in tables}
 
@@ -276,6 +278,16 @@ def _gamma(data: StudyData) -> Table:
         "Spread as standard deviation, and as largest minus smallest reward. used: the γ of the settings.",
         make_frame(rows),
     )
+
+
+def _policies(data: StudyData) -> list[Table]:
+    """Policies of other libraries, where there are any in the study's folder."""
+    rows = policy_rows(data.folder.path, data.benchmark.checksum)
+    caption = (
+        "Walks of other libraries' policies from every start, as of agents. mean: of the metric on the "
+        "split; low and high: 95 % interval over seeds."
+    )
+    return [Table("policies", "Policies of other libraries", caption, make_frame(rows))] if rows else []
 
 
 def _costs(data: StudyData) -> Table:

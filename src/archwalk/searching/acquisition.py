@@ -80,10 +80,12 @@ def _climb(
     kept: dict[int, float] = {}
 
     def values(ids: Ints) -> Floats:
-        """Of ids; -inf where there is nothing to gain: padding, evaluated, pending."""
+        """Of ids; -inf where there is nothing to gain: padding, evaluated, pending, barred."""
         new = [
             i for i in dict.fromkeys(ids.ravel().tolist()) if i not in kept and i >= 0 and i not in touched
         ]
+        if new and problem.barred is not None:
+            new = np.array(new)[~problem.barred(np.array(new))].tolist()
         if new:
             kept.update(zip(new, value(np.array(new)).tolist(), strict=True))
         return np.array([kept.get(i, -np.inf) for i in ids.ravel().tolist()]).reshape(ids.shape)

@@ -47,11 +47,12 @@ class History:
         return np.concatenate([self.indices, self.pending])
 
     def visited(self, ids: Ints) -> Mask:
-        """Whose key is evaluated or pending, [n]."""
+        """Whose key is evaluated or pending, or what is barred, [n]."""
         if self._all is not None:
             return self._all[ids]
         seen = self._keys
-        return np.array([k in seen for k in self.problem.keys(ids).tolist()], dtype=np.bool_)
+        found = np.array([k in seen for k in self.problem.keys(ids).tolist()], dtype=np.bool_)
+        return found if self.problem.barred is None else found | self.problem.barred(ids)
 
     @property
     def free(self) -> Ints:
@@ -64,9 +65,9 @@ class History:
         if self._all is not None:
             return bool(self._all.all())
         size = self.problem.space.size
-        if size is not None and len(self.touched) * 100 <= size:
+        if self.problem.barred is None and size is not None and len(self.touched) * 100 <= size:
             return False
-        return draw(self.problem, self, 0) is None
+        return draw(self.problem, self, 0, TRIES) is None
 
     def with_pending(self, ids: Sequence[int]) -> History:
         """The same with more under evaluation."""
@@ -82,7 +83,8 @@ class History:
         problem = self.problem
         if not isinstance(problem, ListedProblem):
             return None
-        return np.isin(problem.groups, problem.groups[self.touched])
+        found = np.isin(problem.groups, problem.groups[self.touched])
+        return found if problem.barred is None else found | problem.barred(np.arange(len(problem)))
 
     @cached_property
     def _keys(self) -> frozenset[int]:
@@ -124,17 +126,21 @@ def bounded(rewards: Floats) -> Floats:
     return np.where(beyond, np.where(rewards < 0, low - reach, high + reach), rewards)
 
 
+LONGER = 25
 TRIES, BATCH = 40, 16  # samples of an open space before its known parts are looked through
 
 
-def draw(problem: Problem, history: History, seed: int) -> int | None:
+def draw(problem: Problem, history: History, seed: int, tries: int | None = None) -> int | None:
     """An unvisited architecture of an open problem, as the space samples; None if none is left.
 
     Where sampling finds none, the neighbours of what was visited are looked through, which finds the rest of
-    a space in which every architecture can be reached.
+    a space in which every architecture can be reached. Where some are barred it is tried longer, so that a
+    method finds one if ``History.exhausted`` did.
     """
     generator = np.random.default_rng([seed, len(history)])
-    for _ in range(TRIES):
+    if tries is None:
+        tries = TRIES if problem.barred is None else LONGER * TRIES
+    for _ in range(tries):
         ids = problem.sample(BATCH, generator)
         free = ids[~history.visited(ids)]
         if len(free):

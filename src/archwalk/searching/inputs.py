@@ -16,6 +16,7 @@ import numpy as np
 
 from archwalk.errors import SearchError, unknown
 from archwalk.searching.experience.past import check_same_slots
+from archwalk.searching.limits import Limits
 from archwalk.searching.open import make_problem
 from archwalk.searching.problem import Ints, Problem
 from archwalk.spaces.base import SearchSpace
@@ -29,7 +30,8 @@ from archwalk.tasks.evaluators import (
     TableEvaluator,
     make_evaluator,
 )
-from archwalk.tasks.ledger import Evaluator, Identity
+from archwalk.tasks.identity import Identity
+from archwalk.tasks.ledger import Evaluator
 from archwalk.tasks.metrics import Metric, find_meant, metric_to_search, said_of
 from archwalk.tasks.metrics import directions as said_directions
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark, load_table
@@ -48,20 +50,26 @@ class Setting:
     Attributes:
         problem: what to search, with what agents of exactly these architectures know.
         metric: to improve.
-        cost: a second metric to improve; None: there is one alone.
+        costs: more metrics to improve.
         evaluator: what turns an architecture into metrics.
         identity: what the ledger is for.
         answering: the table or predicting task that answers the evaluations; None: the user's evaluator does.
         task: the name of what is searched; None: it has none.
+        table: the table or predicting task whose architectures are to choose from, if there is one.
+        limits: what architectures must keep to.
+        required: metrics beside those to improve that an evaluation must have.
     """
 
     problem: Problem
     metric: Metric
-    cost: Metric | None
+    costs: tuple[Metric, ...]
     evaluator: Evaluator
     identity: Identity
     answering: AnyBenchmark | None = None
     task: str | None = None
+    table: AnyBenchmark | None = None
+    limits: Limits | None = None
+    required: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,19 +117,21 @@ def make_settings(
     agents: Sequence[RunDir],
     tasks: Sequence[str],
     metric: str | None,
-    cost: str | None,
+    costs: Sequence[str],
     directions: Directions,
     time_limit: float | None,
     retries: int,
     *,
     jointly: bool = False,
     experience: bool = False,
+    known: Mapping[str, Metric] | None = None,
 ) -> list[Setting]:
     """Check and open everything; see ``verbs.search`` for the arguments.
 
     Args:
         tasks: to search; none, or several if it is done ``jointly``.
         experience: whether any is named, whose metrics may have directions too.
+        known: metrics that are known before training, whatever answers the evaluations.
 
     Returns:
         A setting a task; one where none is named.
@@ -141,7 +151,7 @@ def make_settings(
     if alone and isinstance(table, Benchmark) and tasks:
         answering = table
     if answering is not None:
-        return _answered(answering, where, agents, tasks, metric, cost, directions, experience)
+        return _answered(answering, where, agents, tasks, metric, costs, directions, experience, known or {})
     if tasks and not jointly:
         raise SearchError(
             "--task with a .task file or a table that answers the evaluations by itself",
@@ -151,15 +161,14 @@ def make_settings(
     problem, default = _problem(where, table, agents, measured_apart=False)
     default = _default(default, table, agents)
     declared = _declared(table, agents)
+    declared = {name: m for name, m in (known or {}).items() if not find_meant(name, declared)} | declared
     bare = metric is not None or default is not DEFAULT_METRIC  # who has said what a bare number would be
     if metric is None:
         declared = {default.name: default} | declared
     if not experience:
-        directions.check_all_used((metric or default.name, cost))
+        directions.check_all_used((metric or default.name, *costs))
     goal = directions(metric or default.name, declared)
-    second = directions(cost, declared) if cost else None
-    if second is not None and second.name == goal.name:
-        raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
+    others = _apart(goal, [directions(cost, declared) for cost in costs])
     if alone and isinstance(table, Benchmark):
         raise SearchError(
             "either --evaluator module:function or --command '...'",
@@ -170,22 +179,29 @@ def make_settings(
     evaluate = make_evaluator(evaluator, command, time_limit, retries, where, tasks[0] if tasks else None)
     name = command or (evaluator if isinstance(evaluator, str) else _name_of(evaluator))
     if not tasks:
-        return [
-            Setting(
-                problem,
-                goal,
-                second,
-                evaluate,
-                replace(_identity(problem, table, name, goal, second), bare=bare),
-            )
-        ]
+        identity = replace(_identity(problem, table, name, goal, others), bare=bare)
+        return [Setting(problem, goal, others, evaluate, identity, table=table)]
     assert isinstance(evaluate, CallableEvaluator | CommandEvaluator)
     settings = []
     for task in tasks:
         own = name.replace("{task}", task) if command else f"{name}/{task}"
-        identity = replace(_identity(problem, table, own, goal, second), bare=bare)
-        settings.append(Setting(problem, goal, second, replace(evaluate, task=task), identity, task=task))
+        identity = replace(_identity(problem, table, own, goal, others), bare=bare)
+        mine = replace(evaluate, task=task)
+        settings.append(Setting(problem, goal, others, mine, identity, task=task, table=table))
     return settings
+
+
+def _apart(goal: Metric, costs: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Costs. Raises ``SearchError`` for one that is the metric, or that is named twice."""
+    names = [goal.name, *(cost.name for cost in costs)]
+    for cost in costs:
+        if names.count(cost.name) > 1:
+            raise SearchError(
+                "a cost other than the metric, each once",
+                repr(cost.name),
+                "name another one, or leave --cost out",
+            )
+    return tuple(costs)
 
 
 def _answered(
@@ -194,9 +210,10 @@ def _answered(
     agents: Sequence[RunDir],
     tasks: Sequence[str],
     metric: str | None,
-    cost: str | None,
+    costs: Sequence[str],
     directions: Directions,
     experience: bool,
+    beforehand: Mapping[str, Metric],
 ) -> list[Setting]:
     """Searches that a predicting task or a table answers, which knows its metrics."""
     if isinstance(answering, Predicted):
@@ -207,10 +224,10 @@ def _answered(
                 "leave it out",
             )
         chosen = tasks or [_only_task(answering)]
-        settings = [_predicted(answering, where, task, metric, cost) for task in chosen]
+        settings = [_predicted(answering, where, task, metric, costs, beforehand) for task in chosen]
     else:
         problem, _ = _problem(where, answering, agents, measured_apart=True)
-        settings = [_tabled(answering, problem, task, metric, cost) for task in tasks]
+        settings = [_tabled(answering, problem, task, metric, costs, beforehand) for task in tasks]
     searched = {metric.name for setting in settings for metric in setting.identity.metrics}
     for what, names in (("--minimise", directions.minimise), ("--maximise", directions.maximise)):
         known = [name for name in names if name in searched or not experience]
@@ -229,20 +246,25 @@ def _only_task(task_of: Predicted) -> str:
     return task_of.tasks[0]
 
 
-def _tabled(table: Benchmark, problem: Problem, task: str, metric: str | None, cost: str | None) -> Setting:
+def _tabled(
+    table: Benchmark,
+    problem: Problem,
+    task: str,
+    metric: str | None,
+    costs: Sequence[str],
+    apart: Mapping[str, Metric],
+) -> Setting:
     """A search that a table answers: its reward, and what it measured without a split."""
     table.reward(task)  # refuses an unknown task and a reward with gaps
     reward = table.reward_column(task).metric
     known = [reward, *(c.metric for c in sorted(table.columns) if c.task == task and c.split == "none")]
-    for name in (metric, cost):
-        if name is not None and name not in known:
+    for name in (metric, *costs):
+        if name is not None and name not in known and not (name in costs and name in apart):
             raise SearchError(*unknown(f"metric of {table.name}/{task}", name, known))
     goal = table.metrics[metric or reward]
-    second = table.metrics[cost] if cost else None
-    if second is not None and second.name == goal.name:
-        raise SearchError("a cost other than the metric", repr(cost), "name another one, or leave --cost out")
-    identity = _identity(problem, table, f"{table.name}/{task}", goal, second)
-    return Setting(problem, goal, second, TableEvaluator(table, task), identity, table, task)
+    others = _apart(goal, [table.metrics[c] if c in known else apart[c] for c in costs])
+    identity = _identity(problem, table, f"{table.name}/{task}", goal, others)
+    return Setting(problem, goal, others, TableEvaluator(table, task), identity, table, task, table)
 
 
 def _declared(table: AnyBenchmark | None, agents: Sequence[RunDir]) -> dict[str, Metric]:
@@ -287,14 +309,18 @@ def _name_of(function: Any) -> str:
 
 
 def _identity(
-    problem: Problem, table: AnyBenchmark | None, evaluator: str, goal: Metric, cost: Metric | None
+    problem: Problem,
+    table: AnyBenchmark | None,
+    evaluator: str | None,
+    goal: Metric,
+    costs: Sequence[Metric],
 ) -> Identity:
     names = getattr(problem, "architectures", ())
     return Identity(
         space=problem.space.describe(),
         checksum=table.checksum if table is not None else None,
         evaluator=evaluator,
-        metrics=(goal,) if cost is None else (goal, cost),
+        metrics=(goal, *costs),
         first=(names[0], len(names)) if names else None,
         architectures=frozenset(names),
     )
@@ -313,9 +339,26 @@ def _open(space: Any, agents: Sequence[RunDir]) -> tuple[SearchSpace, AnyBenchma
 
 def open_named(name: str | Path) -> SearchSpace | AnyBenchmark:
     """A space by name or declaration file, or else a table or task by name or file."""
+    if str(name).partition(":")[0] == "slots":
+        return open_space(_slots(str(name)))
     if str(name) in space_names() or Path(name).suffix in (".toml", ".json"):
         return open_space(name)
     return load_benchmark(name)
+
+
+def _slots(text: str) -> dict[str, Any]:
+    """``slots:NAME=CHOICE|CHOICE,NAME=...`` as a declaration. Raises ``SearchError``."""
+    slots: dict[str, list[str]] = {}
+    for part in text.partition(":")[2].split(","):
+        name, _, choices = part.partition("=")
+        if not name.strip() or not choices or name.strip() in slots:
+            raise SearchError(
+                "slots with their choices: 'slots:op=conv|skip,kernel=3|5'",
+                repr(text),
+                "write them so, in quotes, declare the space in a file (docs/spaces.md), or name a table",
+            )
+        slots[name.strip()] = [choice.strip() for choice in choices.split("|")]
+    return {"name": "own", "slots": slots}
 
 
 def open_tasks(path: str) -> Predicted:
@@ -327,7 +370,12 @@ def open_tasks(path: str) -> Predicted:
 
 
 def _predicted(
-    task_of: Predicted, where: SearchSpace, task: str, metric: str | None, cost: str | None
+    task_of: Predicted,
+    where: SearchSpace,
+    task: str,
+    metric: str | None,
+    costs: Sequence[str],
+    apart: Mapping[str, Metric],
 ) -> Setting:
     """A search that a predicting task answers."""
     if where.describe() != task_of.space.describe():
@@ -337,11 +385,12 @@ def _predicted(
             "leave --space out",
         )
     goal = predicted_metric(task_of, task, metric)
-    second = predicted_metric(task_of, task, cost) if cost else None
-    asked = tuple(m.name for m in (goal, second) if m)
+    others = _apart(goal, [apart[c] if c in apart else predicted_metric(task_of, task, c) for c in costs])
+    asked = tuple(m.name for m in (goal, *others) if m.name not in apart)
     problem = make_problem(task_of.space, measured_apart=True)
-    identity = _identity(problem, task_of, f"{task_of.name}/{task}", goal, second)
-    return Setting(problem, goal, second, PredictedEvaluator(task_of, task, asked), identity, task_of, task)
+    identity = _identity(problem, task_of, f"{task_of.name}/{task}", goal, others)
+    evaluator = PredictedEvaluator(task_of, task, asked)
+    return Setting(problem, goal, others, evaluator, identity, task_of, task, task_of)
 
 
 def predicted_metric(task_of: Predicted, task: str, name: str | None) -> Metric:

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from archwalk.searching.asktell import rewards_of
 from archwalk.searching.experience.source import LEAST, Source, make_source
-from archwalk.searching.loop import rewards_of
+from archwalk.searching.limits import Limits
+from archwalk.searching.loop import OnSuggest
 from archwalk.searching.loop import search as search_one
 from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Problem
@@ -40,7 +42,8 @@ class JointTask:
             object.
         ledger: of this task alone.
         metric: to improve.
-        cost: a second metric to improve.
+        costs: more metrics to improve.
+        limits: what its architectures must keep to.
         done: whether the task needs no more evaluations, by those it has.
     """
 
@@ -48,7 +51,8 @@ class JointTask:
     problem: Problem
     ledger: Ledger
     metric: Metric
-    cost: Metric | None = None
+    costs: tuple[Metric, ...] = ()
+    limits: Limits | None = None
     done: Done = field(default=_never)
 
 
@@ -68,6 +72,7 @@ def search_jointly(
     *,
     budget: int,
     seed: int,
+    on_suggest: OnSuggest | None = None,
     on_evaluation: OnTask | None = None,
 ) -> dict[str, list[Evaluation]]:
     """Spend one budget on several tasks, in turns.
@@ -77,6 +82,7 @@ def search_jointly(
         method: see ``registry.find_method``.
         budget: evaluations of all tasks together, failures and those that are there already included.
         seed: decides all randomness; tasks have streams of their own, the first that of a search alone.
+        on_suggest: called with each suggestion before it is evaluated, and the evaluations of its task.
         on_evaluation: called with each new evaluation.
 
     Returns:
@@ -108,7 +114,9 @@ def search_jointly(
             task.metric,
             budget=so_far + 1,
             seed=seed + APART * tasks.index(task),
-            cost=task.cost,
+            costs=task.costs,
+            limits=task.limits,
+            on_suggest=on_suggest,
             on_evaluation=tell,
         )
         if len(after) == so_far:

@@ -1,7 +1,8 @@
 """The one loop under every method: suggest, evaluate, learn, until the budget is spent.
 
-In: a ``Problem``, a ``Ledger``, a method, a seed, a budget. Out: the evaluations. Next: ``verbs`` says which
-architecture was best; ``compare`` runs the loop over methods and seeds.
+In: a ``Problem``, a ``Ledger``, a method, a seed, a budget. Out: the evaluations. Suggestions come from
+``asktell`` alone. Next: ``verbs`` says which architecture was best; ``compare`` runs the loop over methods
+and seeds.
 """
 
 from __future__ import annotations
@@ -13,41 +14,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from archwalk.errors import SearchError, reason
-from archwalk.searching.history import History, bounded, make_history
+from archwalk.searching.asktell import Asked, AskTell
+from archwalk.searching.limits import Limits
 from archwalk.searching.optimizer import Method
-from archwalk.searching.pareto import scalarised
 from archwalk.searching.problem import Floats, Problem
 from archwalk.tasks.ledger import BudgetSpent, Evaluation, Ledger
 from archwalk.tasks.metrics import Metric
 
 ALIKE = 3  # evaluations that fail in the same way end a search in which nothing has succeeded
 WAIT = 0.2  # seconds between two glances at what another process is evaluating
+OnSuggest = Callable[[Asked, int], None]
 OnEvaluation = Callable[[Evaluation, int], None]
-
-
-def rewards_of(evaluations: Sequence[Evaluation], metric: Metric) -> Floats:
-    """Larger is better; NaN where an evaluation failed, [evaluations]."""
-    return np.array(
-        [metric.scale * e.metrics[metric.name] if e.status == "ok" else np.nan for e in evaluations]
-    )
-
-
-def check_fit(method: Method, problem: Problem) -> None:
-    """Raises ``SearchError`` if a method cannot serve a problem: it needs a space that can be listed, or
-    sources, and there are none, or it refuses by itself."""
-    if "sources" in method.needs and not problem.experience:
-        raise SearchError(
-            f"sources, for the method {method.name}",
-            "none",
-            "name what is known of other tasks, or choose a method that does not need it: 'archwalk methods'",
-        )
-    if "listed" in method.needs and not problem.listed:
-        raise SearchError(
-            f"a space that can be listed, for the method {method.name}",
-            f"the space {problem.space.name!r}",
-            "choose a method that does not need it: 'archwalk methods'",
-        )
-    method.check(problem)
 
 
 def search(
@@ -58,7 +35,9 @@ def search(
     *,
     budget: int,
     seed: int,
-    cost: Metric | None = None,
+    costs: Sequence[Metric] = (),
+    limits: Limits | None = None,
+    on_suggest: OnSuggest | None = None,
     on_evaluation: OnEvaluation | None = None,
 ) -> list[Evaluation]:
     """Spend the budget.
@@ -73,7 +52,9 @@ def search(
         metric: what to improve.
         budget: evaluations in all, failures included.
         seed: decides all randomness.
-        cost: a second metric to improve; each evaluation then aims at a random point of the front.
+        costs: more metrics to improve; each evaluation then aims at a random point of the front.
+        limits: what an architecture must keep to.
+        on_suggest: called with each suggestion before it is evaluated, and the evaluations so far.
         on_evaluation: called with each new evaluation and the number of them so far.
 
     Returns:
@@ -83,29 +64,25 @@ def search(
         SearchError: the method does not fit, or suggests what is visited; the ledger has strangers; the first
             evaluations all fail in the same way.
     """
-    check_fit(method, problem)
+    asking = AskTell(problem, ledger, method, metric, seed=seed, costs=costs, limits=limits)
     before = len(ledger.evaluations())
-    with problem.lock:
-        optimizer = method.make(problem, seed)
     while True:
-        evaluations = ledger.evaluations()
+        evaluations = asking.evaluations()
         if len(evaluations) >= budget:
             return evaluations
         _check_sense(evaluations, before)
-        with problem.lock:
-            history = _history(problem, evaluations, ledger.pending(), metric, cost, seed)
-            if history.exhausted():
-                return evaluations
-            optimizer.update(history)
-            index = int(optimizer.suggest(1)[0])
-            text, key = problem.text(index), problem.key_text(index)
         try:
-            evaluation = ledger.evaluate(text, key, budget)
+            asked = asking.suggest(budget, evaluations=evaluations)
         except BudgetSpent:
             if not ledger.pending():
-                return ledger.evaluations()
+                return asking.evaluations()
             time.sleep(WAIT)  # another process has the last evaluations in hand, and may die with them
             continue
+        if asked is None:
+            return evaluations
+        if on_suggest:
+            on_suggest(asked, len(evaluations))
+        evaluation = asking.evaluate(asked)
         if on_evaluation:
             on_evaluation(evaluation, len(evaluations) + 1)
 
@@ -128,22 +105,6 @@ def _way(evaluation: Evaluation) -> tuple[str, str]:
     """How an evaluation failed, without what differs from one to the next."""
     message = evaluation.message.replace(evaluation.architecture, "")
     return evaluation.status, re.sub(r"0x[0-9a-fA-F]+|\d+", "", message)[-200:]
-
-
-def _history(
-    problem: Problem,
-    evaluations: Sequence[Evaluation],
-    pending: Sequence[str],
-    metric: Metric,
-    cost: Metric | None,
-    seed: int,
-) -> History:
-    indices = problem.ids(e.architecture for e in evaluations).tolist()
-    rewards = rewards_of(evaluations, metric)
-    if cost is not None:
-        both = [bounded(r) for r in (rewards, rewards_of(evaluations, cost))]
-        rewards = scalarised(np.stack(both, 1), [seed, len(evaluations)])
-    return make_history(problem, indices, rewards.tolist(), problem.ids(pending).tolist())
 
 
 def best_of(rewards: Floats) -> int | None:

@@ -21,6 +21,12 @@ from archwalk.errors import SearchError
 from archwalk.searching.history import History
 from archwalk.searching.problem import Problem
 
+__all__ = [
+    "Method",
+    "Optimizer",
+    "make_method",
+]
+
 
 @runtime_checkable
 class Optimizer(Protocol):
@@ -87,6 +93,8 @@ class Method:
         needs: what it cannot do without: ``listed`` (a space that can be listed), ``sources``, or a library's
             name.
         knows_sources: whether it is given what source tasks and their agents know.
+        learned: tasks that it was trained on, as (checksum of the table, task); it cannot be searched with or
+            compared on these.
         check: raises ``SearchError`` for a problem that it cannot serve; called before any evaluation.
     """
 
@@ -96,6 +104,7 @@ class Method:
     source: str
     needs: tuple[str, ...] = ()
     knows_sources: bool = False
+    learned: frozenset[tuple[str, str]] = frozenset()
     check: Callable[[Problem], None] = lambda problem: None
 
 

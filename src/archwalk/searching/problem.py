@@ -11,13 +11,13 @@ from __future__ import annotations
 import copy
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
+from archwalk.analysis.ranks import ranks
 from archwalk.errors import SearchError
 from archwalk.searching.experience.source import Source
 from archwalk.spaces.base import SearchSpace
@@ -36,6 +36,7 @@ class Problem(ABC):
         listed: whether values can be computed for all architectures at once.
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
         experience: what is known of other tasks; see ``with_experience``.
+        barred: which ids are not to be evaluated, [n] → [n]; None: all may be. See ``limits``.
         lock: held while a suggestion is made, where threads share a problem.
     """
 
@@ -43,6 +44,7 @@ class Problem(ABC):
     listed: bool
     views: int
     experience: tuple[Source, ...] = ()
+    barred: Callable[[Ints], Mask] | None = None
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -111,6 +113,12 @@ class Problem(ABC):
                 other.locate(source.codes)  # gives them ids before any that are forgotten
         return other
 
+    def with_barred(self, barred: Callable[[Ints], Mask]) -> Problem:
+        """The same problem, sharing all that it has computed, of which some ids are not to be evaluated."""
+        other = copy.copy(self)
+        other.barred = barred
+        return other
+
     def _stranger(self, text: str) -> SearchError:
         return SearchError(
             f"architectures of the space {self.space.name!r} that this search may choose from",
@@ -122,7 +130,7 @@ class Problem(ABC):
 def normal_scores(values: Floats) -> Floats:
     """Normal quantiles of the ranks, [n]; ties share theirs. Makes tasks comparable, whatever their metric
     (Salinas, Shen and Perrone 2020)."""
-    return np.asarray(ndtri((rankdata(values) - 0.5) / len(values)))
+    return np.asarray(ndtri((ranks(values) - 0.5) / len(values)))
 
 
 def one_hot(codes: Ints) -> Floats:

@@ -36,6 +36,13 @@ from archwalk.searching.methods import (
 )
 from archwalk.searching.optimizer import Method, make_method
 
+__all__ = [
+    "describe_methods",
+    "find_method",
+    "methods",
+    "register_method",
+]
+
 DEFAULT = "agent"
 SHIPPED = {DEFAULT: "transfer-gp"}  # the name of the shipped default, and which method that is
 CLAIRVOYANT = "clairvoyant"  # a line in comparisons that knows the target; no method may have its name

@@ -10,28 +10,24 @@ whose process or node dies is made again elsewhere; one that fails by itself is 
 from __future__ import annotations
 
 import os
+import platform
 import queue
 import shutil
 import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from archwalk.config import RaySettings
 from archwalk.errors import SearchError
-from archwalk.execution.executor import Say, Work
+from archwalk.execution.executor import Say, Stopped, Work
 from archwalk.execution.ray import RayTasks
 from archwalk.tasks.evaluators import CommandEvaluator, check_function
 from archwalk.tasks.ledger import EvaluationFailed, Metrics
 
 MOST = 256  # evaluations under way at once, where the resources would allow more
 _TURN = 0.1  # seconds that one thread listens for all, and that the others wait for it
-
-
-class Stopped(Exception):
-    """An evaluation that was ended because the search was."""
 
 
 def make_work(function: str | None, command: CommandEvaluator) -> list[Any]:
@@ -108,24 +104,6 @@ class RayEvaluator:
             self._tasks.stop()
 
 
-def at_once(work: Callable[[], object], evaluator: RayEvaluator) -> None:
-    """Run the same work in as many threads as there may be evaluations under way, and wait for all.
-
-    The first error of any ends the others, and is raised.
-    """
-    with ThreadPoolExecutor(evaluator.size) as pool:
-        running = [pool.submit(work) for _ in range(evaluator.size)]
-        try:
-            wait(running, return_when=FIRST_EXCEPTION)
-        finally:
-            if any(not thread.done() for thread in running):
-                evaluator.close()
-        for thread in running:
-            error = thread.exception()
-            if error is not None and not isinstance(error, Stopped):
-                raise error
-
-
 def evaluate(
     root: Path,
     say: Say,
@@ -168,7 +146,7 @@ def evaluate(
 @cache
 def _checked(function: str | None, command: tuple[str, ...]) -> tuple[str, ...]:
     """The words of an evaluation; once a process, it is seen whether the function or program is there."""
-    here = f"on the node {os.uname().nodename}"
+    here = f"on the node {platform.node()}"
     if function is not None:
         return check_function(function, here)
     if shutil.which(command[0]) is None:

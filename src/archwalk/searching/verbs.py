@@ -7,41 +7,48 @@ everything.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from archwalk.config import RaySettings, ray_settings
+from archwalk.config import ExecutorName, RaySettings, ray_settings
 from archwalk.errors import SearchError
-from archwalk.files import json_text, write_atomically
+from archwalk.execution.executor import at_once
+from archwalk.execution.served import close, make_ready, served
+from archwalk.files import write_atomically
+from archwalk.results import ComparisonRow, SearchResult
+from archwalk.searching.asktell import Asked, check_fit
 from archwalk.searching.comparing import compare as comparing
 from archwalk.searching.comparing.comparison import Comparison
 from archwalk.searching.experience.known import NONE, check_folder, known_beforehand, named_experience
 from archwalk.searching.experience.past import CACHE, JOINT, Named
 from archwalk.searching.experience.snapshot import Experience
-from archwalk.searching.experience.tables import names_for
+from archwalk.searching.experience.tables import SampleName, names_for
 from archwalk.searching.incontext.box import is_agent
 from archwalk.searching.inputs import Directions, EvaluatorGiven, Setting, Space, make_settings
 from archwalk.searching.joint import JointTask, search_jointly
-from archwalk.searching.loop import OnEvaluation, best_of, check_fit, rewards_of
+from archwalk.searching.limiting import Known, Sizes, around, check_limits, inner, known_metrics, limited
+from archwalk.searching.logs import TensorBoardLog, check_log
+from archwalk.searching.loop import OnEvaluation
 from archwalk.searching.loop import search as run_search
 from archwalk.searching.methods import in_context
 from archwalk.searching.optimizer import Method
-from archwalk.searching.pareto import pareto_front
-from archwalk.searching.registry import DEFAULT, find_method
+from archwalk.searching.registry import DEFAULT, find_method, is_default
+from archwalk.searching.results import Keeper, make_result, write_result
 from archwalk.spaces.registry import space_names
 from archwalk.tasks.evaluators import CommandEvaluator
-from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger
-from archwalk.tasks.metrics import Metric
+from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger, read_evaluations
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.table import Benchmark
 from archwalk.training.rundir import RunDir
 
-RESULT = "result.json"
+__all__ = [
+    "compare",
+    "search",
+]
 
 
 def search(
@@ -57,19 +64,26 @@ def search(
     task: str | None = None,
     tasks: Sequence[str] = (),
     metric: str | None = None,
-    cost: str | None = None,
+    cost: str | Sequence[str] | None = None,
+    limits: str | Sequence[str] = (),
+    known: Known = (),
+    sizes: Sizes | None = None,
     minimise: Sequence[str] = (),
     maximise: Sequence[str] = (),
     time_limit: float | None = None,
     retries: int = 0,
     seed: int = 0,
-    executor: str = "inline",
+    jobs: int = 1,
+    log: str | None = None,
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     benchmark: str | Path | AnyBenchmark | None = None,
     retry_failed: bool = False,
+    on_suggest: Callable[[str, int], None] | None = None,
     on_evaluation: OnEvaluation | None = None,
+    on_end: Callable[[dict[str, Any]], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Search for the best architecture on a task of one's own. Called again, it goes on.
 
     Args:
@@ -100,19 +114,26 @@ def search(
         time_limit: seconds an evaluation; None: no limit.
         retries: tries after a crash or time-out, within one evaluation.
         seed: decides all randomness of the search.
+        jobs: evaluations at once on this machine, each suggested from those that are done by then. A callable
+            is called in as many threads.
+        log: ``tensorboard``: event files in ``out``/tensorboard.
         executor: ``inline``: one evaluation after the other, on this machine; ``ray``: as many at once as a
             Ray cluster has room for, each suggested from those that are done by then.
         ray: which cluster, and what an evaluation takes of it; used with ``ray`` alone.
         benchmark: where the agents' benchmark is now, if it is no longer where they found it.
         retry_failed: forget the evaluations that failed, so that they can be made again.
-        on_evaluation: called with each new evaluation and the number of them so far.
+        on_suggest: called with each suggestion before it is evaluated, and the number of evaluations so far.
+        on_evaluation: called with each new evaluation and the number of them so far; never twice at once.
+        on_end: called with the result.
         say: told in a line what is known beforehand.
 
     Returns:
-        ``architecture, value, metric, evaluations, ok, failed, timeout, invalid, seconds, looks`` (the
-        evaluations, in order), with a cost ``front``, with experience ``experience`` (a line each).
-        ``architecture`` is None if none succeeded. With ``tasks``: ``evaluations, seconds, tasks`` (task →
-        the same of each) and perhaps ``experience``.
+        ``architecture, value, metric, evaluations, ok, failed, timeout, invalid, seconds, budget, finished,
+        looks`` (the evaluations, in order), with a cost ``front``, with limits ``limits, infeasible``
+        (evaluations that break one), with experience ``experience`` (a line each). ``architecture`` is None
+        if none succeeded and keeps to the limits. With ``tasks``: ``evaluations, seconds, budget, finished,
+        tasks`` (task → the same of each) and perhaps ``experience``. ``out/result.json`` has the same while
+        the search is under way; ``finished`` says whether it is.
 
     Raises:
         ArchwalkError: anything wrong with the options, the agents, the experience, the evaluator or the
@@ -124,6 +145,7 @@ def search(
     chosen = find_method(method)
     where = ray_settings(executor, ray)
     names = _task_names(task, tasks, executor)
+    check_log(log)
     runs, named = named_experience(agent, experience)
     if chosen.name == in_context.NAME and named and is_agent(named[0]):
         chosen, named = in_context.with_agent(str(named[0])), named[1:]
@@ -138,38 +160,51 @@ def search(
         runs,
         names,
         metric,
-        cost,
+        (cost,) if isinstance(cost, str) else tuple(cost or ()),
         directions,
         time_limit,
         retries,
         jointly=bool(tasks),
         experience=bool(named),
+        known=known_metrics(known),
     )
-    check_fit(chosen, settings[0].problem)
-    known = known_beforehand(
+    _check_jobs(jobs, settings, executor, bool(tasks))
+    answering = settings[0].answering
+    check_fit(chosen, settings[0].problem, answering.checksum if answering else "", names)
+    texts = (limits,) if isinstance(limits, str) else tuple(limits)
+    settings = [limited(s, texts, known, sizes or Sizes()) for s in settings]
+    places = [folder / str(s.task) if tasks else folder for s in settings]
+    shares = [check_limits(s, place / CACHE) for s, place in zip(settings, places, strict=True)]
+    told = known_beforehand(
         settings, folder, runs, named, directions, chosen, bool(tasks), not _is_none(agent)
     )
-    settings = [replace(s, problem=s.problem.with_experience(known.sources)) for s in settings]
-    for line in known.said:
+    settings = [replace(s, problem=s.problem.with_experience(told.sources)) for s in settings]
+    for line in [*told.said, *unhelped(chosen, method, told)]:
         say(f"known beforehand: {line}")
+    for line in dict.fromkeys(line for s in settings for line in (s.limits.said() if s.limits else ())):
+        say(f"limit: {line}")
+    for line in dict.fromkeys(filter(None, shares)):
+        say(line)
     if retry_failed:
-        for s in settings:
-            with opened(s, folder / str(s.task) if tasks else folder, s.evaluator) as ledger:
+        for s, place in zip(settings, places, strict=True):
+            with opened(s, place, s.evaluator) as ledger:
                 ledger.forget_failed()
-    if tasks:
-        result = _search_tasks(settings, folder, known, chosen, budget, seed, on_evaluation)
-    else:
-        try:
-            result = _search_one(
-                settings[0], evaluator, folder, known, chosen, budget, seed, where, on_evaluation
-            )
-        except SearchError:
-            _keep_result(settings[0], folder)
-            raise
-    if known.said:
-        result["experience"] = list(known.said)
-    write_atomically(folder / RESULT, json_text(result).encode())
-    return result
+    run = _Run(settings, places, folder, told, budget, jobs, bool(tasks), on_suggest, on_evaluation, log)
+    try:
+        if tasks:
+            run.jointly(chosen, seed)
+        else:
+            run.alone(chosen, seed, where, evaluator)
+    except BaseException:
+        if run.begun:
+            run.keep(finished=False)
+        raise
+    finally:
+        run.close()
+    result = run.keep(finished=True)
+    if on_end:
+        on_end(result)
+    return SearchResult(result)
 
 
 def _is_none(agent: str | Path | Sequence[str | Path]) -> bool:
@@ -177,15 +212,215 @@ def _is_none(agent: str | Path | Sequence[str | Path]) -> bool:
     return NONE in ([str(agent)] if isinstance(agent, str | Path) else map(str, agent))
 
 
-def _keep_result(setting: Setting, folder: Path) -> None:
-    """What a search that was ended by its evaluator had found so far, readable."""
-    if not (folder / CACHE).exists():
+def unhelped(chosen: Method, given: Any, known: Experience) -> list[str]:
+    """What to say where the default method, which takes experience, has none: it then is ``gp``."""
+    if isinstance(given, str) and is_default(given) and not known.sources:
+        return [f"nothing, so {given} searches as gp does; --experience names what is known of other tasks"]
+    return []
+
+
+def _check_jobs(jobs: int, settings: Sequence[Setting], executor: str, jointly: bool) -> None:
+    """Raises ``SearchError`` for a number of jobs that cannot be, or that makes no sense."""
+    if jobs < 1:
+        raise SearchError("at least one job", str(jobs), "correct --jobs")
+    if jobs == 1:
         return
-    with opened(setting, folder, setting.evaluator) as ledger:
-        evaluations = ledger.evaluations()
-    if evaluations:
-        result = _result(evaluations, setting.metric, setting.cost)
-        write_atomically(folder / RESULT, json_text(result).encode())
+    got = (
+        "--executor ray" if executor != "inline" else "--tasks" if jointly
+        else "a table or task that answers at once" if settings[0].answering is not None else ""
+    )  # fmt: skip
+    if got:
+        raise SearchError("no --jobs with that", got, "leave --jobs out")
+
+
+class _Run:
+    """A search under way: its ledgers, its evaluators, what it writes.
+
+    Args:
+        settings: a task each.
+        places: their folders.
+        folder: of the search.
+        known: its experience.
+        budget: evaluations in all.
+        jobs: at once.
+        several: whether tasks are searched together.
+        on_suggest, on_evaluation, log: see ``search``.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[Setting],
+        places: Sequence[Path],
+        folder: Path,
+        known: Experience,
+        budget: int,
+        jobs: int,
+        several: bool,
+        on_suggest: Callable[[str, int], None] | None,
+        on_evaluation: OnEvaluation | None,
+        log: str | None,
+    ) -> None:
+        self.settings, self.places, self.folder = settings, places, folder
+        self.known, self.budget, self.jobs, self.several = known, budget, jobs, several
+        self._suggest, self._evaluation, self._log = on_suggest, on_evaluation, log
+        self._count = 0  # evaluations told of so far
+        self.begun = False  # whether the ledgers are this search's
+        self._lock = threading.RLock()
+        self._logs: dict[int, TensorBoardLog] = {}
+        self._ends: list[Evaluator] = []
+        self._keeper = Keeper(lambda: self.keep(finished=False))
+
+    def evaluations(self, i: int) -> list[Evaluation]:
+        """Those of a task that are finished."""
+        file = self.places[i] / CACHE
+        return read_evaluations(file) if file.exists() else []
+
+    def result(self, finished: bool) -> dict[str, Any]:
+        """What was found so far."""
+        each = [
+            make_result(s, self.evaluations(i), self.budget, finished) for i, s in enumerate(self.settings)
+        ]
+        result = each[0]
+        if self.several:
+            result = {
+                "evaluations": sum(r["evaluations"] for r in each),
+                "seconds": sum(r["seconds"] for r in each),
+                "budget": self.budget,
+                "finished": finished,
+                "tasks": {str(s.task): r for s, r in zip(self.settings, each, strict=True)},
+            }
+        return result | ({"experience": list(self.known.said)} if self.known.said else {})
+
+    def keep(self, finished: bool) -> dict[str, Any]:
+        """Write the result; nothing where nothing was evaluated and more will be."""
+        result = self.result(finished)
+        if finished or result["evaluations"]:
+            for place, one in zip(self.places, result.get("tasks", {}).values(), strict=False):
+                write_result(place, one)
+            write_result(self.folder, result)
+        return result
+
+    def served(self, evaluator: Evaluator) -> Evaluator:
+        """An evaluator for ``jobs`` at once, ended with the search."""
+        found = served(inner(evaluator), self.jobs)
+        self._ends.append(found)
+        return around(evaluator, found)
+
+    def close(self) -> None:
+        """End evaluators and logs."""
+        for evaluator in self._ends:
+            close(evaluator)
+        for log in self._logs.values():
+            log.close()
+
+    def suggested(self, asked: Asked, count: int) -> None:
+        """Tell of a suggestion."""
+        if self._suggest:
+            with self._lock:
+                self._suggest(asked.architecture, count)
+
+    def evaluated(self, evaluation: Evaluation, count: int, i: int = 0) -> None:
+        """Tell of an evaluation, and write what was found so far."""
+        with self._lock:
+            self._count = count = max(count, self._count + 1)  # several may come from one suggestion's past
+            if self._log:
+                if i not in self._logs:
+                    before = [e for e in self.evaluations(i) if e != evaluation]
+                    s = self.settings[i]
+                    to = self.folder / self._log / (str(s.task) if self.several else "")
+                    self._logs[i] = TensorBoardLog(to, s.metric, before, s.limits)
+                self._logs[i](evaluation, count)
+            self._keeper()
+            if self._evaluation:
+                self._evaluation(evaluation, count)
+
+    def _begin(self) -> None:
+        """Once the ledgers are open."""
+        if not self.begun:
+            self.known.keep(self.folder)
+            self.begun = True
+
+    def jointly(self, method: Method, seed: int) -> None:
+        """A search of several tasks."""
+        with ExitStack() as stack:
+            tasks = [
+                JointTask(
+                    str(s.task),
+                    s.problem,
+                    stack.enter_context(opened(s, place, self.served(s.evaluator))),
+                    s.metric,
+                    s.costs,
+                    s.limits,
+                )
+                for s, place in zip(self.settings, self.places, strict=True)
+            ]
+            self._begin()
+            write_atomically(self.folder / JOINT, json.dumps([task.name for task in tasks]).encode())
+            place_of = {task.name: i for i, task in enumerate(tasks)}
+            search_jointly(
+                tasks,
+                method,
+                budget=self.budget,
+                seed=seed,
+                on_suggest=self.suggested,
+                on_evaluation=lambda task, e, n: self.evaluated(e, n, place_of[task]),
+            )
+
+    def alone(
+        self, method: Method, seed: int, where: RaySettings | None, evaluator: EvaluatorGiven | None
+    ) -> None:
+        """A search of one task."""
+        setting = self.settings[0]
+
+        def spend(evaluate: Evaluator) -> None:
+            with opened(setting, self.folder, evaluate) as ledger:
+                self._begin()
+                if len(ledger.evaluations()) < self.budget:
+                    make_ready(inner(evaluate))
+                run_search(
+                    setting.problem,
+                    ledger,
+                    method,
+                    setting.metric,
+                    budget=self.budget,
+                    seed=seed,
+                    costs=setting.costs,
+                    limits=setting.limits,
+                    on_suggest=self.suggested,
+                    on_evaluation=self.evaluated,
+                )
+
+        if where is None and self.jobs == 1:
+            spend(self.served(setting.evaluator))
+        elif where is None:
+            here = self.served(setting.evaluator)
+            with opened(setting, self.folder, here):  # there before many ask for it at once
+                self._begin()
+                at_once(lambda: spend(here), self.jobs, lambda: close(inner(here)))
+        else:
+            self._on_ray(spend, where, evaluator)
+
+    def _on_ray(
+        self, spend: Callable[[Evaluator], None], where: RaySettings, evaluator: EvaluatorGiven | None
+    ) -> None:
+        from archwalk.execution.cluster import connected
+        from archwalk.searching.remote import RayEvaluator, make_work
+
+        setting = self.settings[0]
+        command = inner(setting.evaluator)
+        if not isinstance(command, CommandEvaluator) or command.choices is not None:
+            raise SearchError(
+                "a command, or module:function that takes an architecture's string, for --executor ray",
+                "an evaluator that lives in this process or asks for a mapping",
+                "leave --executor out, or put the function into a module",
+            )
+        with connected(where):
+            function = evaluator if isinstance(evaluator, str) else None
+            elsewhere = RayEvaluator(make_work(function, command), where)
+            evaluate = around(setting.evaluator, elsewhere)
+            with opened(setting, self.folder, evaluate):  # there before many ask for it at once
+                self._begin()
+                at_once(lambda: spend(evaluate), elsewhere.size, elsewhere.close)
 
 
 def _task_names(task: str | None, tasks: Sequence[str], executor: str) -> tuple[str, ...]:
@@ -209,98 +444,9 @@ def _task_names(task: str | None, tasks: Sequence[str], executor: str) -> tuple[
     return tuple(tasks)
 
 
-def _search_one(
-    setting: Setting,
-    evaluator: EvaluatorGiven | None,
-    folder: Path,
-    known: Experience,
-    method: Method,
-    budget: int,
-    seed: int,
-    where: RaySettings | None,
-    on_evaluation: OnEvaluation | None,
-) -> dict[str, Any]:
-    """A search of one task, and its result."""
-
-    def spend(evaluate: Evaluator) -> list[Evaluation]:
-        with opened(setting, folder, evaluate) as ledger:
-            known.keep(folder)
-            return run_search(
-                setting.problem,
-                ledger,
-                method,
-                setting.metric,
-                budget=budget,
-                seed=seed,
-                cost=setting.cost,
-                on_evaluation=on_evaluation,
-            )
-
-    if where is None:
-        return _result(spend(setting.evaluator), setting.metric, setting.cost)
-    from archwalk.execution.cluster import connected
-    from archwalk.searching.remote import RayEvaluator, at_once, make_work
-
-    if not isinstance(setting.evaluator, CommandEvaluator) or setting.evaluator.choices is not None:
-        raise SearchError(
-            "a command, or module:function that takes an architecture's string, for --executor ray",
-            "an evaluator that lives in this process or asks for a mapping",
-            "leave --executor out, or put the function into a module",
-        )
-    with connected(where):
-        function = evaluator if isinstance(evaluator, str) else None
-        elsewhere = RayEvaluator(make_work(function, setting.evaluator), where)
-        with opened(setting, folder, elsewhere) as ledger:  # there before many ask for it at once
-            known.keep(folder)
-            at_once(lambda: spend(elsewhere), elsewhere)
-            evaluations = ledger.evaluations()
-    return _result(evaluations, setting.metric, setting.cost)
-
-
-def _search_tasks(
-    settings: Sequence[Setting],
-    folder: Path,
-    known: Experience,
-    method: Method,
-    budget: int,
-    seed: int,
-    on_evaluation: OnEvaluation | None,
-) -> dict[str, Any]:
-    """A search of several tasks, and the result of each."""
-    with ExitStack() as stack:
-        tasks = [
-            JointTask(
-                str(s.task),
-                s.problem,
-                stack.enter_context(opened(s, folder / str(s.task), s.evaluator)),
-                s.metric,
-                s.cost,
-            )
-            for s in settings
-        ]
-        known.keep(folder)
-        write_atomically(folder / JOINT, json.dumps([task.name for task in tasks]).encode())
-        found = search_jointly(
-            tasks,
-            method,
-            budget=budget,
-            seed=seed,
-            on_evaluation=None if on_evaluation is None else lambda task, e, n: on_evaluation(e, n),
-        )
-    results = {}
-    for task in tasks:
-        results[task.name] = _result(found[task.name], task.metric, task.cost)
-        write_atomically(folder / task.name / RESULT, json_text(results[task.name]).encode())
-    return {
-        "evaluations": sum(r["evaluations"] for r in results.values()),
-        "seconds": sum(r["seconds"] for r in results.values()),
-        "tasks": results,
-    }
-
-
 def opened(setting: Setting, folder: Path, evaluate: Evaluator) -> closing[Ledger]:
     """The ledger of a search. Raises ``SearchError`` for one of another task, or a damaged one."""
-    names = tuple(m.name for m in setting.identity.metrics)
+    names = (*(m.name for m in setting.identity.metrics), *setting.required)
     return closing(Ledger(evaluate, names, setting.identity, folder / CACHE))
 
 
@@ -315,31 +461,6 @@ def _tables(space: Any, benchmark: str | Path | AnyBenchmark | None) -> list[str
     return [*found, *([space] if is_table else [])]
 
 
-def _result(evaluations: Sequence[Evaluation], goal: Metric, cost: Metric | None) -> dict[str, Any]:
-    rewards = rewards_of(evaluations, goal)
-    best = best_of(rewards)
-    count = {
-        status: sum(e.status == status for e in evaluations)
-        for status in ("ok", "failed", "timeout", "invalid")
-    }
-    result: dict[str, Any] = {
-        "architecture": None if best is None else evaluations[best].architecture,
-        "value": None if best is None else evaluations[best].metrics[goal.name],
-        "metric": goal.name,
-        "evaluations": len(evaluations),
-        **count,
-        "seconds": sum(e.seconds for e in evaluations),
-        "looks": [
-            {"architecture": e.architecture, "status": e.status, "message": e.message} | e.metrics
-            for e in evaluations
-        ],
-    }
-    if cost is not None:
-        front = pareto_front(np.stack([rewards, rewards_of(evaluations, cost)], 1))
-        result["front"] = [e for e, on in zip(result["looks"], front, strict=True) if on]
-    return result
-
-
 def compare(
     benchmark: str | Path | AnyBenchmark,
     target: str | Sequence[str],
@@ -347,13 +468,13 @@ def compare(
     *,
     sources: str | Sequence[str] = (),
     source_evaluations: int | None = None,
-    source_sample: str = "search",
+    source_sample: SampleName = "search",
     methods: Sequence[Any] = ("random", "local", "evolution", "reinforce", "forest", "gp", "agent"),
     budgets: Sequence[int] = (0, 10, 25, 50, 100),
     seeds: int = 10,
     jobs: int = 1,
     say: Callable[[str], None] = lambda text: None,
-) -> list[dict[str, Any]]:
+) -> list[ComparisonRow]:
     """Every method on the same targets, with the same budgets and seeds. Called again, it goes on.
 
     Args:
@@ -379,6 +500,7 @@ def compare(
     Raises:
         ArchwalkError: anything that cannot be compared, before any work.
     """
+
     place = benchmark if isinstance(benchmark, str | Path) else None
     opened = load_benchmark(benchmark)
     targets = (target,) if isinstance(target, str) else tuple(target)
@@ -394,4 +516,4 @@ def compare(
         plans["" if isinstance(target, str) else one] = Comparison(
             one, names, tuple(methods), tuple(budgets), seeds, source_evaluations, source_sample
         )
-    return comparing.compare(opened, plans, Path(out), say, jobs, place)
+    return [ComparisonRow(row) for row in comparing.compare(opened, plans, Path(out), say, jobs, place)]

@@ -38,6 +38,10 @@ from archwalk.training.rundir import (
     read_lines,
 )
 
+__all__ = [
+    "StudyDir",
+]
+
 STUDY, RESULTS, CURVES = "study.toml", "results.parquet", "curves.parquet"
 TABLE = "benchmark.parquet"  # the benchmark, where the study's own folder is not: on another node
 _COSTS_OF_CURVE = ("trained_steps", "sampled_steps", "evaluations")
@@ -99,7 +103,7 @@ class StudyDir:
         if not job.scratch and self.evaluations(job.source) is None:
             return None
         try:
-            rows = json.loads(self._evaluations(job).read_text())
+            rows = json.loads(self._evaluations(job).read_text("utf-8"))
         except (OSError, ValueError):
             return None
         return rows if self.run(job).finished else None

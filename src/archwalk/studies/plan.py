@@ -163,7 +163,7 @@ class StudyPlan:
 def read_plan(file: Path) -> StudyPlan:
     """The inverse of ``StudyPlan.to_toml``. Raises ``RunError`` if the file is not there or not readable."""
     try:
-        values = tomllib.loads(file.read_text())
+        values = tomllib.loads(file.read_text("utf-8"))
         study = values.pop("study")
         tasks = tuple(study.pop("tasks"))
         return StudyPlan(**study, tasks=tasks, settings=parse_settings(values, str(file)))

@@ -14,8 +14,7 @@ from typing import Any
 
 import torch
 
-from archwalk import api
-from archwalk.config import RaySettings, Settings, ray_settings
+from archwalk.config import ExecutorName, RaySettings, Settings, ray_settings
 from archwalk.execution.cluster import connected
 from archwalk.execution.executor import Executor, run
 from archwalk.execution.processes import Processes
@@ -26,6 +25,10 @@ from archwalk.studies.worker import Event, OnEvent, agent_work
 from archwalk.tasks.registry import benchmark_names, load_benchmark, split_protocol
 from archwalk.training.loop import Loop
 from archwalk.training.runner import find_device
+
+__all__ = [
+    "study",
+]
 
 SAMPLE_SECONDS = 3.0  # of training, to estimate how long a study takes
 
@@ -39,7 +42,7 @@ def study(
     preset: str | Path | Settings = "laptop",
     jobs: int = 1,
     device: str = "auto",
-    executor: api.Executor = "inline",
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
     multi_task: bool = False,
@@ -78,7 +81,7 @@ def run_study(
     *,
     jobs: int = 1,
     device: str = "auto",
-    executor: api.Executor = "inline",
+    executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
 ) -> StudyDir:

@@ -10,22 +10,20 @@ given as an object is called in this process.
 from __future__ import annotations
 
 import ast
-import contextlib
 import json
-import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from archwalk.calling import MAPPING, NO_TASK, asks_for_mapping, metrics_of, takes_task
+from archwalk.ending import end_group, set_apart
 from archwalk.errors import SearchError, reason, shortened
 from archwalk.spaces.base import SearchSpace
 from archwalk.tasks.base import Predicted
@@ -34,7 +32,8 @@ from archwalk.tasks.table import Benchmark
 
 _TAIL = 400  # characters of standard error kept with a failure
 _MOST = 2_000_000  # characters at the end of the output in which an answer is looked for
-_WORKER = (sys.executable, "-m", "archwalk.execution.worker")  # ends when the process that started it does
+ENDED = 0  # among the groups under way: no more of them
+WORKER = (sys.executable, "-m", "archwalk.execution.worker")  # ends when the process that started it does
 Choices = Callable[[str], Mapping[str, Any]]  # an architecture's string → slot → choice
 
 
@@ -122,6 +121,7 @@ class CommandEvaluator:
         retries: how often a crash or time-out is tried again within the same evaluation.
         choices: of a function that asks for a mapping: what makes it; it is passed as JSON.
         task: takes the place of ``{task}``, or is the function's second argument, where there are several.
+        running: process groups under way.
     """
 
     command: tuple[str, ...]
@@ -129,18 +129,27 @@ class CommandEvaluator:
     retries: int = 0
     choices: Choices | None = None
     task: str | None = None
+    running: set[int] = field(default_factory=set, compare=False, repr=False)
 
     def __call__(self, architecture: str) -> Metrics:
         """Raises ``EvaluationFailed`` once every try is used up."""
         for left in range(self.retries, -1, -1):
             try:
-                return self._run(architecture)
+                return self.once(architecture)
             except EvaluationFailed:
                 if not left:
                     raise
         raise AssertionError("unreachable")
 
-    def _run(self, architecture: str) -> Metrics:
+    def close(self) -> None:
+        """End what is under way, in whatever thread, and all that is asked for later."""
+        self.running.add(ENDED)
+        for leader in [*self.running]:
+            if leader != ENDED:
+                end_group(leader)
+
+    def once(self, architecture: str) -> Metrics:
+        """One try. Raises ``EvaluationFailed``."""
         words = self.command
         if self.task is not None:
             words = _with_task(words, self.task)
@@ -149,10 +158,10 @@ class CommandEvaluator:
             command = [*command[:-1], "--json", command[-1], json.dumps(self.choices(architecture))]
         elif command == list(words):
             command.append(architecture)
-        if self.command[:3] != _WORKER:
-            command = [*_WORKER, "--", *command]
-        output, complaint, failure = _output_of(command, self.time_limit)
-        if failure is not None and not (self.command[:3] == _WORKER and output.endswith("\n")):
+        if self.command[:3] != WORKER:
+            command = [*WORKER, "--", *command]
+        output, complaint, failure = _output_of(command, self.time_limit, self.running)
+        if failure is not None and not (self.command[:3] == WORKER and output.endswith("\n")):
             raise failure  # a function that has answered has finished, however its process ends
         try:
             return metrics_of(answer_in(output))
@@ -167,8 +176,8 @@ class CommandEvaluator:
 
 
 def _with_task(words: tuple[str, ...], task: str) -> tuple[str, ...]:
-    if words[:3] == _WORKER:
-        return (*_WORKER, "--task", task, *words[3:])
+    if words[:3] == WORKER:
+        return (*WORKER, "--task", task, *words[3:])
     return tuple(part.replace("{task}", task) for part in words)
 
 
@@ -222,9 +231,11 @@ def _python_object(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _output_of(command: Sequence[str], time_limit: float | None) -> tuple[str, str, EvaluationFailed | None]:
+def _output_of(
+    command: Sequence[str], time_limit: float | None, running: set[int]
+) -> tuple[str, str, EvaluationFailed | None]:
     """Standard output and error of a command in its own session, and what went wrong; it is killed with all
-    its children when time is up."""
+    its children when time is up. While it runs, its group is in ``running``."""
     failure = None
     with subprocess.Popen(
         command,
@@ -233,24 +244,32 @@ def _output_of(command: Sequence[str], time_limit: float | None) -> tuple[str, s
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,
+        **set_apart(),
     ) as process:
+        running.add(process.pid)
+        if ENDED in running:
+            end_group(process.pid)
         streams = {"stdin": process.stdin}
         process.stdin = None  # or communicate would close it
         try:
             output, complaint = process.communicate(timeout=time_limit)
         except subprocess.TimeoutExpired:
             failure = EvaluationFailed("timeout", f"killed after {time_limit:g} s")
-            _kill_group(process.pid)
+            end_group(process.pid)
             output, complaint = process.communicate()
         finally:
-            _kill_group(process.pid)  # children that outlived the command, too
+            running.discard(process.pid)
+            end_group(process.pid)  # children that outlived the command, too
             if streams["stdin"]:
                 streams["stdin"].close()
     if failure is None and process.returncode:
-        said = _reason_in(complaint)
-        failure = EvaluationFailed("failed", f"exit status {process.returncode}: {said}")
+        failure = failure_of(process.returncode, complaint)
     return output, complaint, failure
+
+
+def failure_of(code: int, complaint: str) -> EvaluationFailed:
+    """Of a process that ended without an answer."""
+    return EvaluationFailed("failed", f"exit status {code}: {_reason_in(complaint)}")
 
 
 _ERROR_LINE = re.compile(r"(?m)^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning)\b.*")
@@ -265,11 +284,6 @@ def _reason_in(complaint: str) -> str:
     if errors and len(said) - errors[-1] > _TAIL:
         return shortened(said[errors[-1] :], _TAIL)
     return said[-_TAIL:]
-
-
-def _kill_group(leader: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(leader, signal.SIGKILL)
 
 
 def make_evaluator(
@@ -375,11 +389,11 @@ def import_function(name: str, where: str, task: str | None = None) -> tuple[tup
     Raises:
         SearchError: it cannot be imported, or takes no task where it must.
     """
-    words = (*_WORKER, name)
+    words = (*WORKER, name)
     try:
         if not all(name.partition(":")):
             raise EvaluationFailed("failed", "there is no ':' between module and function")
-        output, _, failure = _output_of(words if task is None else _with_task(words, task), None)
+        output, _, failure = _output_of(words if task is None else _with_task(words, task), None, set())
         if failure is not None:
             raise failure
     except EvaluationFailed as error:

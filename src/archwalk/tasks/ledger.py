@@ -9,34 +9,37 @@ method for the next architecture.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from archwalk.calling import ONLY
 from archwalk.errors import SearchError, enumerated, reason
-from archwalk.tasks.metrics import Metric
+from archwalk.files import locked
+from archwalk.tasks.identity import FIRST_FORMAT, FORMAT, Identity, first_difference
 
 Metrics = Mapping[str, float]
 Evaluator = Callable[[str], Metrics]
 Status = Literal["ok", "failed", "timeout", "invalid"]
 STATUSES = get_args(Status)
-FORMAT = "2"
-_FIRST_FORMAT = "1"  # knew a task by its first architecture, and called the evaluations looks
+_SETTLED = 60.0  # seconds after which a lock file that nobody holds is not about to be held
+_HELD = "until "  # begins the owner of a claim that outlives its process; the time at which it ends follows
 _COLUMNS = "architecture, status, metrics, message, seconds"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS evaluations ("
     "position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE NOT NULL, architecture TEXT NOT NULL,"
     " owner TEXT, status TEXT, metrics TEXT, message TEXT, seconds REAL)",
+    "CREATE TABLE IF NOT EXISTS known ("
+    "name TEXT NOT NULL, architecture TEXT NOT NULL, value REAL, PRIMARY KEY (name, architecture))",
 )
 
 
@@ -76,63 +79,6 @@ class BudgetSpent(Exception):
     """Every evaluation of the budget is made, or claimed by another process."""
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What a ledger is for. All of it must stay the same for as long as the file is used.
-
-    Attributes:
-        space: ``SearchSpace.describe()``. Slots are compared by name, in the order in which an architecture's
-            string has them, and their choices by value, in whatever order they were met.
-        checksum: of the table whose architectures are to choose from, or of the predicting task; None where
-            the space alone says it.
-        evaluator: what it is called.
-        metrics: to improve, each with its direction.
-        first: how files of the first format named the space: its first architecture and their number.
-        architectures: all that may occur, for such a file; empty where none can fit.
-        bare: whether an evaluator may answer with one number: somebody has said which metric that is.
-    """
-
-    space: Mapping[str, Any]
-    checksum: str | None
-    evaluator: str | None
-    metrics: tuple[Metric, ...]
-    first: tuple[str, int] | None = None
-    architectures: Container[str] = ()
-    bare: bool = True
-
-    def entries(self) -> dict[str, str]:
-        """As the file keeps it: name → JSON."""
-        values = {
-            "space": comparable(self.space),
-            "checksum": self.checksum,
-            "evaluator": self.evaluator,
-            "metrics": [[m.name, m.direction] for m in self.metrics],
-        }
-        return {"format": FORMAT} | {name: json.dumps(value) for name, value in values.items()}
-
-    def first_entries(self) -> dict[str, str]:
-        """As a file of the first format kept it."""
-        space, count = self.first or (None, None)
-        names = [m.name for m in self.metrics]
-        values = {"space": space, "architectures": count, "evaluator": self.evaluator, "metrics": names}
-        return {"format": _FIRST_FORMAT} | {name: json.dumps(value) for name, value in values.items()}
-
-
-def comparable(description: Any) -> Any:
-    """A space's description with everything in a fixed order but its slots, whose order is the string's."""
-    if isinstance(description, Mapping):
-        entries = {str(k): comparable(v) for k, v in description.items() if k != "slots"}
-        sorted_entries: dict[str, Any] = {k: entries[k] for k in sorted(entries)}
-        if "slots" in description:
-            slots = description["slots"]
-            named = slots.items() if isinstance(slots, Mapping) else enumerate(slots)
-            sorted_entries["slots"] = [[str(name), comparable(slot)] for name, slot in named]
-        return sorted_entries
-    if isinstance(description, list | tuple):
-        return sorted((comparable(v) for v in description), key=lambda v: json.dumps(v, sort_keys=True))
-    return description
-
-
 class Ledger:
     """Budgeted, kept, counted evaluations of one task.
 
@@ -155,38 +101,162 @@ class Ledger:
         path: Path | None = None,
     ) -> None:
         self._evaluator, self._required, self._path = evaluator, required, path
+        self.closed = False
         self._bare = len(required) == 1 and (identity is None or identity.bare)
-        self._owner = uuid.uuid4().hex
+        self._owner, self._guard = uuid.uuid4().hex, threading.RLock()
+        if path:
+            _sweep(path)
         with _readable(path):
-            self._db = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
+            self._db = sqlite3.connect(
+                path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
+            )
             self._sql("PRAGMA journal_mode=WAL")
             self._open(identity)
-        # The kernel lets go of a lock when its process dies, however it dies: so the dead are known.
-        self._lock = open(self._lock_file(self._owner), "w") if path else None  # noqa: SIM115
-        if self._lock:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # The system lets go of a lock when its process dies, however it dies: so the dead are known.
+        self._lock = locked(self._lock_file(self._owner)) if path else None
+
+    def copy(self, path: Path) -> None:
+        """A file with the finished evaluations; claims are not taken along."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._guard, _readable(path), closing(sqlite3.connect(path)) as db:
+            self._db.backup(db)
+            db.execute("DELETE FROM evaluations WHERE status IS NULL")
+            db.commit()
 
     def close(self) -> None:
         """Let go of the file."""
+        self.closed = True
         self._db.close()
         if self._lock:
+            self._lock.release()  # first: Windows removes no file that is open
             self._lock_file(self._owner).unlink(missing_ok=True)
-            self._lock.close()
 
     def _sql(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One statement. Raises ``SearchError`` where the file turns out to be damaged, full or locked."""
-        with _readable(self._path):
+        with self._guard, _readable(self._path):
             return self._db.execute(statement, values)
 
     def evaluations(self) -> list[Evaluation]:
         """Those that are finished, in the order of their claims."""
-        with _readable(self._path):
+        with self._guard, _readable(self._path):
             return _finished(self._db)
 
     def pending(self) -> list[str]:
-        """Architectures that living processes are evaluating now; methods suggest others."""
+        """Architectures under evaluation, here or in other living processes; methods suggest others."""
         rows = self._sql("SELECT architecture, owner FROM evaluations WHERE status IS NULL").fetchall()
         return [architecture for architecture, owner in rows if self._alive(owner)]
+
+    def claim(
+        self, architecture: str, key: str, budget: int | None = None, hold: float | None = None
+    ) -> Evaluation | None:
+        """Claim one architecture, so that nobody else is given it, or say what its evaluation found.
+
+        Args:
+            architecture: its string.
+            key: equal for architectures of which one evaluation tells all.
+            budget: evaluations that may be made in all, failures and claims included; None: any number.
+            hold: seconds of wall time for which the claim outlives this process; None: it ends with it.
+
+        Raises:
+            BudgetSpent: none is left, or somebody is at this key.
+        """
+        owner = self._owner if hold is None else f"{_HELD}{time.time() + hold}"
+        with self._transaction():
+            row = self._sql(f"SELECT {_COLUMNS}, owner FROM evaluations WHERE key = ?", (key,)).fetchone()
+            if row and row[1] is not None:
+                return _evaluation(row[:-1])
+            if row and self._alive(row[-1]):
+                raise BudgetSpent(f"{architecture} is being evaluated by another process")
+            for position, other in self._sql(
+                "SELECT position, owner FROM evaluations WHERE status IS NULL"
+            ).fetchall():
+                if not self._alive(other):
+                    self._sql("DELETE FROM evaluations WHERE position = ?", (position,))
+            count = self._sql("SELECT COUNT(*) FROM evaluations").fetchone()[0]
+            if budget is not None and count >= budget:
+                raise BudgetSpent(f"{count} of {budget} evaluations are made")
+            self._sql(
+                "INSERT INTO evaluations (key, architecture, owner) VALUES (?, ?, ?)",
+                (key, architecture, owner),
+            )
+        return None
+
+    def release(self, key: str) -> None:
+        """Give a claim up; nothing happens to an evaluation that is finished."""
+        self._sql("DELETE FROM evaluations WHERE key = ? AND status IS NULL", (key,))
+
+    def tell(
+        self, architecture: str, key: str, answer: Metrics | EvaluationFailed, seconds: float = 0.0
+    ) -> Evaluation:
+        """Keep what an evaluation found, claimed or not, by whomever. It is kept when this returns.
+
+        Args:
+            architecture: its string.
+            key: as in ``claim``.
+            answer: its metrics, or how it failed.
+            seconds: of wall time that it took.
+
+        Returns:
+            The evaluation; the one that is there, if the same was told before.
+
+        Raises:
+            SearchError: another answer was told before; or the first one lacks a required metric: it is kept,
+                and counts.
+        """
+        if isinstance(answer, EvaluationFailed):
+            status, metrics, message = answer.status, dict[str, float](), str(answer)
+        else:
+            status, metrics, message = self._judge({**answer})
+        values = status, json.dumps(metrics), message, seconds
+        with self._transaction():
+            row = self._sql(f"SELECT {_COLUMNS} FROM evaluations WHERE key = ?", (key,)).fetchone()
+            if row and row[1] is not None:
+                if (status, values[1]) == row[1:3]:
+                    return _evaluation(row)
+                raise SearchError(
+                    f"one answer for {architecture!r}",
+                    f"{status} {values[1]}, after {row[1]} {row[2]} was told",
+                    "leave it out: an evaluation that is kept does not change",
+                )
+            first = not self._answered()
+            if row is None:
+                self._sql("INSERT INTO evaluations (key, architecture) VALUES (?, ?)", (key, architecture))
+            self._sql(
+                "UPDATE evaluations SET status=?, metrics=?, message=?, seconds=?, owner=NULL WHERE key=?",
+                (*values, key),
+            )
+        missing = self.missing(metrics)
+        if metrics and missing and first:
+            raise SearchError(
+                f"an evaluator whose metrics include {', '.join(map(repr, missing))}",
+                f"{_named(metrics)} for {architecture!r}",
+                "if one of these is meant, name it with --metric: the evaluation is kept and will count; if "
+                "such an answer may come, give the same command again: it goes on with other architectures",
+            )
+        return Evaluation(architecture, status, metrics if status == "ok" else {}, message, seconds)
+
+    def known(self, name: str) -> dict[str, float]:
+        """What was measured before any evaluation, in order: architecture → value."""
+        found = "SELECT architecture, value FROM known WHERE name = ? ORDER BY rowid"
+        return {
+            text: math.nan if value is None else float(value)
+            for text, value in self._sql(found, (name,)).fetchall()
+        }
+
+    def keep_known(self, name: str, architecture: str, value: float) -> float:
+        """Keep what was measured before an evaluation; the first value counts, and is returned."""
+        with self._transaction():
+            self._sql("INSERT OR IGNORE INTO known VALUES (?, ?, ?)", (name, architecture, value))
+            row = self._sql(
+                "SELECT value FROM known WHERE name = ? AND architecture = ?", (name, architecture)
+            )
+            (kept,) = row.fetchone()
+        return math.nan if kept is None else float(kept)
+
+    def missing(self, metrics: Metrics) -> list[str]:
+        """Names of the required metrics that an answer lacks; none for a bare number where one is meant."""
+        bare = set(metrics) == {ONLY} and self._bare
+        return [] if bare else [name for name in self._required if name not in metrics]
 
     def evaluate(self, architecture: str, key: str, budget: int) -> Evaluation:
         """Evaluate one architecture, or say what an earlier evaluation with the same key found.
@@ -200,30 +270,21 @@ class Ledger:
             BudgetSpent: none is left, or another process is at this key.
             SearchError: the first answer lacks a required metric; it is kept, and counts.
         """
-        found = self._claim(architecture, key, budget)
-        if found is not None:
-            return found
+        found = self.claim(architecture, key, budget)
+        return self.answer(architecture, key) if found is None else found
+
+    def answer(self, architecture: str, key: str) -> Evaluation:
+        """Evaluate what is claimed, and keep what comes of it. Raises as ``tell`` does."""
         began = time.monotonic()
+        answer: Metrics | EvaluationFailed
         try:
-            status, metrics, message = self._evaluate(architecture)
+            answer = {str(k): float(v) for k, v in self._evaluator(architecture).items()}
+        except EvaluationFailed as error:
+            answer = error
         except BaseException:
-            self._sql("DELETE FROM evaluations WHERE key = ? AND status IS NULL", (key,))
+            self.release(key)
             raise
-        seconds = time.monotonic() - began
-        first = not self._answered()
-        self._sql(
-            "UPDATE evaluations SET status=?, metrics=?, message=?, seconds=?, owner=NULL WHERE key=?",
-            (status, json.dumps(metrics), message, seconds, key),
-        )
-        missing = [name for name in self._required if name not in metrics]
-        if metrics and missing and first:
-            raise SearchError(
-                f"an evaluator whose metrics include {', '.join(map(repr, missing))}",
-                f"{_named(metrics)} for {architecture!r}",
-                "if one of these is meant, name it with --metric: the evaluation is kept and will count; if "
-                "such an answer may come, give the same command again: it goes on with other architectures",
-            )
-        return Evaluation(architecture, status, metrics if status == "ok" else {}, message, seconds)
+        return self.tell(architecture, key, answer, time.monotonic() - began)
 
     def _answered(self) -> bool:
         """Whether any evaluation has given a number so far."""
@@ -236,39 +297,11 @@ class Ledger:
             failed = "DELETE FROM evaluations WHERE status IS NOT NULL AND status != 'ok'"
             return self._sql(failed).rowcount
 
-    def _claim(self, architecture: str, key: str, budget: int) -> Evaluation | None:
-        with self._transaction():
-            row = self._sql(f"SELECT {_COLUMNS}, owner FROM evaluations WHERE key = ?", (key,)).fetchone()
-            if row and row[1] is not None:
-                return _evaluation(row[:-1])
-            if row and self._alive(row[-1]):
-                raise BudgetSpent(f"{architecture} is being evaluated by another process")
-            for position, owner in self._sql(
-                "SELECT position, owner FROM evaluations WHERE status IS NULL"
-            ).fetchall():
-                if not self._alive(owner):
-                    self._sql("DELETE FROM evaluations WHERE position = ?", (position,))
-            count = self._sql("SELECT COUNT(*) FROM evaluations").fetchone()[0]
-            if count >= budget:
-                raise BudgetSpent(f"{count} of {budget} evaluations are made")
-            self._sql(
-                "INSERT INTO evaluations (key, architecture, owner) VALUES (?, ?, ?)",
-                (key, architecture, self._owner),
-            )
-        return None
-
-    def _evaluate(self, architecture: str) -> tuple[Status, dict[str, float], str]:
-        try:
-            metrics = {str(k): float(v) for k, v in self._evaluator(architecture).items()}
-        except EvaluationFailed as error:
-            return error.status, {}, str(error)
-        return self._judge(metrics)
-
     def _judge(self, metrics: dict[str, float]) -> tuple[Status, dict[str, float], str]:
         """Whether metrics are what was asked for, under their names, and what is wrong if they are not."""
         if set(metrics) == {ONLY} and self._bare:
             metrics = {self._required[0]: metrics[ONLY]}
-        missing = [name for name in self._required if name not in metrics]
+        missing = self.missing(metrics)
         if missing:
             said = f"no {', '.join(map(repr, missing))} in the answer: {_named(metrics)}"
             return "invalid", metrics, said
@@ -283,7 +316,7 @@ class Ledger:
         with self._transaction():
             tables = {name for (name,) in self._sql("SELECT name FROM sqlite_master")}
             there = dict(self._sql("SELECT name, value FROM identity")) if "identity" in tables else {}
-            if identity and there.get("format") == _FIRST_FORMAT:
+            if identity and there.get("format") == FIRST_FORMAT:
                 self._take_over(identity, there)
             elif there:
                 if identity and there.get("metrics") != wanted["metrics"] and self._nothing_succeeded(tables):
@@ -334,7 +367,7 @@ class Ledger:
         for name in sorted({*there, *wanted}):
             if there.get(name) != wanted.get(name):
                 new, old = (_loaded(e.get(name, "null")) for e in (wanted, there))
-                at, new, old = _first_difference(name, new, old)
+                at, new, old = first_difference(name, new, old)
                 raise self._of_another_task(f"{at} {_short(new)}", f"{at} {_short(old)}")
 
     def _of_another_task(self, expected: str, got: str) -> SearchError:
@@ -346,45 +379,44 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._sql("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._sql("ROLLBACK")
-            raise
-        self._sql("COMMIT")
+        with self._guard:
+            self._sql("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._sql("ROLLBACK")
+                raise
+            self._sql("COMMIT")
 
     def _lock_file(self, owner: str) -> Path:
         path = self._path or Path()
         return path.with_name(f".{path.name}.{owner}")
 
     def _alive(self, owner: str) -> bool:
-        if self._path is None or owner == self._owner:
-            return False
-        try:
-            with open(self._lock_file(owner)) as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
+        if owner == self._owner:
             return True
-        self._lock_file(owner).unlink(missing_ok=True)  # nobody's any more
+        if owner.startswith(_HELD):
+            return time.time() < float(owner.removeprefix(_HELD))
+        if self._path is None:
+            return False
+        file = self._lock_file(owner)
+        if not file.exists():
+            return False
+        lock = locked(file)
+        if lock is None:
+            return True
+        lock.release()
+        file.unlink(missing_ok=True)  # nobody's any more
         return False
 
 
-def _first_difference(at: str, new: Any, old: Any) -> tuple[str, Any, Any]:
-    """Where two JSON values part, and what stands there in each."""
-    if isinstance(new, dict) and isinstance(old, dict):
-        for key in sorted({*new, *old}):
-            if new.get(key) != old.get(key):
-                return _first_difference(f"{at}.{key}", new.get(key), old.get(key))
-    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
-        parts = [(a, b) for a, b in zip(new, old, strict=True) if a != b]
-        named = all(isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in parts[0])
-        if named and parts[0][0][0] == parts[0][1][0]:  # a slot or metric of one name
-            (name, a), (_, b) = parts[0]
-            return _first_difference(f"{at}.{name}", a, b)
-    return at, new, old
+def _sweep(path: Path) -> None:
+    """Remove the lock files that killed processes have left: old ones that nobody holds."""
+    for file in path.parent.glob(f".{path.name}.*"):
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > _SETTLED and (lock := locked(file)) is not None:
+                lock.release()
+                file.unlink(missing_ok=True)
 
 
 def _loaded(text: str) -> Any:
@@ -456,8 +488,15 @@ def read_identity(path: Path) -> dict[str, Any]:
         raise SearchError("an intact cache of evaluations", f"{path}: {error}", "leave it out") from error
 
 
+def count_begun(path: Path) -> int:
+    """How many evaluations of a file are claimed and not finished, whether their processes live or not."""
+    with _readable(path), closing(_read_only(path)) as db:
+        return int(db.execute("SELECT COUNT(*) FROM evaluations WHERE status IS NULL").fetchone()[0])
+
+
 def read_evaluations(path: Path) -> list[Evaluation]:
     """The finished evaluations of a file of any format, without claiming anything."""
     with _readable(path), closing(_read_only(path)) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-        return _finished(db, "looks" if "looks" in tables else "evaluations")
+        kept = next((name for name in ("looks", "evaluations") if name in tables), None)
+        return [] if kept is None else _finished(db, kept)  # another process is about to make them

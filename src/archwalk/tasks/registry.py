@@ -15,6 +15,12 @@ from archwalk.tasks.surrogates.task import open_task
 from archwalk.tasks.synthetic import make_synthetic
 from archwalk.tasks.table import Benchmark, open_benchmark
 
+__all__ = [
+    "benchmark_names",
+    "load_benchmark",
+    "register_benchmark",
+]
+
 
 def _open_digits() -> Benchmark:
     with as_file(files("archwalk") / "datasets" / "digits" / "digits.parquet") as path:

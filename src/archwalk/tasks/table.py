@@ -215,10 +215,17 @@ class Benchmark:
         return values * self.metrics[column.metric].scale
 
     def evaluation_split(self, task: str) -> str:
-        """Where agents are evaluated: ``test``, or the reward's own split where nothing was tested."""
+        """Where agents are evaluated: ``test``, or the reward's own split, for the reason in ``untested``."""
+        return self.reward_column(task).split if self.untested(task) else "test"
+
+    def untested(self, task: str) -> str:
+        """Why agents are not evaluated on test values of a task; empty where they are."""
         reward = self.reward_column(task)
-        tested = (c for c in self.columns if c[:2] == reward[:2] and c.split == "test")
-        return "test" if any(not np.isnan(self.columns[c]).all() for c in tested) else reward.split
+        if not any(c[:2] == reward[:2] and c.split == "test" for c in self.columns):
+            return f"there are no test values of {reward.metric}"
+        values = self.values(task, "test")
+        gaps = int(np.isnan(values).sum())
+        return f"test values of {reward.metric} are missing for {gaps:,} of {len(values):,}" if gaps else ""
 
     @cached_property
     def missing(self) -> dict[Column, int]:

@@ -6,7 +6,9 @@ the run cost; the loop logs a part of it as training curves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor
 from archwalk.agents.multitask import values_on
 from archwalk.agents.values import QFunction, Snapshot
 from archwalk.envs.open import OpenProcess
+from archwalk.envs.process import SearchProcess
 from archwalk.errors import BenchmarkError
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.metrics import split_of
@@ -113,6 +116,10 @@ def greedy_walks(
     return torch.stack(path)
 
 
+# Where walks from some starts stand after every step, as ``greedy_walks`` says it.
+Walk = Callable[[Tensor, torch.Generator], Tensor]
+
+
 def evaluate_agent(
     values: QFunction,
     benchmark: Benchmark | Predicted,
@@ -122,10 +129,34 @@ def evaluate_agent(
     most_starts: int = 20_000,
     generator: torch.Generator,
 ) -> Evaluation:
-    """Greedy walks of an agent.
+    """Greedy walks of an agent, a network in a process over the benchmark; the rest as ``evaluate_walks``."""
+    walk = partial(greedy_walks, values)
+    return evaluate_walks(
+        walk,
+        values.process,
+        benchmark,
+        task,
+        split=split,
+        most_starts=most_starts,
+        generator=generator,
+    )
+
+
+def evaluate_walks(
+    walk: Walk,
+    process: SearchProcess,
+    benchmark: Benchmark | Predicted,
+    task: str,
+    *,
+    split: str | None = None,
+    most_starts: int = 20_000,
+    generator: torch.Generator,
+) -> Evaluation:
+    """How good the architectures are on which walks end.
 
     Args:
-        values: the network, in a process over the benchmark; in an open space a fresh one.
+        walk: makes them.
+        process: over the benchmark, in which they are made; in an open space a fresh one.
         benchmark: a table: walks start at every architecture, or at a uniform sample where there are more
             than ``most_starts``; or an open space: at ``OPEN_STARTS`` random architectures at most.
         task: whose metric counts.
@@ -139,12 +170,12 @@ def evaluate_agent(
     """
     if isinstance(benchmark, Benchmark):
         split = benchmark.evaluation_split(task) if split is None else split_of(split) or split
-        return _in_table(values, benchmark, task, split, most_starts, generator)
+        return _in_table(walk, process, benchmark, task, split, most_starts, generator)
     if split not in (None, benchmark.split):
         raise BenchmarkError(
             f"split {benchmark.split!r}, the only one there", repr(split), "leave --split out"
         )
-    return _in_the_open(values, benchmark, task, min(most_starts, OPEN_STARTS), generator)
+    return _in_the_open(walk, process, benchmark, task, min(most_starts, OPEN_STARTS), generator)
 
 
 def evaluate_training(
@@ -170,11 +201,13 @@ def evaluate_training(
     assert not isinstance(benchmark, Tables)
     if isinstance(benchmark, Benchmark):
         split = benchmark.reward_column(task).split
-        found = _in_table(values, benchmark, task, split, most_starts, generator)
+        walk = partial(greedy_walks, values)
+        found = _in_table(walk, values.process, benchmark, task, split, most_starts, generator)
         return {name: getattr(found, name) for name in CURVE}
     assert isinstance(values.process, OpenProcess)
     apart = QFunction(values.network, values.process.fresh())  # what is met here is no part of the run
-    found = _in_the_open(apart, benchmark, task, min(most_starts, CURVE_STARTS), generator)
+    walk = partial(greedy_walks, apart)
+    found = _in_the_open(walk, apart.process, benchmark, task, min(most_starts, CURVE_STARTS), generator)
     return {name: getattr(found, name) for name in (*CURVE, "random_quantile")}
 
 
@@ -182,7 +215,8 @@ CURVE = ("validation_score", "valid_mean", "test_mean", "rank_mean", "walk_lengt
 
 
 def _in_table(
-    values: QFunction,
+    walk: Walk,
+    process: SearchProcess,
     benchmark: Benchmark,
     task: str,
     split: str,
@@ -198,7 +232,7 @@ def _in_table(
     starts = torch.arange(n)
     if n > most_starts:
         starts = torch.randperm(n, generator=generator)[:most_starts]
-    path = greedy_walks(values, starts, generator).numpy()
+    path = walk(starts, generator).numpy()
     final = path[-1]
     on_walk = path[np.nanargmax(reward[path], axis=0), np.arange(path.shape[1])]
     oracle = int(np.argmax(reward))
@@ -210,7 +244,7 @@ def _in_table(
         metric=reward_column.metric,
         split=split,
         starts=len(starts),
-        walk_length_mean=_length(path, values.process.step_limit),
+        walk_length_mean=_length(path, process.step_limit),
         validation_score=float((reward[final].mean() - reward.mean()) / spread) if spread > 0 else None,
         mean=float(measured[final].mean()),
         std=float(measured[final].std()),
@@ -230,12 +264,17 @@ def _in_table(
 
 
 def _in_the_open(
-    values: QFunction, benchmark: Predicted, task: str, starts: int, generator: torch.Generator
+    walk: Walk,
+    process: SearchProcess,
+    benchmark: Predicted,
+    task: str,
+    starts: int,
+    generator: torch.Generator,
 ) -> Evaluation:
-    process, metric = values.process, benchmark.rewards[task]
+    metric = benchmark.rewards[task]
     assert isinstance(process, OpenProcess)
     begin = process.draw(torch.ones(starts, dtype=torch.bool), generator)
-    path = greedy_walks(values, begin, generator).numpy()
+    path = walk(begin, generator).numpy()
     met, place = np.unique(path, return_inverse=True)
     valid = benchmark.values(task, process.codes[met])[place.reshape(path.shape)]
     final, best = valid[-1], (valid * np.sign(metric.scale)).max(0) * np.sign(metric.scale)

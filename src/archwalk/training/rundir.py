@@ -40,6 +40,11 @@ from archwalk.tasks.several import AnyTasks, Tables, load_tasks
 from archwalk.training.loop import Row
 from archwalk.training.spec import RunSpec, read_spec
 
+__all__ = [
+    "Costs",
+    "RunDir",
+]
+
 SETTINGS, METRICS, TIMING = "settings.toml", "metrics.jsonl", "timing.jsonl"
 CHECKPOINT, WEIGHTS, COSTS = "checkpoint.safetensors", "weights.safetensors", "costs.json"
 CUT = "fine-tune"
@@ -93,7 +98,7 @@ class RunDir:
         """What the finished run cost."""
         file = self._finished_file(COSTS)
         try:
-            values = json.loads(file.read_text())
+            values = json.loads(file.read_text("utf-8"))
             return Costs(**{name: value for name, value in values.items() if name != DIGESTS})
         except (OSError, ValueError, TypeError) as error:
             raise RunError(
@@ -104,7 +109,7 @@ class RunDir:
         """The final weights. Raises ``RunError`` if they or the settings were changed after the run."""
         weights = read_tensors(self._finished_file(WEIGHTS))
         self.costs()
-        kept = json.loads((self.path / COSTS).read_text()).get(DIGESTS)  # runs of 0.1 have none
+        kept = json.loads((self.path / COSTS).read_text("utf-8")).get(DIGESTS)  # runs of 0.1 have none
         for name in (SETTINGS, WEIGHTS) if kept is not None else ():
             if not isinstance(kept, dict) or kept.get(name) != self._digest(name):
                 raise RunError(
@@ -141,21 +146,21 @@ class RunDir:
             BenchmarkError: not found, or another benchmark than the run's where none was named.
             RunError: one of another space.
         """
-        spec = self.spec()
-        opened = self._own(spec) if given is None else load_benchmark(given)
+        return laid_out(self.opened(given), self.spec(), str(self.path))
+
+    def opened(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
+        """The same as it is in its file, with its own order of slots and choices."""
+        opened = self._own(self.spec()) if given is None else load_benchmark(given)
         if isinstance(opened, Tables):
             raise RunError(
                 "a run on one table", f"{self.path}, on tasks of {opened.name}", "name one of its tables"
             )
-        return laid_out(opened, spec, str(self.path))
+        return opened
 
     def place(self, task: str, given: str | Path | AnyBenchmark | None = None) -> tuple[AnyBenchmark, str]:
-        """``benchmark``, of one task where there are several tables; and the name that the task has there."""
-        spec = self.spec()
-        opened = self._own(spec) if given is None else load_tasks(given)
-        if isinstance(opened, Tables):
-            opened, task = opened.place(task)
-        return laid_out(opened, spec, str(self.path)), task
+        """``opened``, of one task where there are several tables; and the name that the task has there."""
+        opened = self._own(self.spec()) if given is None else load_tasks(given)
+        return opened.place(task) if isinstance(opened, Tables) else (opened, task)
 
     def _own(self, spec: RunSpec) -> AnyTasks:
         """The run's own benchmark, by its checksum, wherever it is."""
@@ -317,7 +322,7 @@ def read_lines(file: Path) -> list[Row]:
     if not file.exists():
         return []
     try:
-        lines = file.read_text().splitlines(keepends=True)
+        lines = file.read_text("utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except (OSError, ValueError) as error:
         raise RunError(

@@ -307,7 +307,7 @@ def _evaluation_hours(loop: Loop) -> float | None:
 
 def _append_line(file: Path, row: Row) -> None:
     try:
-        with file.open("a") as out:
+        with file.open("a", encoding="utf-8") as out:
             out.write(json_text(row, None) + "\n")
     except OSError as error:
         raise RunError(

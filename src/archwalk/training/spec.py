@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 
@@ -20,7 +20,10 @@ from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.registry import benchmark_names, split_protocol
 from archwalk.tasks.several import AnyTasks, split_benchmarks
 
-Regime = str  # "scratch", "zero-shot", "fine-tune" or "retrain"
+if TYPE_CHECKING:
+    Regime = Literal["scratch", "zero-shot", "fine-tune", "retrain"]
+else:
+    Regime = str  # whoever reads one refuses a wrong one with a remedy
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class RunSpec:
 def read_spec(file: Path) -> RunSpec:
     """The inverse of ``RunSpec.to_toml``. Raises ``RunError`` if the file is not there or not readable."""
     try:
-        values = tomllib.loads(file.read_text())
+        values = tomllib.loads(file.read_text("utf-8"))
         run = values.pop("run")
         run["tasks"] = tuple(run.get("tasks", ()))
         return RunSpec(**run, settings=parse_settings(values, str(file)))

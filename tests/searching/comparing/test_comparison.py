@@ -249,6 +249,8 @@ def test_rows_and_tables(table: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         gap = rewards.max() - rewards.mean()
         assert row["score_mean"] == pytest.approx(((best - rewards.mean()) / gap).mean())
         assert row["value_mean"] == pytest.approx(100 * best.mean())  # stored in percent
+        half = 2.570582 * row["score_std"] / np.sqrt(6)  # Student's, five degrees of freedom
+        assert row["score_ci95"] == pytest.approx([row["score_mean"] - half, row["score_mean"] + half])
         assert (row["protocol"], row["reward"], row["source_evaluations"]) == ("", "acc/valid/final", 9)
         own = row["method"] if row["method"] in ("gp", "source-walk") else ""
         assert set(row["against"]) == {"gp", "source-walk"} - {own}

@@ -124,3 +124,21 @@ def test_without_an_agent_for_the_space_it_is_refused(tiny: Benchmark, tmp_path:
         find_method(f"in-context@{tmp_path / 'none.safetensors'}")
     with pytest.raises(SearchError, match="agent in the box"):
         find_method("in-context@box:nobody")
+
+
+def test_agents_of_one_place_are_told_apart_by_their_digits(agent: InContextAgent, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    agent.save(path)
+    found = find_method(f"in-context@{path}")
+    assert found.name.startswith(f"in-context@{path}#")
+    assert find_method(found.name).name == found.name
+    with pytest.raises(SearchError, match="the agent with the SHA-256 0123"):
+        find_method(f"in-context@{path}#0123")
+    benchmark, task = "synthetic", agent.card.tasks[0]["task"]
+    left = load_benchmark(benchmark).tasks[0]
+    methods = ("random", f"in-context@{path}")
+    rows = archwalk.compare(benchmark, left, tmp_path / "c", methods=methods, budgets=(4,), seeds=2, jobs=2)
+    assert [row["method"] for row in rows] == ["random", found.name]
+    assert len([*(tmp_path / "c" / "runs").iterdir()]) == 4
+    with pytest.raises(SearchError, match="trained on"):
+        archwalk.compare(benchmark, task, tmp_path / "d", methods=methods, seeds=1)

@@ -136,9 +136,9 @@ def _claim_folder(work_dir: Path, settings: Settings) -> None:
     path = work_dir / "settings.json"
     if not path.exists():
         write_atomically(path, mine.encode())
-    elif path.read_text() != mine:
+    elif path.read_text("utf-8") != mine:
         raise RunError(
             f"a working folder of these settings: {' '.join(mine.split())}",
-            f"{path} with {' '.join(path.read_text().split())}",
+            f"{path} with {' '.join(path.read_text('utf-8').split())}",
             "choose another folder, or delete that one",
         )

@@ -86,7 +86,7 @@ def read_result(work_dir: Path, job: Job) -> Result:
     """A finished job's result. Raises ``RunError`` if the file does not fit the job."""
     path = result_file(work_dir, job)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
         if tuple(content["cells"]) != job.cells:
             raise ValueError("it measured other cells")
         return Result(np.array(content["scores"]), np.array(content["seconds"]))

@@ -24,10 +24,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from archwalk.analysis.statistics import mean_interval
 from archwalk.errors import SearchError
 from archwalk.execution.executor import Say, Work, run
 from archwalk.execution.processes import Processes
 from archwalk.files import write_atomically
+from archwalk.searching.asktell import check_fit
 from archwalk.searching.comparing.comparison import (
     Bench,
     Comparison,
@@ -40,10 +42,8 @@ from archwalk.searching.comparing.comparison import (
 )
 from archwalk.searching.comparing.judge import OpenJudge, TableJudge
 from archwalk.searching.comparing.verdicts import add_verdicts, over_targets
-from archwalk.searching.loop import check_fit
 from archwalk.searching.registry import CLAIRVOYANT
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
-from archwalk.training.evaluation import bootstrap_mean_ci95
 
 CURVES, SUMMARY, TESTS, ALL, TARGETS = (
     "curves.csv",
@@ -198,7 +198,7 @@ def _claim(bench: Bench, plans: Mapping[str, Comparison]) -> None:
         plan.check_sources(known)
         for method in plan.chosen.values():
             if "sources" not in method.needs:
-                check_fit(method, bench.blind())
+                check_fit(method, bench.blind(), benchmark.checksum, (plan.target,))
         wanted[folder] = identity(benchmark, plan, known)
     several = "" not in plans
     if several:
@@ -223,7 +223,7 @@ def _check_root(root: Path, checksum: str) -> None:
                 str(root),
                 "choose another --out",
             )
-    elif json.loads(file.read_text())["checksum"] != checksum:
+    elif json.loads(file.read_text("utf-8"))["checksum"] != checksum:
         raise SearchError("a folder of this benchmark and protocol", str(root), "choose another --out")
 
 
@@ -312,5 +312,5 @@ def _moments(named: Mapping[str, NDArray[np.float64] | None]) -> dict[str, Any]:
             continue
         found[f"{name}_mean"] = float(values.mean())
         found[f"{name}_std"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        found[f"{name}_ci95"] = list(bootstrap_mean_ci95(values, seed=0))
+        found[f"{name}_ci95"] = list(mean_interval(values)) if len(values) > 1 else None
     return found

@@ -28,6 +28,7 @@ import polars as pl
 
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
+from archwalk.searching.asktell import rewards_of
 from archwalk.searching.comparing.clairvoyant import check_size, clairvoyant_order
 from archwalk.searching.comparing.judge import OpenJudge, TableJudge, make_judge
 from archwalk.searching.experience import tables
@@ -35,7 +36,7 @@ from archwalk.searching.experience.source import Source
 from archwalk.searching.experience.tables import KnownTask
 from archwalk.searching.inputs import predicted_metric
 from archwalk.searching.listed import ListedProblem
-from archwalk.searching.loop import rewards_of, search
+from archwalk.searching.loop import search
 from archwalk.searching.open import make_problem
 from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Ints, Problem
@@ -77,7 +78,10 @@ class Comparison:
         """What results call the methods, the line ``clairvoyant`` among them. Raises ``SearchError``."""
         found = [None if given == CLAIRVOYANT else find_method(given) for given in self.methods]
         pairs = zip(self.methods, found, strict=True)
-        names = [given if isinstance(given, str) or m is None else m.name for given, m in pairs]
+        names = [
+            given if m is None or (isinstance(given, str) and "@" not in given) else m.name
+            for given, m in pairs
+        ]
         if len(set(names)) < len(names):
             raise SearchError("each method once", ", ".join(names), "give functions different names")
         return tuple(names)
@@ -100,7 +104,7 @@ class Comparison:
     @classmethod
     def read(cls, folder: Path) -> Comparison:
         """The plan of a claimed folder."""
-        values = json.loads((folder / MADE).read_text())["plan"]
+        values = json.loads((folder / MADE).read_text("utf-8"))["plan"]
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**fields)
 
@@ -329,7 +333,7 @@ def check_claim(out: Path, wanted: Mapping[str, Any]) -> None:
             "an empty or new folder, or one of this comparison", str(out), "choose another --out"
         )
     if file.exists():
-        there = json.loads(file.read_text())
+        there = json.loads(file.read_text("utf-8"))
         changed = [k for k in wanted if there.get(k) != wanted[k]]
         if changed:
             got = f"{out}, made with another {', '.join(changed)}"
@@ -344,7 +348,7 @@ def claim(out: Path, wanted: Mapping[str, Any], plan: Comparison, protocol: str)
 
 def run_file(out: Path, name: str, seed: int) -> Path:
     """Where the evaluations of a search lie."""
-    return out / "runs" / f"{name.replace(':', '.')}-{seed}.csv"
+    return out / "runs" / f"{name.replace(':', '.').replace('/', '_')}-{seed}.csv"
 
 
 def read_run(file: Path) -> pl.DataFrame:

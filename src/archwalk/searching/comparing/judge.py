@@ -124,7 +124,7 @@ def make_judge(benchmark: AnyBenchmark, target: str, folder: Path) -> TableJudge
     file = folder / REFERENCE
     if not file.exists():
         write_atomically(file, json.dumps(asdict(find_reference(benchmark, target)), indent=2).encode())
-    return OpenJudge(benchmark, target, Reference(**json.loads(file.read_text())))
+    return OpenJudge(benchmark, target, Reference(**json.loads(file.read_text("utf-8"))))
 
 
 def find_reference(task_of: Predicted, target: str, seed: int = 0) -> Reference:

@@ -17,7 +17,7 @@ from archwalk.errors import SearchError
 from archwalk.searching.experience.source import LEAST, Source, make_source
 from archwalk.searching.problem import Problem
 from archwalk.spaces.base import PAD, Codes, SearchSpace
-from archwalk.tasks.ledger import Identity
+from archwalk.tasks.identity import Identity
 from archwalk.tasks.metrics import Metric
 from archwalk.tasks.registry import AnyBenchmark
 from archwalk.tasks.table import Benchmark

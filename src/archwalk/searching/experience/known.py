@@ -147,7 +147,7 @@ def known_beforehand(
             return embedded(target, method) + (expected_by_box(target, method) if box else [])
         known = [of_agent(run, target) for run in runs] + gather(named or (), target)
         if named:
-            directions.check_all_used((first.metric.name, first.cost.name if first.cost else None))
+            directions.check_all_used([first.metric.name, *(cost.name for cost in first.costs)])
         return known
 
     # A folder made before agents were kept in it may go on with them.

@@ -17,23 +17,25 @@ import numpy as np
 
 from archwalk.agents.values import QFunction
 from archwalk.errors import ArchitectureError, ArchwalkError, SearchError, unknown
+from archwalk.searching.asktell import rewards_of
 from archwalk.searching.experience.columns import of_benchmark, of_tidy
 from archwalk.searching.experience.fitting import Known, Measured, Target, fitted, searched_itself
 from archwalk.searching.experience.opinion import opinion
 from archwalk.searching.experience.source import Source
+from archwalk.searching.experience.storage import is_storage, read_storage
 from archwalk.searching.experience.trials import codes_of, read_tidy, read_trials
 from archwalk.searching.incontext.agent import InContextAgent
 from archwalk.searching.incontext.box import is_agent, open_agent
 from archwalk.searching.incontext.opinion import opinion_of
-from archwalk.searching.loop import rewards_of
 from archwalk.spaces.base import PAD, SearchSpace
 from archwalk.spaces.correspondence import carry, contains, whole_of
 from archwalk.spaces.registry import make_space
 from archwalk.spaces.subset import MeasuredSubset
 from archwalk.tasks.frames import read_frame
+from archwalk.tasks.identity import comparable
 from archwalk.tasks.importers import TIDY
-from archwalk.tasks.ledger import comparable, read_evaluations, read_identity
-from archwalk.tasks.metrics import metric_for
+from archwalk.tasks.ledger import read_evaluations, read_identity
+from archwalk.tasks.metrics import Metric, metric_for
 from archwalk.tasks.registry import benchmark_names, load_benchmark, load_table, split_protocol
 from archwalk.tasks.surrogates.file import SUFFIX as TASK
 from archwalk.tasks.table import Benchmark, is_benchmark
@@ -90,6 +92,9 @@ def _read(one: Named, target: Target) -> Known:
         )
     if path.is_file() and path.suffix != TASK and is_benchmark(path.read_bytes()):
         return of_benchmark(load_table(f"{text}@{protocol}" if protocol else text), what, target)
+    if path.is_file() and is_storage(path.read_bytes()[:16]):
+        _no_protocol(text, protocol)
+        return _studies(path, what, target)
     if path.is_file() and path.suffix != TASK:
         frame = read_frame(path)
         if not set(TIDY) <= set(frame.columns):
@@ -134,13 +139,47 @@ def _no_protocol(text: str, protocol: str) -> None:
         )
 
 
+def _studies(path: Path, what: Sequence[str], target: Target) -> Known:
+    """Studies of an Optuna storage, a source each."""
+    studies = read_storage(path)
+    for study in what:
+        if study not in studies:
+            raise SearchError(*unknown(f"study of {path}", study, studies))
+    measured = []
+    for study in what or studies:
+        frame, said = studies[study]
+        for name, direction in said.items():
+            goal = next((m for m in target.metrics if m.name == name), None)
+            if goal is not None and goal.direction != direction:
+                target.check_direction(_turned(goal, direction), f"{path}:{study}")
+        # An objective's direction is the study's word; what only its name says is asked as of any trial.
+        goals = [m for m in target.metrics if m.name in said]
+        chosen = "" if goals or len(said) > 1 else next(iter(said))
+
+        def directed(name: str, said: dict[str, str] = said) -> Metric:
+            direction = said.get(name)
+            if direction is None:
+                return target.directed(name)
+            return _turned(metric_for(name), direction)
+
+        found = read_trials(frame, Path(study), chosen, target.space, target.metrics, directed)
+        measured += _without_target(
+            [replace(one, name=f"{path.stem}/{study}") for one in found], path, target
+        )
+    return fitted(path.stem, measured, target.problem)
+
+
+def _turned(metric: Metric, direction: str) -> Metric:
+    return replace(metric, direction="min" if direction == "min" else "max")
+
+
 # ---- earlier searches
 
 
 def joint_tasks(path: Path) -> list[str]:
     """The tasks of a search over several. Raises ``SearchError`` for a damaged folder."""
     try:
-        return [str(task) for task in json.loads((path / JOINT).read_text())]
+        return [str(task) for task in json.loads((path / JOINT).read_text("utf-8"))]
     except (OSError, ValueError, TypeError) as error:
         raise SearchError(
             f"an intact {JOINT} in {path}", str(error), "name the folder of one task"
@@ -174,7 +213,8 @@ def _ledger(folder: Path, name: str, target: Target) -> Measured:
     asked = f"made for {there['evaluator']!r} and the metric {metric.name!r}"
     for identity in target.identities:
         mine = {name: json.loads(value) for name, value in identity.entries().items()}
-        same = all(there[k] == mine[k] for k in ("space", "evaluator"))
+        named = there["evaluator"] is not None  # of an optimizer whose task has no name nothing can be said
+        same = named and all(there[k] == mine[k] for k in ("space", "evaluator"))
         exactly = there["checksum"] == mine["checksum"] and there["metrics"][0] == mine["metrics"][0]
         if same and (exactly or target.benchmark is not None):  # of a table, under whatever protocol
             raise searched_itself(
@@ -232,9 +272,8 @@ def of_boxed(agent: InContextAgent, target: Target) -> Known:
         SearchError: it cannot read the space, or was trained on the task that is searched.
     """
     table = target.benchmark
-    for task in agent.card.tasks:
-        if table is not None and task["checksum"] == table.checksum and task["task"] in target.tasks:
-            raise searched_itself(f"the agent {agent.card.name!r}, trained on this very task")
+    if table is not None and agent.learned & {(table.checksum, task) for task in target.tasks}:
+        raise searched_itself(f"the agent {agent.card.name!r}, trained on this very task")
     codes, values = opinion_of(agent, whole_of(target.space))
     if isinstance(target.space, MeasuredSubset):
         codes = carry(codes, whole_of(target.space), target.space)

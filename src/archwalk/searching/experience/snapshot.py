@@ -92,7 +92,7 @@ def settle(
         if begun:
             raise _changed(folder, (), asked)
         return _fresh(asked, read())
-    there = _kept(folder)
+    there = kept(folder)
     if there.given == asked:
         return there
     if not asked or there.given is None or len(there.given) != len(asked):
@@ -121,8 +121,8 @@ def _changed(folder: Path, there: Sequence[str] | None, asked: Sequence[str] | N
     )
 
 
-def _kept(folder: Path) -> Experience:
-    """Both files. Raises ``SearchError`` if one of them is damaged."""
+def kept(folder: Path) -> Experience:
+    """The experience that a search in a folder began with. Raises ``SearchError`` if it is damaged."""
     try:
         said = json.loads((folder / SAID).read_bytes())
         content = (folder / SOURCES).read_bytes()

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Source",
+    "make_source",
+]
+
 LEAST = 2  # architectures of a source: one alone says nothing of any other
 
 

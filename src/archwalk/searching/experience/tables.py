@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -32,6 +33,10 @@ from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
 
 SAMPLES: tuple[str, ...] = ("search", "random")
+if TYPE_CHECKING:
+    SampleName = Literal["search", "random"]
+else:
+    SampleName = str  # a comparison refuses a wrong one with a remedy
 REST = "rest"
 SEARCHED_BY = "gp"  # the method whose history a source of few evaluations is
 _VALUE = Metric("value", "max", "")
@@ -125,7 +130,7 @@ def _opinion(benchmark: Benchmark, target: str, name: str) -> KnownTask:
     """What an in-context agent expects of the benchmark's architectures."""
     agent = open_agent(name)
     agent.check_reads(benchmark.space)
-    if any(t["checksum"] == benchmark.checksum and t["task"] == target for t in agent.card.tasks):
+    if (benchmark.checksum, target) in agent.learned:
         raise SearchError("sources other than the target", f"{name}, trained on it", "leave it out")
     values = expected(agent, benchmark.space, benchmark.space.codes[benchmark.rows].astype(np.int16))
     rows = np.arange(len(benchmark))

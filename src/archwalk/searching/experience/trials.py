@@ -52,6 +52,30 @@ def read_trials(
         ArchwalkError: other slots, no architecture of the space, no metric or more than one that could be
             meant, or one whose direction is not known.
     """
+    codes, rest = architectures_of(frame, file, space)
+    about = [c for c in rest if c in ("task", "status")]
+    metric = _metric(frame, file, named, [c for c in rest if c not in about], goals)
+    values = numbers(frame[metric]) * directed(metric).scale
+    if "status" in about:
+        values[[text.lower() not in _WELL for text in _texts(frame["status"])]] = np.nan
+    if "task" not in about:
+        return [Measured(file.stem, codes, values)]
+    tasks = np.array(_texts(frame["task"]))
+    return [
+        Measured(f"{file.stem}/{task}", codes[tasks == task], values[tasks == task])
+        for task in sorted(set(tasks.tolist()))
+    ]
+
+
+def architectures_of(frame: pl.DataFrame, file: Path, space: SearchSpace) -> tuple[Codes, list[str]]:
+    """The architectures of a table, by their strings or by their slots.
+
+    Returns:
+        Codes [rows, S], a row of padding for what the space does not have; and the other columns.
+
+    Raises:
+        ArchwalkError: other slots, or no architecture of the space.
+    """
     slots = slots_of(space)
     keys = next(((name,) for name in STRINGS if name in frame.columns), tuple(slots or ()))
     strangers = [key for key in keys if key not in frame.columns]
@@ -64,22 +88,9 @@ def read_trials(
         )
     beside = {*keys, *STRINGS, *(slots or ())}  # a file may have both, the string and the slots
     rest = [c for c in frame.columns if c not in beside]
-    about = [c for c in rest if c in ("task", "status")]
-    metric = _metric(frame, file, named, [c for c in rest if c not in about], goals)
-    values = numbers(frame[metric]) * directed(metric).scale
-    if "status" in about:
-        values[[text.lower() not in _WELL for text in _texts(frame["status"])]] = np.nan
     if keys[0] in STRINGS:
-        codes = codes_of(_texts(frame[keys[0]]), space)
-    else:
-        codes = _codes_of_slots({key: _texts(frame[key]) for key in keys}, space)
-    if "task" not in about:
-        return [Measured(file.stem, codes, values)]
-    tasks = np.array(_texts(frame["task"]))
-    return [
-        Measured(f"{file.stem}/{task}", codes[tasks == task], values[tasks == task])
-        for task in sorted(set(tasks.tolist()))
-    ]
+        return codes_of(_texts(frame[keys[0]]), space), rest
+    return _codes_of_slots({key: _texts(frame[key]) for key in keys}, space), rest
 
 
 def _metric(

@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.stats import rankdata
 
+from archwalk.analysis.ranks import ranks
 from archwalk.searching.experience.source import LEAST, Source
 from archwalk.searching.gp.encoder import Encoding, train_encoder
 from archwalk.searching.gp.process import (
@@ -185,7 +185,7 @@ class Beliefs:
         near the very best of some sources, not above the middle of all.
         """
         candidates = np.arange(len(self._problem)) if self._problem.listed else self._known
-        logs = np.log(np.stack([rankdata(-column, method="min") for column in self.columns(candidates).T], 1))
+        logs = np.log(np.stack([ranks(-column, "least") for column in self.columns(candidates).T], 1))
         generator = np.random.default_rng([seed, len(self)])
         found: list[int] = []
         for _ in range(n):

@@ -85,6 +85,11 @@ class InContextAgent:
     card: Card
     digest: str = ""
 
+    @property
+    def learned(self) -> frozenset[tuple[str, str]]:
+        """Tasks of tables that it was trained on, as (checksum, task)."""
+        return frozenset((str(task["checksum"]), str(task["task"])) for task in self.card.tasks)
+
     def trained_on(self, space: SearchSpace) -> bool:
         """Whether its training knew the space, or one with the same slots and choices."""
         whole = whole_of(space)

@@ -16,12 +16,12 @@ from archwalk.searching.incontext.agent import InContextAgent, load_agent_file
 from archwalk.spaces.base import SearchSpace
 
 PREFIX, SUFFIX = "box:", ".safetensors"
+FOLDER = Path(str(resources.files(__package__) / "box"))
 
 
 def boxed() -> dict[str, Path]:
     """Name → file of every agent that comes with the package."""
-    folder = Path(str(resources.files(__package__) / "box"))
-    return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+    return {path.stem: path for path in sorted(FOLDER.glob(f"*{SUFFIX}"))}
 
 
 def path_of(given: str | Path) -> Path:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from archwalk.errors import SearchError, unknown
+from archwalk.searching.asktell import rewards_of
 from archwalk.searching.experience.past import CACHE, JOINT, joint_tasks, space_of_ledger
+from archwalk.searching.incontext.opinion import small
 from archwalk.searching.incontext.tasks import Pool, make_pool
-from archwalk.searching.loop import rewards_of
-from archwalk.spaces.base import Codes, ListedSpace, SearchSpace
+from archwalk.spaces.base import Codes, SearchSpace
 from archwalk.spaces.registry import open_space
 from archwalk.tasks.ledger import read_evaluations, read_identity
 from archwalk.tasks.metrics import metric_for
@@ -102,8 +103,8 @@ def pools_of_searches(folder: str | Path) -> list[tuple[Pool, dict[str, Any], Se
 def pool_of_space(given: str | SearchSpace, seed: int = 0) -> tuple[Pool, SearchSpace]:
     """A pool of a space of which nothing is known: all its tasks are made up."""
     space = open_space(given)
-    if isinstance(space, ListedSpace) and len(space) <= MOST:
-        codes: Codes = space.codes.astype(np.int16)
+    if (all_of := small(space)) is not None:
+        codes: Codes = all_of.codes.astype(np.int16)
     else:
         codes = np.unique(space.sample(UNMEASURED, np.random.default_rng(seed)), axis=0)
     return make_pool(space, codes, []), space

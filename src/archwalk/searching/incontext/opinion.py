@@ -17,6 +17,11 @@ DRAWN, BEST, OTHERS = 4_000, 64, 192  # of a space that nobody lists: looked at;
 LISTED = 50_000
 
 
+def small(space: SearchSpace) -> ListedSpace | None:
+    """The space as one that lists its architectures, if they are few enough to look at all."""
+    return space.listing() if space.size is not None and space.size <= LISTED else None
+
+
 def expected(agent: InContextAgent, space: SearchSpace, codes: NDArray[np.int16]) -> Floats:
     """Mean normal score of architectures on a task of which nothing is known, [n].
 
@@ -37,8 +42,8 @@ def opinion_of(agent: InContextAgent, space: SearchSpace) -> tuple[NDArray[np.in
         SearchError: a space that the agent cannot read.
     """
     agent.check_reads(space)
-    if isinstance(space, ListedSpace) and len(space) <= LISTED:
-        codes = space.codes.astype(np.int16)
+    if (all_of := small(space)) is not None:
+        codes = all_of.codes.astype(np.int16)
         return codes, expected(agent, space, codes)
     codes = np.unique(space.sample(DRAWN, np.random.default_rng(0)), axis=0)
     values = expected(agent, space, codes)

@@ -12,12 +12,13 @@ from archwalk.errors import SearchError
 from archwalk.searching.acquisition import expected_improvement, maximise
 from archwalk.searching.history import History
 from archwalk.searching.incontext.agent import InContextAgent
-from archwalk.searching.incontext.box import agent_for, boxed, open_agent
+from archwalk.searching.incontext.box import PREFIX, agent_for, boxed, open_agent
 from archwalk.searching.listed import ListedProblem
 from archwalk.searching.optimizer import FunctionOptimizer, Method
 from archwalk.searching.problem import Floats, Ints, Problem
 
 NAME = "in-context"
+DIGITS = 8  # of a hash
 HOPE = 2.0  # normal score that the first suggestion aims beyond
 # Predicted deviations are multiplied by this: of tasks unlike those that it learned from the network is surer
 # than it should be. Chosen among 1, 1.5 and 2 on the development targets.
@@ -117,17 +118,31 @@ def with_agent(given: str | Path | InContextAgent) -> Method:
     """The method with an agent of one's own.
 
     Args:
-        given: the agent, its name (``box:NAME``) or its file.
+        given: the agent, its name (``box:NAME``) or its file, perhaps with ``#`` and the first digits of its
+            SHA-256 behind it.
+
+    Returns:
+        The method. Of a file its name holds these digits, so that results of two agents that were written to
+        one place cannot be taken for one another's.
 
     Raises:
-        SearchError: there is no such agent.
+        SearchError: there is no such agent, or its digits are others by now.
     """
-    agent = given if isinstance(given, InContextAgent) else open_agent(given)
+    place, _, digits = str(given).partition("#")
+    agent = given if isinstance(given, InContextAgent) else open_agent(place)
+    if isinstance(given, InContextAgent):
+        called = agent.card.name
+    elif digits and not agent.digest.startswith(digits):
+        got = f"{place}, whose SHA-256 begins with {agent.digest[:DIGITS]}"
+        raise SearchError(f"the agent with the SHA-256 {digits}...", got, "give the file of that agent")
+    else:
+        called = place if place.startswith(PREFIX) else f"{place}#{agent.digest[:DIGITS]}"
     return Method(
-        f"{NAME}@{agent.card.name}",
+        f"{NAME}@{called}",
         lambda problem, seed: _optimizer(agent, problem, seed),
         METHOD.summary,
         METHOD.source,
+        learned=agent.learned,
         check=lambda problem: agent.check_reads(problem.space),
     )
 

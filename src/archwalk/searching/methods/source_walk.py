@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
+from archwalk.analysis.ranks import ranks
 from archwalk.searching.experience.source import Source
 from archwalk.searching.history import History
 from archwalk.searching.methods.random import random
@@ -26,7 +26,7 @@ def source_order(problem: Problem, sources: Sequence[Source]) -> Ints:
         known = places >= 0
         if not known.any():
             continue
-        quantiles = (rankdata(-source.values[known]) - 0.5) / known.sum()
+        quantiles = (ranks(-source.values[known]) - 0.5) / known.sum()
         for place, quantile in zip(places[known].tolist(), quantiles.tolist(), strict=True):
             total.setdefault(place, []).append(quantile)
     ids = np.array(sorted(total), dtype=np.int64)

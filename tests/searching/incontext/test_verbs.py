@@ -1,0 +1,195 @@
+"""Training an agent from whatever is at hand, the box, and ``archwalk agents``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import archwalk
+from archwalk.cli.entry import main
+from archwalk.errors import ArchwalkError, SearchError, SettingsError
+from archwalk.searching.incontext import box
+from archwalk.searching.incontext.agent import load_agent_file
+from archwalk.searching.incontext.fitting import Training, train
+from archwalk.searching.incontext.learned import FEWEST, pool_of_space, pools_of_benchmark, pools_of_searches
+from archwalk.searching.incontext.model import Sizes
+from archwalk.searching.incontext.opinion import BEST, OTHERS, expected, opinion_of
+from archwalk.searching.incontext.tasks import Mix
+from archwalk.searching.incontext.verbs import train_agent
+from archwalk.spaces.registry import make_space
+from archwalk.tasks import Benchmark
+
+SIZES = Sizes(width=16, encoder_layers=1, context_layers=1, query_layers=1, heads=2)
+SHORT = Training(4, sizes=SIZES, mix=Mix(tasks=3, architectures=40, queries=8), pretraining=3)
+
+
+def weights(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+def score(architecture: str) -> float:
+    return float(sum(map(int, architecture.rpartition("-")[2].replace("_", ""))))
+
+
+@pytest.mark.parametrize("encoder", ["none", "frozen", "fine-tuned"])
+def test_training_repeats_itself_and_a_frozen_encoder_stays(encoder) -> None:
+    pools = [pool_of_space("digits-micro")[0], pool_of_space("gnn")[0]]
+    training = Training(**{**SHORT.__dict__, "encoder": encoder})
+    networks = [train(pools, training) for _ in range(2)]
+    assert torch.equal(*map(weights, networks))
+    longer = train(pools, Training(**{**training.__dict__, "steps": 5}))
+    same = torch.equal(weights(longer.encoder), weights(networks[0].encoder))
+    assert same == (encoder == "frozen")
+    assert not torch.equal(weights(longer.head), weights(networks[0].head))
+    assert all(p.requires_grad for p in longer.parameters())
+
+
+def test_the_loss_falls() -> None:
+    said: list[str] = []
+    mix = Mix(tasks=4, architectures=80, queries=24)
+    train([pools_of_benchmark("synthetic")[0]], Training(500, sizes=SIZES, mix=mix), said.append)
+    losses = [float(line.rpartition(" ")[2]) for line in said]
+    assert len(losses) == 2
+    assert losses[1] < losses[0] - 0.1
+
+
+def test_an_agent_of_benchmarks_searches_and_spaces(tiny: Benchmark, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "tiny.parquet")
+    for name, budget in (("alone", FEWEST), ("few", FEWEST - 1)):
+        archwalk.search(
+            score, tmp_path / name, space="synthetic-cells", metric="acc", budget=budget, method="random"
+        )
+    out = tmp_path / "own.safetensors"
+    agent = train_agent(
+        out,
+        benchmarks=[f"{tmp_path / 'tiny.parquet'}:main", "synthetic"],
+        searches=[tmp_path / "alone"],
+        spaces=["gnn"],
+        left_out=[archwalk.load_benchmark("synthetic").tasks[0]],
+        training=SHORT,
+        summary="Mine.",
+    )
+    card = load_agent_file(out).card
+    assert card == agent.card
+    tasks = [(task["space"], task["task"], task["architectures"]) for task in card.tasks]
+    assert tasks[0] == ("slots", "main", len(tiny))
+    assert tasks[-1] == ("synthetic-cells", "alone", FEWEST)
+    assert len(tasks) == 1 + len(archwalk.load_benchmark("synthetic").tasks)
+    assert [space["name"] for space in card.spaces] == ["slots", "synthetic-cells", "gnn"]
+    with pytest.raises(SearchError, match=f"{FEWEST - 1} in"):
+        pools_of_searches(tmp_path / "few")
+    [(pool, _, _)] = pools_of_searches(tmp_path / "alone")
+    values = [score(make_space("synthetic-cells").format(code)) for code in pool.codes.tolist()]
+    assert len(pool) == FEWEST
+    assert np.corrcoef(values, pool.scores[0])[0, 1] > 0  # live codes: edges behind nothing count less
+
+
+def test_what_cannot_be_learned_from_changes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    with pytest.raises(SearchError, match="to learn from"):
+        train_agent(out, training=SHORT)
+    with pytest.raises(ArchwalkError, match="task of 'synthetic'"):
+        train_agent(out, benchmarks=["synthetic:nothing"], training=SHORT)
+    with pytest.raises(SearchError, match="folder of an earlier search"):
+        train_agent(out, searches=[tmp_path], training=SHORT)
+    with pytest.raises(ArchwalkError):
+        train_agent(out, spaces=["nowhere"], training=SHORT)
+    for bad in (tmp_path / "own.pt", tmp_path / "a b.safetensors"):
+        with pytest.raises(SettingsError, match="a new file"):
+            train_agent(bad, spaces=["gnn"], training=SHORT)
+    assert list(tmp_path.iterdir()) == []
+    out.write_bytes(b"mine")
+    with pytest.raises(SettingsError, match="which is there"):
+        train_agent(out, spaces=["gnn"], training=SHORT)
+    assert out.read_bytes() == b"mine"
+
+
+@pytest.fixture
+def boxed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A box with one agent, of GNNs and cells."""
+    path = tmp_path / "box" / "tiny.safetensors"
+    train_agent(path, spaces=["gnn", "digits-micro"], training=SHORT)
+    monkeypatch.setattr(box, "FOLDER", path.parent)
+    return path
+
+
+def test_an_agent_expects_something_of_every_architecture_of_its_spaces(boxed: Path) -> None:
+    agent = box.open_agent("box:tiny")
+    assert box.open_agent(boxed) is agent
+    assert box.agent_for(make_space("transnas-micro")) is agent
+    assert box.agent_for(make_space("nasbench201")) is None
+    gnn, darts = make_space("gnn"), make_space("darts")
+    codes, values = opinion_of(agent, gnn)
+    np.testing.assert_array_equal(codes, gnn.listing().codes)
+    np.testing.assert_allclose(expected(agent, gnn, codes[5:9]), values[5:9], atol=1e-5)
+    codes, values = opinion_of(agent, darts)
+    assert len(np.unique(codes, axis=0)) == len(values) == BEST + OTHERS
+    assert (values >= np.sort(values)[-BEST]).sum() == BEST
+    np.testing.assert_array_equal(opinion_of(agent, darts)[1], values)
+
+
+def test_a_search_begins_with_what_the_agent_in_the_box_expects(boxed: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    asked = {"space": "gnn", "metric": "acc", "budget": 3, "say": said.append}
+
+    def evaluate(architecture: str) -> float:
+        return float(len(architecture))
+
+    found = archwalk.search(evaluate, tmp_path / "by-itself", **asked)
+    assert "what the agent tiny expects of 2,800 of 2,800 architectures (in the box" in found["experience"][0]
+    best = int(np.argmax(opinion_of(box.open_agent(boxed), make_space("gnn"))[1]))
+    assert found["looks"][0]["architecture"] == make_space("gnn").listing().architectures[best]
+    with pytest.raises(SearchError, match="began with"):
+        archwalk.search(evaluate, tmp_path / "by-itself", agent="none", **asked)
+    for agent, expects in (("none", 0), ("box:tiny", 1), (boxed, 1)):
+        found = archwalk.search(evaluate, tmp_path / str(agent)[-8:].replace(":", "-"), agent=agent, **asked)
+        assert len(found.get("experience", [])) == expects
+    found = archwalk.search(evaluate, tmp_path / "gp", method="gp", **asked)
+    assert "experience" not in found  # a method that knows no sources
+    with pytest.raises(SearchError, match="either agents or none"):
+        archwalk.search(evaluate, tmp_path / "both", agent=["none", "box:tiny"], **asked)
+    with pytest.raises(SearchError, match="agent in the box"):
+        archwalk.search(evaluate, tmp_path / "both", agent="box:other", **asked)
+    assert not (tmp_path / "both").exists()
+
+
+def test_an_agent_of_the_searched_task_is_refused(tmp_path: Path, synthetic: Benchmark) -> None:
+    path = tmp_path / "knows.safetensors"
+    train_agent(path, benchmarks=["synthetic"], training=SHORT)
+    task = synthetic.tasks[0]
+    with pytest.raises(SearchError, match="trained on this very task"):
+        archwalk.search(None, tmp_path / "out", space="synthetic", task=task, budget=3, agent=path)
+    with pytest.raises(SearchError, match="trained on it"):
+        archwalk.compare("synthetic", task, tmp_path / "c", sources=str(path), methods=("gp",), seeds=1)
+    with pytest.raises(SearchError, match="trained on"):
+        archwalk.compare("synthetic", task, tmp_path / "c", methods=(f"in-context@{path}",), seeds=1)
+
+
+def test_the_verbs(boxed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["agents", "list", "--json"])
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["name"] == "box:tiny"
+    assert row["spaces"] == ["gnn", "digits-micro"]
+    assert row["bytes"] == boxed.stat().st_size
+    main(["agents", "list"])
+    assert "box:tiny" in capsys.readouterr().out
+    main(["agents", "path", "box:tiny"])
+    assert capsys.readouterr().out.strip() == str(boxed)
+    out = tmp_path / "mine.safetensors"
+    main(["agents", "train", "--out", str(out), "--benchmark", "synthetic", "--space", "gnn", "--steps", "1"])
+    capsys.readouterr()
+    main(["agents", "show", str(out), "--json"])
+    assert json.loads(capsys.readouterr().out)["training"]["steps"] == 1
+    main(["agents", "show", str(out)])
+    shown = capsys.readouterr().out
+    assert "synthetic-cells, gnn" in shown
+    assert "4,096 architectures" in shown
+    for arguments in (["show", "box:nobody"], ["path", str(tmp_path)], ["train", "--out", str(out)]):
+        with pytest.raises(SystemExit) as ended:
+            main(["agents", *arguments])
+        assert ended.value.code == 2
+        assert "Remedy" in capsys.readouterr().err
