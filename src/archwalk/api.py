@@ -21,6 +21,7 @@ from archwalk.config import (
     ray_settings,
 )
 from archwalk.envs.build import greedy_process
+from archwalk.envs.tokens import check_plain, same_tokens, settled, token_length
 from archwalk.errors import RunError, SettingsError, unknown
 from archwalk.files import json_text, write_atomically
 from archwalk.results import EvaluationResult
@@ -29,15 +30,15 @@ from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import rewritten
 from archwalk.spaces.matching import identical, same_space
 from archwalk.spaces.tokens import TokenKind
-from archwalk.tasks.arranging import arranged
 from archwalk.tasks.base import check_task, split_tasks
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
+from archwalk.tasks.several import Tables, load_tasks, one_of, places_of
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import Evaluation, evaluate_agent, evaluate_walks, greedy_walks
 from archwalk.training.policies import Policy, policy_walks
-from archwalk.training.rundir import RunDir
-from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights
-from archwalk.training.spec import Regime, RunSpec, describe_benchmark
+from archwalk.training.rundir import RunDir, laid_out
+from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights, with_body
+from archwalk.training.spec import Regime, RunSpec, describe_benchmark, named_in
 
 __all__ = [
     "Step",
@@ -49,11 +50,14 @@ __all__ = [
     "transfer",
 ]
 
+PARTS = ("all", "body")
 REGIMES = ("zero-shot", "fine-tune", "retrain")
 if TYPE_CHECKING:
     Moved = Literal["zero-shot", "fine-tune", "retrain"]
+    Part = Literal["all", "body"]
 else:
     Moved = str  # ``order_transfer`` refuses a wrong one with a remedy
+    Part = str
 
 
 @dataclass(frozen=True)
@@ -126,13 +130,15 @@ def train(
     ray: RaySettings | None = None,
     device: str = "auto",
     on_row: OnRow | None = None,
+    init_part: Part = "all",
 ) -> RunDir:
     """Train an agent on a task, from scratch or from another run's weights. Called again, it resumes.
 
     Args:
-        benchmark: name, file or object: a table, or a task of a space that nobody lists.
+        benchmark: name, file or object: a table, or a task of a space that nobody lists; several tables as
+            ``a.parquet,b.parquet``.
         task: one of the benchmark's tasks, or several at once as ``a,b,c``: one network, every walk on one
-            of them.
+            of them. Of several tables ``TABLE:TASK,TABLE:TASK``.
         run_dir: the run's folder.
         preset: name, TOML file, or settings.
         seed: of every generator, at least 0.
@@ -142,6 +148,7 @@ def train(
         ray: which cluster, and how its resources are shared out; used with ``ray`` alone.
         device: where the network is: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         on_row: called with each row of metrics and the seconds so far.
+        init_part: of the weights of ``init``: ``all``, or the ``body``, as for ``transfer``.
 
     Returns:
         The finished run.
@@ -150,7 +157,7 @@ def train(
         ArchwalkError: anything wrong with benchmark, task, settings, source or folder, before any work.
     """
     where = ray_settings(executor, ray)
-    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row)
+    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part)
     if where is None:
         return runner.make(find_device(device))
     if runner.spec.tasks:
@@ -176,13 +183,14 @@ def order_training(
     init: str | Path | None = None,
     steps: int | None = None,
     on_row: OnRow | None = None,
+    init_part: Part = "all",
 ) -> Runner:
     """What ``train`` will do, checked; nothing is written yet."""
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
     regime: Regime = "scratch" if init is None else "retrain"
-    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row)
+    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row, init_part)
 
 
 def transfer(
@@ -196,6 +204,8 @@ def transfer(
     steps: int | None = None,
     device: str = "auto",
     on_row: OnRow | None = None,
+    part: Part = "all",
+    frozen_body_steps: int = 0,
 ) -> RunDir:
     """Move a finished run's agent to another task, with the source's settings (paper, section 4).
 
@@ -206,11 +216,15 @@ def transfer(
             ``retrain`` for ``trained_steps``. A retraining run keeps the fine-tuned one, which is the same
             run cut off, in its subfolder ``fine-tune``.
         run_dir: the new run's folder.
-        benchmark: name, file or object; the source's own by default.
+        benchmark: name, file or object; the source's own by default. One of another space needs a source that
+            sees encoded tokens, or ``part`` body.
         seed: the source's own by default.
         steps: trained steps instead of the regime's.
         device: as for ``train``.
         on_row: called with each row of metrics and the seconds so far.
+        part: ``all`` weights, or the ``body`` alone, the transformer, with a fresh embedding and fresh heads:
+            for any space and tokens (paper, section 5.2).
+        frozen_body_steps: trained steps during which the body keeps the source's weights.
 
     Returns:
         The finished run.
@@ -218,7 +232,9 @@ def transfer(
     Raises:
         ArchwalkError: anything wrong with source, benchmark, task or folder, before any work.
     """
-    runner = order_transfer(source, task, regime, run_dir, benchmark, seed, steps, on_row)
+    runner = order_transfer(
+        source, task, regime, run_dir, benchmark, seed, steps, on_row, part, frozen_body_steps
+    )
     return runner.make(find_device(device))
 
 
@@ -231,6 +247,8 @@ def order_transfer(
     seed: int | None = None,
     steps: int | None = None,
     on_row: OnRow | None = None,
+    part: Part = "all",
+    frozen_body_steps: int = 0,
 ) -> Runner:
     """What ``transfer`` will do, checked; nothing is written yet."""
     if regime not in REGIMES:
@@ -239,10 +257,13 @@ def order_transfer(
     settings = spec.settings
     lengths = {"fine-tune": settings.training.fine_tune_steps, "retrain": settings.training.trained_steps}
     if regime != "zero-shot":
-        settings = settings.replace(training={"trained_steps": steps or lengths[regime]})
+        settings = settings.replace(
+            training={"trained_steps": steps or lengths[regime]},
+            learner={"frozen_body_steps": frozen_body_steps},
+        )
     where = spec.benchmark if benchmark is None else benchmark
     used_seed = spec.seed if seed is None else seed
-    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row)
+    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row, part)
 
 
 def _order(
@@ -254,38 +275,50 @@ def _order(
     source: str | Path | None,
     regime: Regime,
     on_row: OnRow | None,
+    part: Part = "all",
 ) -> Runner:
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
-    opened = load_benchmark(benchmark)
-    if source is not None:
-        opened = arranged(opened, RunDir(source).spec().space, str(source))
+    _check_part(part, source, regime, settings)
+    settings, opened = settled(settings), load_tasks(benchmark)
     tasks = split_tasks(task, opened.tasks)
-    if isinstance(opened, Benchmark):
-        for name in tasks:
-            opened.reward(name)  # complete
+    if isinstance(opened, Tables) and len(tasks) == 1:
+        opened, task = opened.place(task)
+        benchmark, tasks = one_of(benchmark, opened), (task,)
+    if source is not None and part == "all" and not isinstance(opened, Tables):
+        opened = laid_out(opened, RunDir(source).spec(), str(source))
+    if isinstance(opened, Benchmark | Tables):
+        for table, name in places_of(opened, tasks):
+            table.reward(name)  # complete
     run = RunDir(run_dir)
     origin: dict[str, Any] = {}
     weights = None
     if source is not None:
         source_run = RunDir(source)
         source_spec = source_run.spec()
-        weights = source_run.weights() if len(tasks) > 1 else load_weights(source_run, task)
+        whole = len(tasks) > 1 or part == "body"
+        weights = source_run.weights() if whole else load_weights(source_run, task, opened)
         if run.path.resolve() == source_run.path.resolve():
             raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
-        _check_source(source_run, source_spec, settings)
-        if len(tasks) > 1:
+        _check_source(source_run, source_spec, settings, part)
+        if part == "body":
+            told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
+            space = opened.tables[0].space if isinstance(opened, Tables) else opened.space
+            features = token_length(space, settings.observation) + told
+            weights = with_body(weights, features, settings, seed)
+        elif len(tasks) > 1:
             _check_same_tasks(source_run, source_spec, tasks, settings, regime)
         origin = {
             "source_task": source_spec.task,
             "source_weights": source_run.weights_digest(),
             "source_trained_steps": source_spec.source_trained_steps + source_run.costs().trained_steps,
             "algorithm": source_spec.algorithm,
+            "source_part": "" if part == "all" else part,
         }
     spec = RunSpec(
         benchmark=describe_benchmark(benchmark),
         checksum=opened.checksum,
-        space=opened.space.describe(),
+        space=opened.describe_space() if isinstance(opened, Tables) else opened.space.describe(),
         task=",".join(tasks),
         seed=seed,
         regime=regime,
@@ -296,10 +329,27 @@ def _order(
     return Runner(run, spec, opened, weights, on_row)
 
 
-def _check_source(run: RunDir, spec: RunSpec, settings: Settings) -> None:
-    """A source must have seen its space through the same tokens with the same network."""
+def _check_part(part: Part, source: str | Path | None, regime: str, settings: Settings) -> None:
+    """What is moved must be there, and be of use as it is where nothing is trained."""
+    if part not in PARTS:
+        raise SettingsError(*unknown("part", part, PARTS))
+    if part == "all":
+        return
+    remedy = "move all, or train on: fine-tune, retrain"
+    if source is None:
+        raise SettingsError("a source, whose body is to be moved", "none", "name one with --init")
+    if regime == "zero-shot":
+        raise SettingsError("training, for a body with a fresh embedding and fresh heads", regime, remedy)
+    if not settings.network.layers:
+        raise SettingsError("a network with transformer layers, which are its body", "none", remedy)
+
+
+def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part) -> None:
+    """A source must have seen its space through the same tokens with the same network; a body sees none."""
     for group in ("observation", "network"):
-        if getattr(spec.settings, group) != getattr(settings, group):
+        there, asked = getattr(spec.settings, group), getattr(settings, group)
+        alike = there == asked or (group == "observation" and (part == "body" or same_tokens(there, asked)))
+        if not alike:
             raise RunError(
                 f"a source run with the same {group} settings ({getattr(settings, group)})",
                 f"{run.path} with {getattr(spec.settings, group)}",
@@ -335,11 +385,12 @@ def load_agent(
         ArchwalkError: a run that is not finished or does not fit, an unknown task, or none of several.
     """
     run = RunDir(run_dir)
-    spec, written = run.spec(), run.opened(benchmark)
-    opened = arranged(written, spec.space, str(run.path))
+    spec = run.spec()
     if task is None and spec.tasks:
         raise RunError("one task to walk on", f"a run on {spec.task}", "name one of them, or another task")
-    task = task or spec.task
+    name = task or spec.task
+    written, task = run.place(name, benchmark)
+    opened = laid_out(written, spec, str(run.path))
     check_task(task, opened.tasks)
     return WalkingAgent(load_values(run, opened, task), opened, task, written.space)
 
@@ -392,10 +443,11 @@ def _evaluate(
     )
     opened = walking.benchmark
     # Else a task of the same name is another one.
-    here = opened.checksum == spec.checksum or same_space(walking.written.describe(), spec.space)
-    own = here and walking.task in spec.each_task and spec.regime != "zero-shot"
+    name = named_in(spec, opened, walking.task)
+    here = opened.checksum in spec.checksum.split(",") or same_space(walking.written.describe(), spec.space)
+    own = here and name in spec.each_task and spec.regime != "zero-shot"
     moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
-    return _result(
+    found = _result(
         opened,
         result,
         split,
@@ -409,6 +461,7 @@ def _evaluate(
         source_trained_steps=spec.source_trained_steps,
         seconds=costs.seconds,
     )
+    return EvaluationResult(found | {"task": name})
 
 
 def _result(benchmark: AnyBenchmark, found: Evaluation, asked: str | None, **whose: Any) -> EvaluationResult:
@@ -459,6 +512,7 @@ def evaluate_policy(
     Raises:
         ArchwalkError: an unknown benchmark, task or split, or an action that does not exist.
     """
+    check_plain(tokens)
     opened = load_benchmark(benchmark)
     check_task(task, opened.tasks)
     settings = Settings(walk=walk or WalkSettings(), observation=ObservationSettings(tokens=tokens))

@@ -68,8 +68,18 @@ class RewardSettings(_Group):
 class ObservationSettings(_Group):
     """How architectures are shown to the network."""
 
-    tokens: Literal["graph", "slots"] = "graph"
-    """graph: randomly padded adjacency matrix and operations (paper, section 4); slots: one-hot slots."""
+    tokens: Literal["graph", "slots", "encoded"] = "graph"
+    """graph: randomly padded adjacency matrix and operations (paper, section 4); slots: one-hot slots;
+    encoded: the vector that a frozen encoder makes of the graph, the same input in every space."""
+    encoder: str = ""
+    """Of encoded tokens: the file of an autoencoder ('archwalk encoder pretrain') or of an in-context agent;
+    random:SEED for one that was never trained. A run notes a digest of its weights behind it."""
+
+    @model_validator(mode="after")
+    def _encoder_where_needed(self) -> ObservationSettings:
+        if (self.tokens == "encoded") != bool(self.encoder):
+            raise ValueError("tokens = encoded and an encoder go together; other tokens have none")
+        return self
 
 
 class NetworkSettings(_Group):
@@ -155,6 +165,8 @@ class LearnerSettings(_Group):
     """Trained steps after which the step size has halved: lr/(1 + trained/halving_steps); 0: constant."""
     max_grad_norm: float = Field(40.0, gt=0)
     """Gradients are clipped to this L2 norm."""
+    frozen_body_steps: int = Field(0, ge=0)
+    """Trained steps during which the transformer keeps the weights that it began with."""
     target_period: int = Field(8_192, ge=1)
     """Trained steps between two copies of the online to the target network."""
     planning: bool = False

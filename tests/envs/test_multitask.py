@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,8 @@ from archwalk.errors import BenchmarkError, SettingsError
 from archwalk.seeding import make_generator
 from archwalk.tasks import Benchmark
 from archwalk.tasks.registry import load_benchmark
+from archwalk.tasks.several import Tables, load_tasks, split_benchmarks
+from archwalk.tasks.table import make_benchmark
 from tests.conftest import three_tasks
 from tests.oracles.planning import value_iteration
 
@@ -147,3 +151,93 @@ def test_an_open_space_has_no_copies() -> None:
     assert isinstance(tasks, Predicted)
     with pytest.raises(BenchmarkError, match="is not listed"):
         run_process(tasks, ("alpha", "beta"), load_preset("quick"))
+
+
+def two_tables() -> tuple[Tables, tuple[str, ...]]:
+    """Tables of one space with 54 and 20 architectures, the second with fewer neighbours."""
+    few = three_tasks(20)
+    half = make_benchmark("half", few.space, few.rows, few.columns, few.metrics, few.rewards)
+    return Tables((three_tasks(), half)), ("three:one", "half:two", "three:three")
+
+
+@pytest.mark.parametrize("most", [3, 50])
+def test_tasks_of_several_tables_are_their_own_processes(most: int) -> None:
+    tables, tasks = two_tables()
+    own, sizes = given_settings(most=most), (54, 20, 54)
+    union = MultiTaskProcess(tables, tasks, own)
+    assert union.first == [0, 54, 74, 128]
+    assert len(union) == 128
+    g = make_generator(3, "test")
+    for t, task in enumerate(tasks):
+        table, name = tables.place(task)
+        process, every = task_process(table, name, own), torch.arange(sizes[t])
+        process.rewards = standardised(process.rewards.double(), every)
+        state = every + union.first[t]
+        assert (union.of(state) == t).all()
+        assert union.names(state) == process.names(every)
+        assert torch.equal(union.reward(state), process.reward(every))
+        width = process.choices.shape[1]
+        moved = union.choices[state]
+        assert (moved[:, width:] == -1).all()
+        assert torch.equal(torch.where(moved < 0, -1, moved - union.first[t])[:, :width], process.choices)
+        offered = union.offer(state, g)
+        exists = offered >= 0
+        assert offered.shape[1] == min(1 + most, union.choices.shape[1])
+        assert torch.equal(exists.sum(1), (process.choices >= 0).sum(1).clamp(max=1 + most))
+        seen = union.observe(state, offered, g)
+        tokens = process.observe(every, torch.where(exists, offered - union.first[t], 0), g)
+        assert torch.equal(seen[exists][:, :-3], tokens[exists])
+        assert (seen[exists][:, -3:] == torch.eye(3)[t]).all()
+        alone = union.alone(task)
+        assert torch.equal(alone.choices, process.choices)
+        assert torch.equal(alone.tokens.rows, process.tokens.rows)  # type: ignore[attr-defined]
+
+
+def test_starts_are_uniform_over_tasks_of_unequal_tables() -> None:
+    tables, tasks = two_tables()
+    union = MultiTaskProcess(tables, tasks, given_settings("starts"))
+    walks = start(union, 60_000, make_generator(0, "s")).architecture
+    counts = torch.bincount(union.of(walks), minlength=3)
+    assert (counts - 20_000).abs().max() < 4 * 20_000**0.5
+    of_half = torch.bincount(walks[union.of(walks) == 1] - 54, minlength=20)
+    assert (of_half - 1_000).abs().max() < 5 * 1_000**0.5
+    union.standardise(walks[:90])
+    for t in range(3):
+        found = union.rewards[walks[:90][union.of(walks[:90]) == t]]
+        assert abs(float(found.mean())) < 1e-5
+        assert float(found.std()) == pytest.approx(1, abs=1e-5)
+
+
+def test_plans_of_several_tables_are_those_of_each() -> None:
+    tables, tasks = two_tables()
+    union = MultiTaskProcess(tables, tasks, given_settings())
+    union.mark(torch.arange(len(union)))
+    planner = Planner(union, 0.8)
+    for _ in range(20):
+        planner.refresh()
+        planner._since += len(union)
+    for t, task in enumerate(tasks):
+        choices = tables.place(task).table.choices
+        mine = slice(union.first[t], union.first[t + 1])
+        q = value_iteration(choices, union.rewards[mine].double().numpy(), 0.8)
+        planned = planner.targets(union.choices[mine]).numpy()[:, : choices.shape[1]]
+        finite = np.isfinite(q)
+        assert (np.isfinite(planned) == finite).all()
+        np.testing.assert_allclose(planned[finite], q[finite], atol=1e-4)
+
+
+def test_several_tables_by_name(tmp_path: Path) -> None:
+    odd = three_tasks().save(tmp_path / "a,b.parquet")
+    assert split_benchmarks(odd) == (str(odd),)
+    assert split_benchmarks(f"{odd}@best") == (f"{odd}@best",)
+    assert split_benchmarks("a.parquet, b.parquet@best") == ("a.parquet", "b.parquet@best")
+    tables, _ = two_tables()
+    assert load_tasks(tables) is tables
+    assert tables.tasks[:2] == ("three:one", "three:three")
+    assert tables.describe_space() == three_tasks().space.describe()
+    with pytest.raises(BenchmarkError, match="different names"):
+        Tables((three_tasks(), three_tasks(20)))
+    with pytest.raises(BenchmarkError, match="a task among"):
+        tables.place("one")
+    with pytest.raises(BenchmarkError, match=r"table of measured|benchmark file"):
+        load_tasks("synthetic,nothing")

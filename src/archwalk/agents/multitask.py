@@ -38,7 +38,7 @@ def weights_on(weights: Mapping[str, Tensor], told: int, place: int | None) -> d
 
 
 def values_on(values: QFunction, task: str) -> QFunction:
-    """An agent in training, as it is now, on one of its tasks, in the process of the table alone.
+    """An agent in training, as it is now, on one of its tasks, in the process of its table alone.
 
     Args:
         values: of an agent in a ``MultiTaskProcess``.
@@ -46,12 +46,13 @@ def values_on(values: QFunction, task: str) -> QFunction:
     """
     process = values.process
     assert isinstance(process, MultiTaskProcess)
-    told = process.features - process.table.features
+    alone = process.alone(task)
+    told = process.features - alone.features
     weights = weights_on(values.network.state_dict(), told, process.tasks.index(task))
     network = copy.deepcopy(values.network).requires_grad_(False)
     first = network.embedding[0]
     assert isinstance(first, Linear)
-    first.in_features = process.table.features
+    first.in_features = alone.features
     first.weight = nn.Parameter(weights[f"{FIRST}.weight"], requires_grad=False)
     first.bias = nn.Parameter(weights[f"{FIRST}.bias"], requires_grad=False)
-    return QFunction(network, process.table)
+    return QFunction(network, alone)

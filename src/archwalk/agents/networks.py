@@ -30,6 +30,12 @@ def resolved_precision(asked: Precision, width: int, device: torch.device) -> Pr
     return "bfloat16" if fast and width >= BFLOAT16_WIDTH else "float32"
 
 
+def is_body(name: str) -> bool:
+    """Whether a parameter of a ``QNetwork`` belongs to its body, which lies between the embedding of tokens
+    and the heads: the transformer, and the mark of the current architecture."""
+    return name.startswith("encoder.") or name == "current"
+
+
 class Linear(nn.Linear):
     """A linear layer that multiplies in the precision of what comes in, whatever that of its weights."""
 

@@ -32,6 +32,7 @@ from archwalk.cli.console import (
     print_step,
     print_surrogate,
 )
+from archwalk.cli.encoder import encoder_app
 from archwalk.cli.spaces import spaces_app
 from archwalk.cli.verbs import Verbs
 from archwalk.config import (
@@ -69,6 +70,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(data, name="data", help="Benchmarks: list, check, import.")
     app.command(spaces_app(), name="spaces", help="Search spaces: list, check a declaration.")
     app.command(agents_app(), name="agents", help="Agents in the box: list, show, path; train one's own.")
+    app.command(encoder_app(), name="encoder", help="Encoders of architectures: pretrain, show.")
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
@@ -107,7 +109,11 @@ def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
 
 
 def _under(benchmark: str, protocol: str | None) -> str:
-    return benchmark if protocol is None else f"{benchmark}@{protocol}"
+    if protocol is None:
+        return benchmark
+    from archwalk.tasks.several import split_benchmarks
+
+    return ",".join(f"{one}@{protocol}" for one in split_benchmarks(benchmark))
 
 
 def train(
@@ -123,13 +129,15 @@ def train(
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     device: str = "auto",
     protocol: str | None = None,
+    init_part: Literal["all", "body"] = "all",
 ) -> None:
     """Train an agent on a task, or on several at once. The same command again resumes.
 
     Args:
-        benchmark: Name (see 'archwalk data list') or file.
+        benchmark: Name (see 'archwalk data list') or file; several tables as a.parquet,b.parquet@PROTOCOL.
         protocol: Published protocol that says what the reward is; the file's own reward by default.
-        task: One of the benchmark's tasks, or several as a,b,c: one agent, every walk on one of them.
+        task: One of the benchmark's tasks, or several as a,b,c: one agent, every walk on one of them. Of
+            several tables TABLE:TASK,TABLE:TASK.
         run_dir: Folder of the run.
         settings: Every setting of the preset can be overridden.
         preset: paper, laptop, quick, or a TOML file; gives the defaults of all settings below.
@@ -139,6 +147,7 @@ def train(
         executor: ray: walks and replay as processes on a Ray cluster (needs archwalk[ray]).
         ray: Which cluster, and how its resources are shared out.
         device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
+        init_part: Of the weights of --init: all, or the body alone, with a fresh embedding and fresh heads.
     """
     from archwalk import api
 
@@ -156,6 +165,7 @@ def train(
             ray=ray,
             device=device,
             on_row=reporter,
+            init_part=init_part,
         )
     print(f"finished: {run.path}    next: archwalk evaluate {run.path}")
 
@@ -196,6 +206,8 @@ def transfer(
     seed: int | None = None,
     steps: int | None = None,
     device: str = "auto",
+    part: Literal["all", "body"] = "all",
+    frozen_body_steps: int = 0,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Move a finished run's agent to another task, then evaluate it there.
@@ -205,10 +217,13 @@ def transfer(
         task: The target task.
         regime: zero-shot: as it is; fine-tune: trained on briefly; retrain: trained on at full length.
         run_dir: Folder of the new run.
-        benchmark: Name or file; the source's own by default.
+        benchmark: Name or file; the source's own by default. One of another space needs a source that sees
+            encoded tokens, or --part body.
         seed: The source's own by default.
         steps: Trained steps instead of the regime's.
         device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
+        part: all weights, or the body alone, the transformer, with a fresh embedding and fresh heads.
+        frozen_body_steps: Trained steps during which the body keeps the source's weights.
         json: Print one JSON object.
     """
     from archwalk import api
@@ -227,6 +242,8 @@ def transfer(
             steps=steps,
             device=device,
             on_row=reporter,
+            part=part,
+            frozen_body_steps=frozen_body_steps,
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)
@@ -613,6 +630,7 @@ def study(
     ray: RaySettings = RaySettings(),  # noqa: B008 - frozen
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
     protocol: str | None = None,
+    multi_task: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Train an agent a task, move each to every other task, evaluate every regime. The same command again
     resumes; run twice at once, both share the work.
@@ -630,6 +648,7 @@ def study(
         executor: ray: agents as tasks on a Ray cluster, as many at once as it has room for.
         ray: Which cluster, and what an agent takes of it.
         dry_run: Print the plan with estimated steps and time, and do nothing.
+        multi_task: Also agents of all tasks, and of all but each, which move to the one left out.
     """
     from dataclasses import replace
 
@@ -637,7 +656,8 @@ def study(
     from archwalk.studies.plan import make_plan
     from archwalk.studies.study import forecast, run_study
 
-    plan = replace(make_plan(_under(benchmark, protocol), tasks.split(","), seeds, settings), preset=preset)
+    where = _under(benchmark, protocol)
+    plan = replace(make_plan(where, tasks.split(","), seeds, settings, multi_task), preset=preset)
     if dry_run:
         print_forecast(plan, forecast(plan, run_dir, jobs, device), jobs)
         return

@@ -15,10 +15,11 @@ from archwalk.envs.open import OpenProcess
 from archwalk.envs.process import SearchProcess
 from archwalk.envs.reward import shaped_evaluator, shaped_rewards
 from archwalk.envs.tabular import TabularProcess
+from archwalk.envs.tokens import open_tokens, table_tokens
 from archwalk.errors import BenchmarkError
 from archwalk.spaces.base import Codes
-from archwalk.spaces.tokens import TokenEncoder, make_tokens
 from archwalk.tasks.base import Predicted
+from archwalk.tasks.several import Tables
 from archwalk.tasks.table import Benchmark
 
 
@@ -34,23 +35,22 @@ def task_process(benchmark: Benchmark | Predicted, task: str, settings: Settings
         BenchmarkError: an unknown task, or missing rewards.
         SettingsError: shaping that the rewards do not allow.
     """
-    kind = settings.observation.tokens
+    seen = settings.observation
     if isinstance(benchmark, Benchmark):
         rewards = shaped_rewards(benchmark, task, settings.reward)
-        tokens = make_tokens(benchmark.space, kind, benchmark.rows)
-        return TabularProcess(benchmark, rewards, settings.walk, tokens)
+        return TabularProcess(benchmark, rewards, settings.walk, table_tokens(benchmark, seen))
     evaluate = shaped_evaluator(benchmark, task, settings.reward)
-    encoder = TokenEncoder(benchmark.space, kind)
-    return OpenProcess(benchmark.space, evaluate, settings.walk, encoder, linked=settings.learner.planning)
+    tokens = open_tokens(benchmark.space, seen)
+    return OpenProcess(benchmark.space, evaluate, settings.walk, tokens, linked=settings.learner.planning)
 
 
 def run_process(
-    benchmark: Benchmark | Predicted, tasks: tuple[str, ...], settings: Settings
+    benchmark: Benchmark | Predicted | Tables, tasks: tuple[str, ...], settings: Settings
 ) -> SearchProcess:
     """The process that a run trains in: of one task, or of several at once.
 
     Args:
-        benchmark: as for ``task_process``; for several tasks a table.
+        benchmark: as for ``task_process``; for several tasks a table, or several.
         tasks: one or more of its tasks.
         settings: as for ``task_process``.
 
@@ -58,8 +58,9 @@ def run_process(
         BenchmarkError, SettingsError: as ``task_process`` and ``MultiTaskProcess``.
     """
     if len(tasks) == 1:
+        assert not isinstance(benchmark, Tables)
         return task_process(benchmark, tasks[0], settings)
-    if not isinstance(benchmark, Benchmark):
+    if not isinstance(benchmark, Benchmark | Tables):
         raise BenchmarkError(
             "a table, for a run on several tasks",
             f"{benchmark.name}, whose space {benchmark.space.name!r} is not listed",
@@ -76,11 +77,11 @@ def greedy_process(benchmark: Benchmark | Predicted, settings: Settings) -> Sear
         benchmark: gives the architectures.
         settings: limits and tokens.
     """
-    kind = settings.observation.tokens
+    seen = settings.observation
     if isinstance(benchmark, Benchmark):
-        tokens = make_tokens(benchmark.space, kind, benchmark.rows)
-        return TabularProcess(benchmark, torch.zeros(len(benchmark)), settings.walk, tokens)
-    return OpenProcess(benchmark.space, _nothing, settings.walk, TokenEncoder(benchmark.space, kind))
+        rewards = torch.zeros(len(benchmark))
+        return TabularProcess(benchmark, rewards, settings.walk, table_tokens(benchmark, seen))
+    return OpenProcess(benchmark.space, _nothing, settings.walk, open_tokens(benchmark.space, seen))
 
 
 def _nothing(codes: Codes) -> NoReturn:

@@ -22,6 +22,7 @@ from torch import Tensor
 from archwalk.config import ObservationSettings, RewardSettings, Settings, WalkSettings
 from archwalk.envs.build import task_process
 from archwalk.envs.process import Walks, restart, start, take
+from archwalk.envs.tokens import check_plain
 from archwalk.errors import SettingsError, unknown
 from archwalk.spaces.base import PAD
 from archwalk.spaces.tokens import TokenKind
@@ -65,6 +66,7 @@ class _Core:
         keep_truncates: bool,
     ) -> None:
         opened = load_benchmark(benchmark) if isinstance(benchmark, str | Path) else benchmark
+        check_plain(tokens)
         self.task, self.keep_truncates = task, keep_truncates
         settings = Settings(
             walk=walk or WalkSettings(),

@@ -19,7 +19,7 @@ from archwalk.envs.process import SearchProcess
 from archwalk.envs.tabular import draw_offers
 from archwalk.spaces.base import PAD, Codes, SearchSpace
 from archwalk.spaces.index import CodeIndex
-from archwalk.spaces.tokens import TokenEncoder
+from archwalk.spaces.tokens import Tokens
 
 LINKED_AT_ONCE = 10_000  # states after a restart: their neighbours must fit into memory
 Evaluate = Callable[[Codes], NDArray[np.float64]]
@@ -44,7 +44,7 @@ class OpenProcess(SearchProcess):
         space: SearchSpace,
         evaluate: Evaluate,
         settings: WalkSettings,
-        tokens: TokenEncoder,
+        tokens: Tokens,
         linked: bool = False,
     ) -> None:
         self.space, self.step_limit, self._evaluate = space, settings.step_limit, evaluate
@@ -69,7 +69,7 @@ class OpenProcess(SearchProcess):
     def fresh(self) -> OpenProcess:
         """The same process with nothing met yet, and without links."""
         settings = WalkSettings(max_neighbours=max(self.actions - 1, 1), step_limit=self.step_limit)
-        return OpenProcess(self.space, self._evaluate, settings, self.tokens)
+        return OpenProcess(self.space, self._evaluate, settings, self.tokens.fresh())
 
     def intern(self, codes: Codes) -> Int64[Tensor, " n"]:
         """States of architectures, [n, slots] → [n]; those not met before get ids."""
@@ -144,7 +144,7 @@ class OpenProcess(SearchProcess):
         state: Int64[Tensor, " walks"],
         offered: Int64[Tensor, "walks actions"],
         generator: torch.Generator,
-    ) -> UInt8[Tensor, "walks actions features"]:
+    ) -> UInt8[Tensor, "walks actions features"] | Float32[Tensor, "walks actions features"]:
         """Tokens made on the spot."""
         codes = self._candidates(state, offered).reshape(offered.numel(), len(self.space.slot_sizes))
         u = torch.rand(offered.numel(), generator=generator).numpy() if self.tokens.random else None
@@ -198,15 +198,20 @@ class OpenProcess(SearchProcess):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Codes and rewards of the states met."""
-        return super().state_dict() | {
-            "codes": torch.from_numpy(self._index.state()),
-            "raw": torch.from_numpy(self._raw[: len(self)].copy()),
-            "standard": torch.tensor([self._mean, self._spread], dtype=torch.float64),
-        }
+        return (
+            super().state_dict()
+            | self.tokens.state_dict()
+            | {
+                "codes": torch.from_numpy(self._index.state()),
+                "raw": torch.from_numpy(self._raw[: len(self)].copy()),
+                "standard": torch.tensor([self._mean, self._spread], dtype=torch.float64),
+            }
+        )
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
         super().load_state_dict(state)
+        self.tokens.load_state_dict(state)
         self._index.load(state["codes"].numpy())
         self._raw = state["raw"].numpy().copy()
         self._mean, self._spread = state["standard"].tolist()

@@ -64,7 +64,7 @@ class SearchProcess(ABC):
         state: Int64[Tensor, " walks"],
         offered: Int64[Tensor, "walks actions"],
         generator: torch.Generator,
-    ) -> UInt8[Tensor, "walks actions features"]:
+    ) -> UInt8[Tensor, "walks actions features"] | Float32[Tensor, "walks actions features"]:
         """The tokens of what is offered, the current architecture's first. ``generator`` draws their
         padding."""
 

@@ -83,7 +83,7 @@ class TabularProcess(SearchProcess):
         state: Int64[Tensor, " walks"],
         offered: Int64[Tensor, "walks actions"],
         generator: torch.Generator,
-    ) -> UInt8[Tensor, "walks actions features"]:
+    ) -> UInt8[Tensor, "walks actions features"] | Float32[Tensor, "walks actions features"]:
         """Rows of the token table."""
         del state
         return self.tokens.rows[self.tokens.draw(offered, generator)]

@@ -88,6 +88,11 @@ class StudyData:
         return self.plan.tasks
 
     @property
+    def of_one_task(self) -> pl.DataFrame:
+        """The results of agents that come from one task."""
+        return self.results.filter(pl.col("source_task").is_in(self.tasks))
+
+    @property
     def published_space(self) -> bool:
         """Whether the paper's numbers are of this search space."""
         return self.benchmark.space.name == PUBLISHED_SPACE

@@ -2,13 +2,14 @@
 
 In: a ``SearchSpace``. Out: a ``TokenTable``, one or more binary rows for each architecture of a listed space,
 or a ``TokenEncoder``, which makes the same tokens when they are asked for, in any space. Next:
-``archwalk.envs`` shows them, and ``agents.networks`` reads them.
+``archwalk.envs`` shows them, and ``agents.networks`` reads them. Tokens that an encoder makes are in
+``archwalk.encoding.tokens``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from archwalk.spaces.base import Codes, Graph, ListedSpace, SearchSpace
 
-TokenKind = Literal["graph", "slots"]
+TokenKind = Literal["graph", "slots", "encoded"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,14 @@ class TokenTable:
     """Every token of every architecture, and how to draw one.
 
     Attributes:
-        rows: the tokens, binary, [tokens, features]; those of one architecture lie together.
+        rows: the tokens, binary or vectors, [tokens, features]; those of one architecture lie together.
         first: row of an architecture's first token, [architectures].
         count: how many tokens an architecture has, at least 1, [architectures].
-        kind: ``graph`` (one token for each place of the graph on the diagonal) or ``slots`` (one).
+        kind: ``graph`` (one token for each place of the graph on the diagonal); ``slots``, ``encoded``
+            (one).
     """
 
-    rows: UInt8[Tensor, "tokens features"]
+    rows: UInt8[Tensor, "tokens features"] | Float32[Tensor, "tokens features"]
     first: Int64[Tensor, " architectures"]
     count: Int64[Tensor, " architectures"]
     kind: TokenKind
@@ -96,6 +98,42 @@ def make_tokens(space: ListedSpace, kind: TokenKind, rows: np.ndarray | None = N
     return TokenTable(torch.from_numpy(encoded), torch.from_numpy(first), torch.from_numpy(counts), kind)
 
 
+@runtime_checkable
+class Tokens(Protocol):
+    """Tokens of a space's architectures, made when they are asked for.
+
+    Attributes:
+        random: some architecture has more than one token.
+        features: length of a token.
+    """
+
+    random: bool
+    features: int
+
+    def encode(
+        self, codes: Codes, u: NDArray[np.float32] | None = None
+    ) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """One token each, [n, features]; a row of padding gets zeros or any token, which the network masks.
+
+        Args:
+            codes: [n, slots].
+            u: draws from [0, 1), [n], where tokens are random.
+        """
+        ...
+
+    def fresh(self) -> Tokens:
+        """The same with nothing kept."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a continuation needs."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """The inverse of ``state_dict``."""
+        ...
+
+
 class TokenEncoder:
     """Tokens of any space's architectures, made when they are asked for.
 
@@ -125,6 +163,17 @@ class TokenEncoder:
             return tokens
         assert u is not None
         return self._placed(codes, u)
+
+    def fresh(self) -> TokenEncoder:
+        """Itself: nothing is kept."""
+        return self
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Nothing to do."""
 
     def _placed(self, codes: Codes, u: NDArray[np.float32]) -> NDArray[np.uint8]:
         n, v, words = len(codes), self.space.max_nodes, len(self.space.vocabulary)

@@ -74,6 +74,8 @@ class StudyDir:
         old, new = there.identity(), plan.identity()
         if there.seeds > plan.seeds:
             old["study"]["seeds"], new["study"]["seeds"] = there.seeds, plan.seeds
+        if there.multi_task and not plan.multi_task:
+            old["study"]["multi_task"], new["study"]["multi_task"] = True, False
         check_same(self.path, old, new)
 
     def begin(self, plan: StudyPlan) -> None:
@@ -174,11 +176,16 @@ class StudyDir:
                 "delete this run's folder and run the study again: it makes this run anew",
             )
         name = _named(Result(*job[:2], job.regime, job.seed))
+        parts = plan.mixtures.get(job.target_task)
+        of_each = [(name, "")]
+        if parts:  # a curve a task
+            of_each = [(_named(Result(job[0], t, "multi-task", job.seed)), f"/{t}") for t in parts]
         curve = [
-            name
+            named
             | {column: row[column] for column in _COSTS_OF_CURVE}
             | {"seconds": time["seconds"]}
-            | {column: row[f"greedy_{column}"] for column in CURVE}
+            | {column: row[f"greedy_{column}{which}"] for column in CURVE}
+            for named, which in of_each
             for row, time in zip(rows, times, strict=True)
             if f"greedy_{CURVE[0]}" in row
         ]

@@ -15,7 +15,10 @@ from typing import Any, NamedTuple
 import tomli_w
 
 from archwalk.config import Settings, load_preset, parse_settings
+from archwalk.encoding.frozen import digest_of_place
+from archwalk.envs.multitask import MultiTaskProcess
 from archwalk.envs.reward import shaped_rewards
+from archwalk.envs.tokens import settled
 from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.registry import load_table
 from archwalk.training.rundir import CUT
@@ -71,6 +74,7 @@ class StudyPlan:
         seeds: number of seeds; they are 0, 1, ...
         preset: what the settings came from, for the report.
         settings: of every agent; one thread each.
+        multi_task: whether there are agents of several tasks too (``mixtures``).
     """
 
     benchmark: str
@@ -79,22 +83,41 @@ class StudyPlan:
     seeds: int
     preset: str
     settings: Settings
+    multi_task: bool = False
+
+    @property
+    def mixtures(self) -> dict[str, tuple[str, ...]]:
+        """The sources that are trained on several tasks, by name, ``a,b,c``: all tasks, and all but each
+        where that is several."""
+        if not self.multi_task:
+            return {}
+        left = [tuple(other for other in self.tasks if other != task) for task in self.tasks]
+        return {",".join(one): one for one in (self.tasks, *left) if len(one) > 1}
 
     def jobs(self) -> list[Job]:
-        """Every agent, sources before what is made of them, seed by seed: with four tasks 4 + 12 a seed."""
+        """Every agent, sources before what is made of them, seed by seed: with four tasks 4 + 12 a seed, and
+        1 + 4 + 4 of several tasks. All are trained equally long."""
         jobs = []
         for seed in range(self.seeds):
             jobs += [Job(task, task, seed) for task in self.tasks]
             jobs += [Job(a, b, seed) for a in self.tasks for b in self.tasks if a != b]
+            jobs += [Job(several, several, seed) for several in self.mixtures]
+            for several, parts in self.mixtures.items():
+                jobs += [Job(several, task, seed) for task in self.tasks if task not in parts]
         return jobs
 
     def results(self, job: Job) -> list[Result]:
         """What is evaluated once a job is done.
 
         From scratch: the agent on its own task, and as it is on every other one (zero-shot). Transferred:
-        the whole run (retrain), and the same run cut off after ``fine_tune_steps`` (fine-tune).
+        the whole run (retrain), and the same run cut off after ``fine_tune_steps`` (fine-tune). An agent of
+        several tasks: on each of them (multi-task), and as it is on the others.
         """
         a, b, seed = job
+        if job.scratch and a in self.mixtures:
+            parts = self.mixtures[a]
+            kinds = {task: "multi-task" if task in parts else "zero-shot" for task in self.tasks}
+            return [Result(a, task, kind, seed) for task, kind in kinds.items()]
         if job.scratch:
             others = [Result(a, task, "zero-shot", seed) for task in self.tasks if task != a]
             return [Result(a, a, "scratch", seed), *others]
@@ -121,14 +144,19 @@ class StudyPlan:
             "seeds": self.seeds,
             "preset": self.preset,
         }
+        if self.multi_task:
+            study["multi_task"] = True
         return {"study": study} | self.settings.model_dump()
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a folder to be continued: all but where the benchmark lies, the preset's name,
-        and how many seeds there are, of which more may be asked for later."""
+        and how many seeds there are and whether agents of several tasks, of which more may be asked for
+        later."""
         values = self._values()
-        for name in ("benchmark", "preset", "seeds"):
-            del values["study"][name]
+        for name in ("benchmark", "preset", "seeds", "multi_task"):
+            values["study"].pop(name, None)
+        seen = values["observation"]
+        seen["encoder"] = digest_of_place(seen["encoder"])
         return values
 
 
@@ -147,7 +175,11 @@ def read_plan(file: Path) -> StudyPlan:
 
 
 def make_plan(
-    benchmark: str | Path, tasks: Sequence[str], seeds: int, preset: str | Path | Settings
+    benchmark: str | Path,
+    tasks: Sequence[str],
+    seeds: int,
+    preset: str | Path | Settings,
+    multi_task: bool = False,
 ) -> StudyPlan:
     """Check what is asked for, before any work.
 
@@ -156,6 +188,7 @@ def make_plan(
         tasks: at least two different tasks of it, each with a complete reward.
         seeds: at least 1.
         preset: name, TOML file, or settings.
+        multi_task: with agents of several tasks.
 
     Raises:
         BenchmarkError: no such benchmark or task, or missing rewards.
@@ -168,7 +201,7 @@ def make_plan(
             "at least two different tasks", ", ".join(tasks) or "none", "name them as --tasks a,b,c"
         )
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
-    settings = settings.replace(training={"threads": 1})  # one worker a core; bits depend on it
+    settings = settled(settings).replace(training={"threads": 1})  # one worker a core; bits depend on it
     training = settings.training
     if training.fine_tune_steps > training.trained_steps:
         raise SettingsError(
@@ -180,5 +213,14 @@ def make_plan(
     table = load_table(benchmark)
     for task in tasks:
         shaped_rewards(table, task, settings.reward)
+    if multi_task:
+        if any("," in task for task in tasks):
+            raise SettingsError(
+                "names without a comma, for agents of several tasks",
+                ", ".join(tasks),
+                "leave --multi-task out",
+            )
+        MultiTaskProcess(table, tuple(tasks), settings)  # refuses rewards that nothing makes comparable
     name = "own settings" if isinstance(preset, Settings) else str(preset)
-    return StudyPlan(describe_benchmark(benchmark), table.checksum, tuple(tasks), seeds, name, settings)
+    where = describe_benchmark(benchmark)
+    return StudyPlan(where, table.checksum, tuple(tasks), seeds, name, settings, multi_task)

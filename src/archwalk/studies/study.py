@@ -45,6 +45,7 @@ def study(
     executor: ExecutorName = "inline",
     ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
+    multi_task: bool = False,
 ) -> StudyDir:
     """Train an agent a task and seed, move each to every other task, and evaluate every regime.
 
@@ -62,6 +63,7 @@ def study(
         executor: ``inline``: those processes; ``ray``: an agent a task on a Ray cluster.
         ray: which cluster, and what an agent takes of it; used with ``ray`` alone.
         on_event: called with every ``Event``.
+        multi_task: also agents of all tasks, and of all but each, which are moved to the one left out.
 
     Returns:
         The finished study.
@@ -69,7 +71,7 @@ def study(
     Raises:
         ArchwalkError: anything wrong with benchmark, tasks, settings or folder, before any work.
     """
-    plan = make_plan(benchmark, tasks, seeds, preset)
+    plan = make_plan(benchmark, tasks, seeds, preset, multi_task)
     return run_study(plan, run_dir, jobs=jobs, device=device, executor=executor, ray=ray, on_event=on_event)
 
 

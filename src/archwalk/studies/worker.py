@@ -107,7 +107,9 @@ def _train(study: StudyDir, job: Job, device: str, on_row: OnRow) -> None:
 def _row(study: StudyDir, job: Job, result: Result) -> dict[str, Any]:
     """An evaluation; that of an agent used as it is costs nothing beyond what went into the agent."""
     folder, task, benchmark = study.run(job).path / result.subfolder, result.target_task, study.benchmark()
-    row = api.evaluate(folder, task=task, benchmark=benchmark)
+    row: dict[str, Any] = dict(api.evaluate(folder, task=task, benchmark=benchmark))
+    if result.regime == "multi-task":
+        row["regime"] = result.regime
     if result.regime == "zero-shot":
         row |= asdict(FREE) | {"source_trained_steps": row["trained_steps"]}
     return row

@@ -84,7 +84,7 @@ def split_tasks(text: str, tasks: Collection[str]) -> tuple[str, ...]:
     for name in names:
         if name not in tasks:
             expected, got, remedy = unknown("task", name, tasks)
-            several = "tasks of other tables must be columns of one table ('archwalk data import table')"
+            several = "tasks of several tables are named --benchmark a,b --task A:x,B:y (docs/multitask.md)"
             raise BenchmarkError(expected, got, f"{remedy}; {several}")
         if names.count(name) > 1:
             raise BenchmarkError("each task once", f"{name!r} twice in {text!r}", "leave one of them out")

@@ -24,6 +24,7 @@ from archwalk.envs.process import SearchProcess
 from archwalk.errors import BenchmarkError
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.metrics import split_of
+from archwalk.tasks.several import Tables, places_of
 from archwalk.tasks.table import Benchmark
 
 OPEN_STARTS = 1_000  # most starts in a space that nobody lists
@@ -179,7 +180,7 @@ def evaluate_walks(
 
 def evaluate_training(
     values: QFunction,
-    benchmark: Benchmark | Predicted,
+    benchmark: Benchmark | Predicted | Tables,
     tasks: tuple[str, ...],
     most_starts: int,
     generator: torch.Generator,
@@ -188,14 +189,16 @@ def evaluate_training(
     ``random_quantile`` too. Of several tasks: the mean ``validation_score``, and ``CURVE`` of each as
     ``NAME/TASK``."""
     if len(tasks) > 1:
+        assert isinstance(benchmark, Benchmark | Tables)
         each = {
-            task: evaluate_training(values_on(values, task), benchmark, (task,), most_starts, generator)
-            for task in tasks
+            task: evaluate_training(values_on(values, task), table, (own,), most_starts, generator)
+            for task, (table, own) in zip(tasks, places_of(benchmark, tasks), strict=True)
         }
         score = float(np.mean([found["validation_score"] for found in each.values()]))
         of_each = {f"{name}/{task}": value for task, found in each.items() for name, value in found.items()}
         return {"validation_score": score} | of_each
     (task,) = tasks
+    assert not isinstance(benchmark, Tables)
     if isinstance(benchmark, Benchmark):
         split = benchmark.reward_column(task).split
         walk = partial(greedy_walks, values)

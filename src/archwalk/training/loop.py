@@ -19,8 +19,8 @@ from archwalk.agents.values import CPU
 from archwalk.config import Settings
 from archwalk.envs.build import run_process
 from archwalk.seeding import Generators, make_generator
-from archwalk.tasks.base import Predicted, split_tasks
-from archwalk.tasks.table import Benchmark
+from archwalk.tasks.base import split_tasks
+from archwalk.tasks.several import AnyTasks
 from archwalk.training.evaluation import evaluate_training
 
 Row = dict[str, Any]  # numbers; None where the benchmark has none
@@ -71,7 +71,7 @@ class Loop:
     """A run in memory.
 
     Args:
-        benchmark: a table, or what values any architecture.
+        benchmark: a table, several of them, or what values any architecture.
         task: whose reward is learned; ``a,b,c`` for several at once.
         settings: everything else.
         seed: of every generator.
@@ -90,7 +90,7 @@ class Loop:
 
     def __init__(
         self,
-        benchmark: Benchmark | Predicted,
+        benchmark: AnyTasks,
         task: str,
         settings: Settings,
         seed: int,

@@ -30,10 +30,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from archwalk.agents.networks import resolved_precision
+from archwalk.encoding.frozen import digest_of_place
 from archwalk.errors import BenchmarkError, RunError, reason
 from archwalk.files import hold, write_atomically
+from archwalk.spaces.matching import same_space
 from archwalk.tasks.arranging import arranged
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
+from archwalk.tasks.several import AnyTasks, Tables, load_tasks
 from archwalk.training.loop import Row
 from archwalk.training.spec import RunSpec, read_spec
 
@@ -117,11 +120,14 @@ class RunDir:
         return weights
 
     def _digest(self, name: str) -> str:
-        """SHA-256 of a file; of the settings without where the benchmark lies, which may have moved."""
+        """SHA-256 of a file; of the settings without where benchmark and encoder lie, which may move."""
         content = (self.path / name).read_bytes()
         if name == SETTINGS:
             values = tomllib.loads(content.decode())
             values.get("run", {}).pop("benchmark", None)
+            seen = values.get("observation", {})
+            if seen.get("encoder"):
+                seen["encoder"] = digest_of_place(seen["encoder"])
             content = json.dumps(values, sort_keys=True).encode()
         return hashlib.sha256(content).hexdigest()
 
@@ -134,24 +140,34 @@ class RunDir:
         return read_lines(self.path / METRICS)
 
     def benchmark(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
-        """The benchmark the run was made on, or another one for the same space, laid out as the run knows it.
+        """The benchmark the run was made on, or another one, as ``laid_out``.
 
         Raises:
             BenchmarkError: not found, or another benchmark than the run's where none was named.
             RunError: one of another space.
         """
-        return arranged(self.opened(given), self.spec().space, str(self.path))
+        return laid_out(self.opened(given), self.spec(), str(self.path))
 
     def opened(self, given: str | Path | AnyBenchmark | None = None) -> AnyBenchmark:
         """The same as it is in its file, with its own order of slots and choices."""
-        return self._own(self.spec()) if given is None else load_benchmark(given)
+        opened = self._own(self.spec()) if given is None else load_benchmark(given)
+        if isinstance(opened, Tables):
+            raise RunError(
+                "a run on one table", f"{self.path}, on tasks of {opened.name}", "name one of its tables"
+            )
+        return opened
 
-    def _own(self, spec: RunSpec) -> AnyBenchmark:
+    def place(self, task: str, given: str | Path | AnyBenchmark | None = None) -> tuple[AnyBenchmark, str]:
+        """``opened``, of one task where there are several tables; and the name that the task has there."""
+        opened = self._own(self.spec()) if given is None else load_tasks(given)
+        return opened.place(task) if isinstance(opened, Tables) else (opened, task)
+
+    def _own(self, spec: RunSpec) -> AnyTasks:
         """The run's own benchmark, by its checksum, wherever it is."""
         missing: BenchmarkError | None = None
         for where in (spec.benchmark, *self._elsewhere):
             try:
-                benchmark = load_benchmark(where)
+                benchmark = load_tasks(where)
             except BenchmarkError as error:
                 missing = missing or error
                 continue
@@ -220,6 +236,32 @@ class RunDir:
             old["training"]["trained_steps"] = there.settings.training.trained_steps
             new["training"]["trained_steps"] = spec.settings.training.trained_steps
         check_same(self.path, old, new)
+
+
+def laid_out(benchmark: AnyBenchmark, spec: RunSpec, whose: str) -> AnyBenchmark:
+    """A benchmark as a run's agent knows its space; one of another space as it is, if the agent sees vectors
+    of an encoder, which mean the same in every space.
+
+    Args:
+        benchmark: any.
+        spec: of the run.
+        whose: where the run is, for the message.
+
+    Raises:
+        RunError: one of another space, if the agent sees anything else.
+    """
+    encoded = spec.settings.observation.tokens == "encoded"
+    if encoded and not same_space(benchmark.space.describe(), spec.space):
+        return benchmark
+    try:
+        return arranged(benchmark, spec.space, whose)
+    except RunError as error:
+        if encoded:  # a predicting task whose slots stand in another order
+            return benchmark
+        across = (
+            "agents with --observation.tokens encoded move across spaces, and the body of any (--part body)"
+        )
+        raise RunError(error.expected, error.got, f"{error.remedy}; {across}") from error
 
 
 def check_same(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:

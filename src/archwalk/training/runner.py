@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,16 @@ from torch import Tensor
 
 from archwalk.agents.base import MakeAgent
 from archwalk.agents.multitask import weights_on
+from archwalk.agents.networks import QNetwork, is_body
 from archwalk.agents.registry import find_algorithm
 from archwalk.agents.values import CPU, QFunction, make_values
+from archwalk.config import Settings
 from archwalk.envs.build import greedy_process
 from archwalk.errors import BenchmarkError, RunError, SettingsError, reason
 from archwalk.files import json_text, write_atomically
+from archwalk.seeding import make_generator
 from archwalk.tasks.base import Predicted
+from archwalk.tasks.several import AnyTasks, Tables, places_of
 from archwalk.tasks.table import Benchmark
 from archwalk.training.loop import Loop, Row
 from archwalk.training.rundir import (
@@ -42,7 +46,7 @@ from archwalk.training.rundir import (
     read_lines,
     read_tensors,
 )
-from archwalk.training.spec import RunSpec
+from archwalk.training.spec import RunSpec, named_in
 
 OnRow = Callable[[Row, float], None]
 
@@ -83,7 +87,7 @@ class Runner:
 
     run: RunDir
     spec: RunSpec
-    benchmark: Benchmark | Predicted
+    benchmark: AnyTasks
     initial: dict[str, Tensor] | None = None
     on_row: OnRow | None = None
 
@@ -125,16 +129,34 @@ class Runner:
         return self.run
 
 
-def load_weights(run: RunDir, task: str) -> dict[str, Tensor]:
+def load_weights(run: RunDir, task: str, benchmark: AnyTasks) -> dict[str, Tensor]:
     """A finished run's weights, of an ordinary network; of a run on several tasks those for one task.
 
     Args:
         run: the run.
         task: one that it was trained on, or another one, which has the mean embedding.
+        benchmark: where the task is.
     """
     spec = run.spec()
+    task = named_in(spec, benchmark, task)
     place = spec.tasks.index(task) if task in spec.tasks else None
     return weights_on(run.weights(), spec.told_tasks, place)
+
+
+def with_body(
+    weights: Mapping[str, Tensor], features: int, settings: Settings, seed: int
+) -> dict[str, Tensor]:
+    """A network with the body of another one; embedding and heads are drawn from the seed, as for a run from
+    scratch (paper, section 5.2: body swapping).
+
+    Args:
+        weights: of the other network, whose body has the same sizes.
+        features: length of the tokens that the new one sees.
+        settings: sizes.
+        seed: of what is drawn.
+    """
+    fresh = QNetwork(features, settings.network, make_generator(seed, "weights")).state_dict()
+    return fresh | {name: value for name, value in weights.items() if is_body(name)}
 
 
 def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFunction:
@@ -143,7 +165,7 @@ def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFu
     Raises:
         RunError: the run is not finished, or its weights do not fit.
     """
-    spec, weights = run.spec(), load_weights(run, task)
+    spec, weights = run.spec(), load_weights(run, task, benchmark)
     values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
     try:
         values.network.load_state_dict(weights)
@@ -273,10 +295,11 @@ def threads(count: int) -> Iterator[None]:
 
 def _evaluation_hours(loop: Loop) -> float | None:
     benchmark = loop.benchmark
-    if not isinstance(benchmark, Benchmark):
+    if not isinstance(benchmark, Benchmark | Tables):
         return None
+    places = places_of(benchmark, loop.tasks)
     try:
-        seconds = [benchmark.values(task, "none", "time_elapsed") for task in loop.tasks]
+        seconds = [table.values(task, "none", "time_elapsed") for table, task in places]
     except BenchmarkError:
         return None
     return float(np.nansum(np.concatenate(seconds)[loop.process.evaluated.numpy()]) / 3600)

@@ -15,8 +15,10 @@ import tomli_w
 
 from archwalk.agents.registry import DEFAULT
 from archwalk.config import Settings, parse_settings
+from archwalk.encoding.frozen import digest_of_place
 from archwalk.errors import RunError, SettingsError, reason
-from archwalk.tasks.registry import AnyBenchmark, benchmark_names, split_protocol
+from archwalk.tasks.registry import benchmark_names, split_protocol
+from archwalk.tasks.several import AnyTasks, split_benchmarks
 
 if TYPE_CHECKING:
     Regime = Literal["scratch", "zero-shot", "fine-tune", "retrain"]
@@ -29,10 +31,10 @@ class RunSpec:
     """What a run is: two runs with equal specs compute the same.
 
     Attributes:
-        benchmark: name or path of the benchmark.
-        checksum: of its content, which is what counts.
-        space: description of its search space (``SearchSpace.describe``).
-        task: the task trained on, the target; of several ``a,b,c``.
+        benchmark: name or path of the benchmark; of several tables with commas between them.
+        checksum: of its content, which is what counts; likewise.
+        space: description of its search space (``SearchSpace.describe``), or of those of several tables.
+        task: the task trained on, the target; of several ``a,b,c``, of several tables ``TABLE:TASK``.
         seed: of every generator.
         regime: scratch, zero-shot, fine-tune or retrain.
         settings: everything else.
@@ -41,6 +43,7 @@ class RunSpec:
         source_trained_steps: trained steps that went into them.
         executor: ``inline``, which repeats itself bit for bit, or what ran elsewhere, and how.
         algorithm: name of the algorithm (``agents.registry``).
+        source_part: ``body`` where only the transformer's weights came from the source; empty for all.
         tasks: the names in ``task`` if there are several, else empty.
     """
 
@@ -57,6 +60,7 @@ class RunSpec:
     executor: str = "inline"
     algorithm: str = DEFAULT
     tasks: tuple[str, ...] = ()
+    source_part: str = ""
 
     @property
     def cut_steps(self) -> int:
@@ -81,17 +85,19 @@ class RunSpec:
     def to_toml(self) -> str:
         """Every field, the settings as tables."""
         values = asdict(self) | {"settings": self.settings.model_dump()}
-        if not self.tasks:
-            del values["tasks"]
+        for name in ("tasks", "source_part"):
+            if not values[name]:
+                del values[name]
         return tomli_w.dumps(
             {"run": {k: v for k, v in values.items() if k != "settings"}} | values["settings"]
         )
 
     def identity(self) -> dict[str, Any]:
-        """What must agree for a folder to be continued: all but where the benchmark lies, how long the run
-        is, and how often it reports."""
+        """What must agree for a folder to be continued: all but where benchmark and encoder lie, how long the
+        run is, and how often it reports."""
         values = tomllib.loads(self.to_toml())
         del values["run"]["benchmark"], values["training"]["trained_steps"], values["training"]["threads"]
+        values["observation"]["encoder"] = digest_of_place(values["observation"]["encoder"])
         return values
 
 
@@ -111,11 +117,21 @@ def read_spec(file: Path) -> RunSpec:
         ) from error
 
 
-def describe_benchmark(given: str | Path | AnyBenchmark) -> str:
+def named_in(spec: RunSpec, benchmark: AnyTasks, task: str) -> str:
+    """How a run on several tables calls the task of one of them; of any other the task itself."""
+    own = "," in spec.checksum and benchmark.checksum in spec.checksum.split(",")
+    return f"{benchmark.name}:{task}" if own else task
+
+
+def describe_benchmark(given: str | Path | AnyTasks) -> str:
     """How a spec names a benchmark: a built-in name as it is, a file by its absolute path, an object by
-    its own name, which leads nowhere: whoever reads the run must give the object again."""
+    its own name, which leads nowhere: whoever reads the run must give the object again. Several have commas
+    between them."""
     if not isinstance(given, str | Path):
         return given.name
+    each = split_benchmarks(given)
+    if len(each) > 1:
+        return ",".join(describe_benchmark(one) for one in each)
     where, protocol = split_protocol(str(given))
     full = where if where in benchmark_names() else str(Path(where).resolve())
     return f"{full}@{protocol}" if protocol else full

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from archwalk.agents.dqn.replay import Sample
 from archwalk.agents.dqn.targets import Online, Target
+from archwalk.agents.networks import is_body
 from archwalk.agents.values import CPU, QFunction
 from archwalk.config import LearnerSettings
 
@@ -88,6 +89,7 @@ class Learner:
         self.values, self.settings, self._generator = values, settings, generator
         self._reuse, self._loss = reuse, loss
         self.trained_steps = 0
+        self._body = [p for name, p in values.network.named_parameters() if is_body(name)]
         self.optimiser = torch.optim.Adam(values.network.parameters(), lr=settings.learning_rate, fused=True)
 
     def update(self, sample: Sample, target: Target) -> Learned:
@@ -101,6 +103,9 @@ class Learner:
         loss, error, mean_q = self._loss(q, y.to(device), sample.weight.to(device))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if self.trained_steps < self.settings.frozen_body_steps:
+            for parameter in self._body:
+                parameter.grad = None  # neither moved nor counted in the norm
         norm = nn.utils.clip_grad_norm_(self.values.network.parameters(), self.settings.max_grad_norm)
         self.optimiser.param_groups[0]["lr"] = self.learning_rate()
         self.optimiser.step()

@@ -1,0 +1,69 @@
+"""``archwalk encoder``: encoders of architectures that learned without any measurement.
+
+In: arguments. Out: a file, and what is in one. ``commands`` hangs it into the command line.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import tyro
+
+from archwalk.cli.console import print_json, print_step
+
+
+def encoder_app() -> tyro.extras.SubcommandApp:
+    """The verbs below ``archwalk encoder``."""
+    app = tyro.extras.SubcommandApp()
+    app.command(name="pretrain")(encoder_pretrain)
+    app.command(name="show")(encoder_show)
+    return app
+
+
+def encoder_pretrain(
+    out: Path,
+    space: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    benchmark: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    steps: int = 3_000,
+    seed: int = 0,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Train an encoder as an autoencoder over the architectures of spaces, for --observation.encoder.
+
+    Args:
+        out: The file to write, NAME.safetensors.
+        space: A space by name or declaration file. May be repeated.
+        benchmark: A benchmark by name or file, whose space is taken. May be repeated.
+        steps: Of the training.
+        seed: Decides all randomness.
+        json: Print the card as one JSON object.
+    """
+    from archwalk.training.encoders import pretrain_encoder
+
+    card = pretrain_encoder(
+        out,
+        spaces=space,
+        benchmarks=benchmark,
+        steps=steps,
+        seed=seed,
+        command=shlex.join(["archwalk", *sys.argv[1:]]),
+        say=print_step,
+    )
+    if json:
+        print_json(card)
+    else:
+        print(f"{out}: {card['told_right']:.1%} of counts told right, {card['seconds']:.0f} s")
+
+
+def encoder_show(encoder: tyro.conf.Positional[str]) -> None:
+    """The card of an encoder's file as one JSON object, with the digest of its weights.
+
+    Args:
+        encoder: Of an autoencoder or an in-context agent.
+    """
+    from archwalk.encoding.frozen import digest_of, read_encoder
+
+    opened, card = read_encoder(Path(encoder))
+    print_json({"digest": digest_of(opened.state_dict()), "width": opened.width, **card})
