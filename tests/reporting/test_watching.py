@@ -184,11 +184,16 @@ def test_ctrl_c_ends_the_command(
     serve = Watch.serve
 
     def interrupted(self: Watch) -> None:
-        threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+        main = threading.main_thread().ident
+        threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
         serve(self)
 
     monkeypatch.setattr(Watch, "serve", interrupted)
-    main(["watch", str(folder)])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job ignores it
+    try:
+        main(["watch", str(folder)])
+    finally:
+        signal.signal(signal.SIGINT, before)
     printed = capsys.readouterr().out
     assert re.search(r"watching .* at http://127\.0\.0\.1:\d+/ ", printed)
     assert printed.endswith("ended\n")
