@@ -254,3 +254,19 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path, monkeypatch: pyt
         for stream in streams:
             stream.flush()
             assert "\\u2192" in stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+def test_proxies(capsys: pytest.CaptureFixture) -> None:
+    small = ("--channels", 4, "--modules", 1, "--cells", 1, "--batch", 3)
+    call("proxies", "64-41414-1_23_301", "--metrics", "params,jacov", *small, "--size", 8, "--json")
+    result = json.loads(capsys.readouterr().out)
+    assert (list(result["proxies"]), result["data"]) == (["params", "jacov"], "random")
+    call(
+        "proxies", "64-41414-0_00_000", "--data", "digits:class_scene", "--metrics", "jacov", *small, "--json"
+    )
+    result = json.loads(capsys.readouterr().out)
+    assert (result["proxies"], result["data"]) == ({"jacov": None}, "digits:class_scene")
+    call("proxies", "64-41414-1_23_301", "--metrics", "params", *small)
+    assert "params" in capsys.readouterr().out
+    assert call("proxies", "64-41414-1_23_301", "--metrics", "param", *small) == 2
+    assert "params" in capsys.readouterr().err

@@ -16,6 +16,7 @@ __version__ = "0.2.0.dev0"
 if TYPE_CHECKING:
     from archwalk.api import evaluate, evaluate_policy, load_agent, train, transfer
     from archwalk.envs.gym import make_env, make_vec_env
+    from archwalk.fitting.verbs import fit
     from archwalk.reporting.draw import draw
     from archwalk.reporting.html import report
     from archwalk.searching.asking import Failure, Optimizer
@@ -34,6 +35,7 @@ _HOME = {
     "load_agent": "archwalk.api",
     "Failure": "archwalk.searching.asking",
     "Optimizer": "archwalk.searching.asking",
+    "fit": "archwalk.fitting.verbs",
     "search": "archwalk.searching.verbs",
     "compare": "archwalk.searching.verbs",
     "study": "archwalk.studies.study",
@@ -48,6 +50,7 @@ __all__ = [
     "draw",
     "evaluate",
     "evaluate_policy",
+    "fit",
     "load_agent",
     "load_benchmark",
     "make_env",

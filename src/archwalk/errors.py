@@ -81,6 +81,10 @@ class SearchError(ArchwalkError):
     """A search, its evaluator or its cache of evaluations that cannot be used as asked."""
 
 
+class DataError(ArchwalkError):
+    """Labelled data that no network can be fitted to as it is."""
+
+
 class ClusterError(ArchwalkError):
     """A Ray cluster that is not there, cannot be used, or has been lost."""
 

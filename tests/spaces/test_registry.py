@@ -26,7 +26,7 @@ from archwalk.spaces import (
 
 NAMES = [
     *("transnas-micro", "transnas-macro", "nasbench201", "digits-micro", "synthetic-cells"),
-    *("mnasnet", "gpt-s", "gnn", "nasbench-macro"),
+    *("mnasnet", "gpt-s", "gnn", "nasbench-macro", "residual-mlp", "residual-conv1d"),
 ]
 
 

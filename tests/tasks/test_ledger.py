@@ -247,3 +247,25 @@ def test_one_number_is_the_one_metric() -> None:
     with pytest.raises(SearchError, match="'loss', 'params'"):
         ledger.evaluate("a", "a", 1)
     ledger.close()
+
+
+def test_a_write_that_was_torn_is_undone(tmp_path: Path) -> None:
+    """The file and its log as a crash may leave them: all that was kept before the torn write is there."""
+    first = Ledger(Counting(), ("acc",), identity(), tmp_path / "e.sqlite")
+    sizes = []
+    for architecture in "abcdef":
+        first.evaluate(architecture, architecture, 9)
+        sizes.append((tmp_path / "e.sqlite-wal").stat().st_size)
+    content, log = (tmp_path / "e.sqlite").read_bytes(), (tmp_path / "e.sqlite-wal").read_bytes()
+    first.close()
+    for cut in (0, 1, 100, len(log) - sizes[3] + 1):
+        torn = tmp_path / f"torn{cut}.sqlite"
+        torn.write_bytes(content)
+        torn.with_name(f"{torn.name}-wal").write_bytes(log[: len(log) - cut])
+        again = Ledger(Counting(), ("acc",), identity(), torn)
+        kept = [e.architecture for e in again.evaluations()]
+        assert kept == list("abcdef")[: len(kept)]
+        assert len(kept) == {0: 6, 1: 5, 100: 5}.get(cut, 3)
+        again.evaluate("g", "g", 9)
+        again.close()
+        assert [e.architecture for e in read_evaluations(torn)] == [*kept, "g"]

@@ -16,15 +16,18 @@ from pydantic import ValidationError
 
 from archwalk.cli.agents import agents_app
 from archwalk.cli.console import (
+    FitReporter,
     Reporter,
     SearchReporter,
     StudyReporter,
     print_benchmark,
     print_comparison,
     print_evaluation,
+    print_fit,
     print_forecast,
     print_json,
     print_methods,
+    print_proxies,
     print_search,
     print_step,
     print_surrogate,
@@ -71,6 +74,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="train")(partial(train, settings=preset))
     app.command(name="evaluate")(evaluate)
     app.command(name="transfer")(transfer)
+    app.command(name="fit")(fit)
     app.command(name="search")(search)
     app.command(name="watch")(watch)
     app.command(name="draw")(draw)
@@ -78,6 +82,7 @@ def run_command(arguments: Sequence[str]) -> None:
     app.command(name="methods")(methods)
     app.command(name="export")(export)
     app.command(name="latency")(latency)
+    app.command(name="proxies")(proxies)
     digits = Verbs()
     digits.command(name="build")(digits_build)
     digits.command(name="verify")(digits_verify)
@@ -242,6 +247,67 @@ def transfer(
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)
+
+
+def fit(
+    data: tyro.conf.Positional[Path],
+    out: Path,
+    minutes: float = 60.0,
+    kind: Literal["images", "vectors", "series"] | None = None,
+    task: Literal["classification", "regression"] | None = None,
+    target: str | None = None,
+    image_size: int | None = None,
+    flip: tyro.conf.FlagCreatePairsOff[bool] = False,
+    metric: str | None = None,
+    space: str | None = None,
+    method: str = "agent",
+    experience: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    seed: int = 0,
+    device: str = "auto",
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Find a network for labelled data and train it, within a budget of minutes. The same command goes on.
+
+    Args:
+        data: A folder of images by class, an .npz or a Parquet file (docs/fit.md).
+        out: Folder of weights, source, ONNX, model card and all trainings.
+        minutes: In all, from reading the data to the model card.
+        kind: What inputs of three axes are.
+        task: What whole numbers as targets are.
+        target: Name of the array or column of targets, if none of label, labels, target, targets, y.
+        image_size: Largest side in pixels that images of a folder are scaled to; 64 by default.
+        flip: Mirrored images mean the same: mirror half of them in training.
+        metric: accuracy, balanced_accuracy, macro_f1 or log_loss; rmse, mae or r2.
+        space: Name or declaration file of a space; by default by the kind of data.
+        method: One of 'archwalk methods', or module:function; agent is the shipped default.
+        experience: What is known of other tasks, as for 'archwalk search'; may be repeated. none: begin
+            without.
+        seed: Of splits and search, and the first of three final seeds.
+        device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
+        json: Print one JSON object.
+    """
+    from archwalk.fitting import verbs
+
+    with FitReporter() as reporter:
+        result = verbs.fit(
+            data,
+            out,
+            minutes=minutes,
+            kind=kind,
+            task=task,
+            target=target,
+            image_size=image_size,
+            flip=flip,
+            metric=metric,
+            space=space,
+            method=method,
+            experience=experience or None,
+            seed=seed,
+            device=device,
+            on_progress=reporter,
+            say=print_step,
+        )
+    print_json(result.to_json()) if json else print_fit(result)
 
 
 def search(
@@ -502,6 +568,53 @@ def latency(
     if out is not None:
         write_latencies(found, out)
         print_step(f"written: {out}")
+
+
+def proxies(
+    architecture: tyro.conf.Positional[str],
+    space: str | None = None,
+    data: str = "random",
+    metrics: str = "",
+    batch: int = 64,
+    size: int = 32,
+    skeleton: Annotated[SkeletonSettings, tyro.conf.arg(name="")] = SkeletonSettings(),  # noqa: B008 - frozen
+    seed: int = 0,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Training-free metrics of an architecture's untrained network: synflow, snip, params and the like.
+
+    Args:
+        architecture: A cell or a chain of modules, as the space writes it.
+        space: Name of a space whose architectures are networks; found by the architecture by default.
+        data: Images that the network sees: random, digits (scikit-learn's) or digits:TASK.
+        metrics: Which ones, with commas; all by default.
+        batch: Images.
+        size: Of random images, height and width.
+        skeleton: What stands around the cells; the published skeleton by default. Inputs and classes are for
+            random images alone.
+        seed: Of the first weights and of random images.
+        json: Print one JSON object; a metric that is not defined for the network is null.
+    """
+    import time
+
+    from archwalk.proxies.measures import PROXIES
+    from archwalk.proxies.measuring import measure_proxies, named_batch
+
+    if skeleton.classes is None:
+        raise SettingsError("networks with scores", "no classes", "leave --classes none out")
+    given = named_batch(data, batch, seed, skeleton.inputs, size, skeleton.classes)
+    names = metrics.split(",") if metrics else list(PROXIES)
+    began = time.perf_counter()
+    found = measure_proxies(space, architecture, given, names, seed=seed, **skeleton.model_dump())
+    result = {
+        "architecture": architecture,
+        "data": given.name,
+        "batch": batch,
+        "seed": seed,
+        "proxies": found,
+        "seconds": time.perf_counter() - began,
+    }
+    print_json(result) if json else print_proxies(result)
 
 
 def study(

@@ -17,6 +17,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from archwalk.files import json_text
 
 if TYPE_CHECKING:
+    from archwalk.fitting.result import FitResult
+    from archwalk.fitting.verbs import Progress as FitProgress
     from archwalk.studies.plan import Job, StudyPlan
     from archwalk.studies.worker import Event
     from archwalk.tasks.ledger import Evaluation
@@ -141,6 +143,51 @@ class StudyReporter:
         return text
 
 
+class FitReporter:
+    """Progress of a fit: a live bar on a terminal, a line a training elsewhere, both on standard error."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        text = "{task.percentage:>3.0f} % of the time  {task.fields[left]} left  {task.fields[text]}"
+        self._bar = (
+            Progress(TextColumn("[bold]{task.description}"), BarColumn(20), TextColumn(text), console=console)
+            if console.is_terminal
+            else None
+        )
+        self._task = self._bar.add_task("reading", total=None, left="?", text="") if self._bar else None
+
+    def __enter__(self) -> FitReporter:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, progress: FitProgress) -> None:
+        """Show what was trained last."""
+        left = _clock(max(0.0, progress.budget - progress.spent))
+        best = f"best so far: {progress.best}" if progress.best else "nothing yet"
+        if self._bar and self._task is not None:
+            what = "searching" if progress.searching else "final trainings"
+            self._bar.update(
+                self._task,
+                description=what,
+                total=progress.budget,
+                completed=min(progress.spent, progress.budget),
+                left=left,
+                text=best if progress.searching else progress.text,
+            )
+        else:
+            print_step(f"{left:>8} left  {progress.text}  ({best})")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
 def _duration(seconds: float) -> str:
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
@@ -254,6 +301,13 @@ class SearchReporter:
         self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_proxies(result: dict[str, Any]) -> None:
+    """A line a training-free metric."""
+    for name, value in result["proxies"].items():
+        print(f"{name:>12}  {value:.6g}")
+    print(f"{'seconds':>12}  {result['seconds']:.3g}")
+
+
 def print_search(result: dict[str, Any]) -> None:
     """What a search found, and what it cost; of each task, where there are several."""
     for task, found in result.get("tasks", {}).items():
@@ -277,14 +331,35 @@ def print_search(result: dict[str, Any]) -> None:
         print(f"front        {evaluation['architecture']}  {values}")
 
 
+def print_fit(result: FitResult) -> None:
+    """What a fit found: the winner beside the baselines, what it cost, and the files."""
+    unit = " %" if result.unit == "percent" else ""
+    digits = ".2f" if result.unit == "percent" else ".4g"
+    print(f"best         {result.architecture}  ({result.space}, {result.parameters:,} parameters)")
+    print(f"{f'test {result.metric}':<32}{'mean':>10}{unit}   95 %, over {len(result.test.values)} seeds")
+    rows = [("winner", result.test, "")]
+    rows += [(b.name, b.test, f"winner {b.difference:+{digits}}: {b.verdict}") for b in result.baselines]
+    for name, test, said in rows:
+        interval = f"{test.ci95[0]:{digits}} to {test.ci95[1]:{digits}}"
+        print(f"  {name:<30}{test.mean:>10{digits}}{unit}   {interval:<20} {said}".rstrip())
+    print(result.verdict)
+    tried = sum(result.trainings.values())
+    print(
+        f"cost         {result.seconds / 60:.1f} of {result.budget_seconds / 60:.4g} minutes; "
+        f"{tried} trainings in the search, {result.failed} failed"
+    )
+    print(f"files        {result.folder}: {', '.join(result.files)}")
+
+
 def print_methods(rows: list[dict[str, Any]]) -> None:
     """A line a method."""
     for row in rows:
         also = f" (also: {', '.join(row['also'])})" if row["also"] else ""
-        needed = [need for need in row["needs"] if need != "sources"]
+        needed = [need for need in row["needs"] if need not in ("sources", "columns")]
         needs = f"; needs {', '.join(needed)}" if needed else ""
-        sources = "; takes sources" if "sources" in row["needs"] else ""
-        print(f"{row['name']:>14}  {row['summary']}{also}\n{'':>16}{row['source']}{needs}{sources}")
+        taken = [need for need in ("sources", "columns") if need in row["needs"]]
+        takes = f"; takes {' and '.join(taken)}" if taken else ""
+        print(f"{row['name']:>14}  {row['summary']}{also}\n{'':>16}{row['source']}{needs}{takes}")
 
 
 def print_comparison(rows: Sequence[dict[str, Any]]) -> None:

@@ -145,15 +145,17 @@ class AskTell:
                 breaks a limit again and again.
         """
         evaluations = self.evaluations() if evaluations is None else evaluations
+        screening = True  # anew at each suggestion, so that a search that was killed repeats itself
         for _ in range(REFUSALS):
             with self._problem.lock:
                 if self.limits is not None:
                     self.limits.attach(self.ledger)
+                    self.limits.screening = screening
                 history = self._history(evaluations)
                 if history.exhausted():
-                    if self.limits is None or not self.limits.screening:
+                    if self.limits is None or not screening:
                         return None
-                    self.limits.screening = False  # a forecast alone bars nothing for good
+                    screening = False  # a forecast alone bars nothing for good
                     continue
                 self._method.update(history)
                 index = int(self._method.suggest(1)[0])

@@ -47,6 +47,7 @@ class ListedProblem(Problem):
         self.space, self.architectures, self.tables = space, architectures, tables
         self.edits, self.groups = edits, groups
         self.encodings: dict[tuple[Any, ...], Any] = {}  # what methods made of all, by what they made it with
+        self.computed: dict[str, Any] = {}  # of all architectures, by methods, under a name
         self._kept: tuple[dict[int, NDArray[np.uint8]], ...] = tuple({} for _ in tables)
 
     def __len__(self) -> int:
@@ -153,7 +154,8 @@ def list_problem(
     )
     problem.experience = tuple(experience)
     if measured_apart:
-        said = [whole(problem, problem.locate(source.codes), source.values) for source in experience]
+        tasks = [source for source in experience if not source.column]
+        said = [whole(problem, problem.locate(source.codes), source.values) for source in tasks]
         tables = [table for table in said if table is not None]
         alike = np.stack([problem.groups, *tables], 1) if tables else np.arange(len(rows))[:, None]
         problem.groups = np.unique(alike, axis=0, return_inverse=True)[1].ravel()

@@ -93,6 +93,8 @@ class Method:
         needs: what it cannot do without: ``listed`` (a space that can be listed), ``sources``, or a library's
             name.
         knows_sources: whether it is given what source tasks and their agents know.
+        knows_columns: whether it reads columns that are no task's reward (training-free metrics, latency)
+            where they are named as experience.
         learned: tasks that it was trained on, as (checksum of the table, task); it cannot be searched with or
             compared on these.
         check: raises ``SearchError`` for a problem that it cannot serve; called before any evaluation.
@@ -104,6 +106,7 @@ class Method:
     source: str
     needs: tuple[str, ...] = ()
     knows_sources: bool = False
+    knows_columns: bool = False
     learned: frozenset[tuple[str, str]] = frozenset()
     check: Callable[[Problem], None] = lambda problem: None
 

@@ -21,6 +21,7 @@ from archwalk.analysis.ranks import ranks
 from archwalk.errors import SearchError
 from archwalk.searching.experience.source import Source
 from archwalk.spaces.base import SearchSpace
+from archwalk.tasks.registry import AnyBenchmark
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -37,6 +38,7 @@ class Problem(ABC):
         views: how many descriptions of an architecture there are, from coarse to fine; see ``view``.
         experience: what is known of other tasks; see ``with_experience``.
         barred: which ids are not to be evaluated, [n] → [n]; None: all may be. See ``limits``.
+        task: benchmark and task, by name, where a table answers; for methods that train its networks.
         lock: held while a suggestion is made, where threads share a problem.
     """
 
@@ -45,6 +47,7 @@ class Problem(ABC):
     views: int
     experience: tuple[Source, ...] = ()
     barred: Callable[[Ints], Mask] | None = None
+    task: tuple[str, str] | None = None
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -117,6 +120,14 @@ class Problem(ABC):
         """The same problem, sharing all that it has computed, of which some ids are not to be evaluated."""
         other = copy.copy(self)
         other.barred = barred
+        return other
+
+    def with_task(self, benchmark: AnyBenchmark | None, task: str | None) -> Problem:
+        """The same problem, sharing all that it has computed, of a benchmark's task; itself without one."""
+        if benchmark is None or task is None:
+            return self
+        other = copy.copy(self)
+        other.task = benchmark.name, task
         return other
 
     def _stranger(self, text: str) -> SearchError:

@@ -17,6 +17,10 @@ from typing import Any
 
 from archwalk.errors import SearchError, unknown
 from archwalk.searching.methods import (
+    aio_p,
+    arch_graph,
+    botorch_gp,
+    enas,
     evolution,
     forest,
     gp,
@@ -25,12 +29,17 @@ from archwalk.searching.methods import (
     ktnas,
     local,
     metaqnn,
+    mnasnet,
     mtnas,
+    ncp,
     optuna_tpe,
     random,
     reinforce,
     rl,
+    robot,
+    smac_forest,
     source_walk,
+    syne_tune_bore,
     transfer_gp,
     zoph_le,
 )
@@ -50,10 +59,14 @@ GROUP = "archwalk.methods"
 _IMPORTS = {
     "scikit-learn": ("sklearn", "pip install 'archwalk[search]'"),
     "optuna": ("optuna", "pip install 'archwalk[peers]'"),
+    "smac": ("smac", "pip install 'archwalk[peers]'"),
+    "botorch": ("botorch", "pip install 'archwalk[peers]'"),
+    "syne-tune": ("syne_tune", "pip install 'archwalk[syne-tune]'"),
 }
 _MODULES = (
     *(random, local, evolution, reinforce, forest, gp, rl, transfer_gp, source_walk, in_context),
-    *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, optuna_tpe),
+    *(metaqnn, zoph_le, mtnas, ktnas, graphpnas, robot, optuna_tpe),
+    *(smac_forest, botorch_gp, syne_tune_bore, enas, mnasnet, ncp, arch_graph, aio_p),
 )
 _METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
@@ -138,15 +151,23 @@ def describe_methods() -> list[dict[str, Any]]:
     """``name, also, summary, needs, source`` of all methods, plain values.
 
     ``also`` are other names, ``needs`` what a method cannot do without or is given if there: ``sources``
-    (what is known of other tasks; only ``source-walk`` cannot do without), ``listed`` (a space that can be
-    listed), a library.
+    (what is known of other tasks; only ``source-walk`` cannot do without), ``columns`` (training-free metrics
+    or costs of a table), ``listed`` (a space that can be listed), a library.
     """
     return [
         {
             "name": name,
             "also": [other for other, meant in SHIPPED.items() if meant == name],
             "summary": method.summary,
-            "needs": list(dict.fromkeys([*method.needs, *(["sources"] if method.knows_sources else [])])),
+            "needs": list(
+                dict.fromkeys(
+                    [
+                        *method.needs,
+                        *(["sources"] if method.knows_sources else []),
+                        *(["columns"] if method.knows_columns else []),
+                    ]
+                )
+            ),
             "source": method.source,
         }
         for name, method in methods().items()

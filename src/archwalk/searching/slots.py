@@ -80,6 +80,55 @@ def possible_choices(problem: Problem) -> Mask:
     return mask
 
 
+SAMPLE = 500  # architectures of an open space that say whether a slot may be absent
+
+
+def choices_of(problem: Problem, history: History) -> list[list[int]]:
+    """The choices of each slot for a library that knows independent parameters alone, ascending.
+
+    An absent slot, -1, is a choice where it occurs: in a listed problem, or among the evaluations and a
+    sample of an open space.
+    """
+    possible = possible_choices(problem)
+    if isinstance(problem, OpenProblem):
+        codes = problem.space.sample(SAMPLE, np.random.default_rng(0))
+        absent = (codes < 0).any(0) | (problem.codes(history.indices) < 0).any(0)
+        possible[:, 0] = absent
+    return [(np.flatnonzero(row) - 1).tolist() for row in possible]
+
+
+def follow(
+    problem: Problem,
+    history: History,
+    ask: Callable[[], Sequence[int]],
+    generator: np.random.Generator,
+    seed: int,
+) -> int:
+    """The unvisited architecture that a library's suggestion leads to.
+
+    Slot by slot the suggested choice is taken where it is on offer, else a random one is; see
+    ``choose_slots``.
+
+    Args:
+        problem: what is searched.
+        history: what is visited.
+        ask: a suggestion, a choice a slot; asked again where a walk led to a visited architecture.
+        generator: decides the rest.
+        seed: of the method.
+    """
+    asked, last = ask(), -1
+
+    def choose(made: Ints, offered: Ints) -> int:
+        nonlocal asked, last
+        slot = len(made)
+        if slot <= last:
+            asked = ask()
+        last = slot
+        return asked[slot] if asked[slot] in offered else int(generator.choice(offered))
+
+    return choose_slots(problem, history, choose, generator, seed)
+
+
 def as_accuracies(rewards: Floats) -> Floats:
     """Rewards between 0 and 1, [n]: as they are if they all lie there, else by their own range.
 

@@ -169,8 +169,6 @@ def search(
         known=known_metrics(known),
     )
     _check_jobs(jobs, settings, executor, bool(tasks))
-    answering = settings[0].answering
-    check_fit(chosen, settings[0].problem, answering.checksum if answering else "", names)
     texts = (limits,) if isinstance(limits, str) else tuple(limits)
     settings = [limited(s, texts, known, sizes or Sizes()) for s in settings]
     places = [folder / str(s.task) if tasks else folder for s in settings]
@@ -178,8 +176,13 @@ def search(
     told = known_beforehand(
         settings, folder, runs, named, directions, chosen, bool(tasks), not _is_none(agent)
     )
-    settings = [replace(s, problem=s.problem.with_experience(told.sources)) for s in settings]
-    for line in [*told.said, *unhelped(chosen, method, told)]:
+    settings = [
+        replace(s, problem=s.problem.with_experience(told.sources).with_task(s.answering, s.task))
+        for s in settings
+    ]
+    answering = settings[0].answering
+    check_fit(chosen, settings[0].problem, answering.checksum if answering else "", names)
+    for line in [*told.said, *([] if tasks else unhelped(method, told))]:
         say(f"known beforehand: {line}")
     for line in dict.fromkeys(line for s in settings for line in (s.limits.said() if s.limits else ())):
         say(f"limit: {line}")
@@ -212,7 +215,7 @@ def _is_none(agent: str | Path | Sequence[str | Path]) -> bool:
     return NONE in ([str(agent)] if isinstance(agent, str | Path) else map(str, agent))
 
 
-def unhelped(chosen: Method, given: Any, known: Experience) -> list[str]:
+def unhelped(given: Any, known: Experience) -> list[str]:
     """What to say where the default method, which takes experience, has none: it then is ``gp``."""
     if isinstance(given, str) and is_default(given) and not known.sources:
         return [f"nothing, so {given} searches as gp does; --experience names what is known of other tasks"]

@@ -72,6 +72,8 @@ _NAMED: dict[str, _Entry] = {
     "gpt-s": _declared("gpt-s"),
     "gnn": _declared("gnn"),
     "nasbench-macro": _declared("nasbench-macro"),
+    "residual-mlp": _declared("residual-mlp"),
+    "residual-conv1d": _declared("residual-conv1d"),
     "darts": _Entry(DartsSpace, "DARTS (Liu et al. 2019), the space of NAS-Bench-301 (Zela et al. 2022)"),
     "nasbench101": _Entry(NasBench101Space, "NAS-Bench-101 (Ying et al. 2019), classes of graphs"),
 }

@@ -556,3 +556,23 @@ def test_the_command_line(here: Path, capsys: pytest.CaptureFixture) -> None:
         assert stop.value.code == 2
         assert "Remedy" in capsys.readouterr().err
     assert not Path("wrong").exists()
+
+
+def test_a_method_that_needs_sources_has_those_that_are_named(tiny: Benchmark, tmp_path: Path) -> None:
+    known = Source("other", tiny.space.codes.astype(np.int16), tiny.reward("main"))
+    found = archwalk.search(
+        lambda text: 1.0,
+        tmp_path / "a",
+        space=tiny,
+        method="source-walk",
+        metric="q",
+        budget=3,
+        experience=known,
+    )
+    best = np.argsort(-tiny.reward("main"), kind="stable")[:3]
+    assert [look["architecture"] for look in found["looks"]] == [tiny.architectures[i] for i in best]
+    with pytest.raises(ArchwalkError, match="source-walk"):
+        archwalk.search(
+            lambda text: 1.0, tmp_path / "b", space=tiny, method="source-walk", metric="q", budget=3
+        )
+    assert not (tmp_path / "b").exists()

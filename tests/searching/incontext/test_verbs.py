@@ -110,9 +110,9 @@ def test_what_cannot_be_learned_from_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def boxed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A box with one agent, of GNNs and cells."""
+    """A box with one agent, which has seen measurements of cells."""
     path = tmp_path / "box" / "tiny.safetensors"
-    train_agent(path, spaces=["gnn", "digits-micro"], training=SHORT)
+    train_agent(path, benchmarks=["synthetic"], spaces=["gnn", "nasbench201"], training=SHORT)
     monkeypatch.setattr(box, "FOLDER", path.parent)
     return path
 
@@ -121,7 +121,12 @@ def test_an_agent_expects_something_of_every_architecture_of_its_spaces(boxed: P
     agent = box.open_agent("box:tiny")
     assert box.open_agent(boxed) is agent
     assert box.agent_for(make_space("transnas-micro")) is agent
-    assert box.agent_for(make_space("nasbench201")) is None
+    assert box.agent_for(make_space("nasbench101")) is None
+    assert [agent.has_an_opinion(make_space(s)) for s in ("nasbench201", "gnn", "darts")] == [
+        True,
+        False,
+        False,
+    ]
     gnn, darts = make_space("gnn"), make_space("darts")
     codes, values = opinion_of(agent, gnn)
     np.testing.assert_array_equal(codes, gnn.listing().codes)
@@ -134,15 +139,20 @@ def test_an_agent_expects_something_of_every_architecture_of_its_spaces(boxed: P
 
 def test_a_search_begins_with_what_the_agent_in_the_box_expects(boxed: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    asked = {"space": "gnn", "metric": "acc", "budget": 3, "say": said.append}
+    asked = {"space": "nasbench201", "metric": "acc", "budget": 3, "say": said.append}
 
     def evaluate(architecture: str) -> float:
         return float(len(architecture))
 
     found = archwalk.search(evaluate, tmp_path / "by-itself", **asked)
-    assert "what the agent tiny expects of 2,800 of 2,800 architectures (in the box" in found["experience"][0]
-    best = int(np.argmax(opinion_of(box.open_agent(boxed), make_space("gnn"))[1]))
-    assert found["looks"][0]["architecture"] == make_space("gnn").listing().architectures[best]
+    assert (
+        "what the agent tiny expects of 15,625 of 15,625 architectures (in the box" in found["experience"][0]
+    )
+    _, opinion = opinion_of(box.open_agent(boxed), make_space("nasbench201"))
+    first = make_space("nasbench201").listing().index(found["looks"][0]["architecture"])
+    assert opinion[first] == pytest.approx(opinion.max(), abs=1e-5)
+    nothing = archwalk.search(evaluate, tmp_path / "gnn", **{**asked, "space": "gnn"})
+    assert "experience" not in nothing  # of whose operations it knows no measurement
     with pytest.raises(SearchError, match="began with"):
         archwalk.search(evaluate, tmp_path / "by-itself", agent="none", **asked)
     for agent, expects in (("none", 0), ("box:tiny", 1), (boxed, 1)):
@@ -173,7 +183,7 @@ def test_the_verbs(boxed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     main(["agents", "list", "--json"])
     [row] = json.loads(capsys.readouterr().out)
     assert row["name"] == "box:tiny"
-    assert row["spaces"] == ["gnn", "digits-micro"]
+    assert row["spaces"] == ["synthetic-cells", "gnn", "nasbench201"]
     assert row["bytes"] == boxed.stat().st_size
     main(["agents", "list"])
     assert "box:tiny" in capsys.readouterr().out

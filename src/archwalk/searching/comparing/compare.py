@@ -196,9 +196,11 @@ def _claim(bench: Bench, plans: Mapping[str, Comparison]) -> None:
     for folder in plans:
         plan, known = bench.plans[folder], bench.known(folder)
         plan.check_sources(known)
-        for method in plan.chosen.values():
-            if "sources" not in method.needs:
-                check_fit(method, bench.blind(), benchmark.checksum, (plan.target,))
+        for name, method in plan.chosen.items():
+            takes = method.knows_sources or method.knows_columns
+            if not (plan.sources and plan.searched and takes):  # which are not there yet
+                problem = bench.problem(folder, name, 0)
+                check_fit(method, problem, benchmark.checksum, (plan.target,))
         wanted[folder] = identity(benchmark, plan, known)
     several = "" not in plans
     if several:

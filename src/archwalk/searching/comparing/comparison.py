@@ -177,6 +177,7 @@ class Bench:
         self._known: dict[tuple[str, str], KnownTask] = {}
         self._tables: dict[str, Benchmark] = {}
         self._problem: tuple[Any, Problem] | None = None
+        self._of_task: dict[str, Problem] = {}
 
     def plan(self, folder: str) -> Comparison:
         """What is compared in a folder below the root."""
@@ -249,11 +250,16 @@ class Bench:
         """What a method is given: sources only if it knows what to do with them."""
         plan = self.plan(folder)
         method = plan.chosen[name]
-        if not (method.knows_sources and plan.sources):
-            return self.blind()
+        if not ((method.knows_sources or method.knows_columns) and plan.sources):
+            if not isinstance(self.benchmark, Benchmark):
+                return self.blind()
+            if plan.target not in self._of_task:
+                self._of_task[plan.target] = self.blind().with_task(self.benchmark, plan.target)
+            return self._of_task[plan.target]
         key = folder, None if plan.source_evaluations is None else seed
         if self._problem is None or self._problem[0] != key:  # seeds share what methods keep with a problem
-            self._problem = key, self._informed(self.experience(folder, seed))
+            informed = self._informed(self.experience(folder, seed))
+            self._problem = key, informed.with_task(self.benchmark, plan.target)
         return self._problem[1]
 
     def _informed(self, experience: list[Source]) -> Problem:

@@ -139,7 +139,12 @@ def _measured(table: Table, what: Sequence[str], mine: Sequence[str], target: Ta
             f"name the others: --experience FILE:{','.join(others)}" if others else "leave it out",
         )
     measured = [
-        Measured(f"{table.name}/{name}", table.codes, table.columns[c] * _scale(table, c, target))
+        Measured(
+            f"{table.name}/{name}",
+            table.codes,
+            table.columns[c] * _scale(table, c, target),
+            c.metric if c.split == "none" else "",
+        )
         for name, c in chosen.items()
     ]
     return fitted(table.name, measured, target.problem)

@@ -106,11 +106,13 @@ class Measured:
         name: of the source that it becomes.
         codes: as the searched space writes them; a row of padding for what that space does not have, [n, S].
         values: larger is better; NaN where a trial failed, [n].
+        column: see ``Source``.
     """
 
     name: str
     codes: Codes
     values: Floats
+    column: str = ""
 
 
 def fitted(name: str, measured: Sequence[Measured], problem: Problem, what: str = "tasks") -> Known:
@@ -134,7 +136,7 @@ def fitted(name: str, measured: Sequence[Measured], problem: Problem, what: str 
         there = good & (one.codes != PAD).any(1)
         if problem.listed:
             there[there] = problem.locate(one.codes[there]) >= 0
-        source = make_source(one.name, one.codes[there], one.values[there])
+        source = make_source(one.name, one.codes[there], one.values[there], one.column)
         if len(source) < LEAST:
             got = f"{len(source)} of {all_of:,} with a result" if good.any() else "none with a result"
             raise SearchError(

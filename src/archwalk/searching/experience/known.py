@@ -4,8 +4,8 @@ In: the settings of a search, agents, experience as named. Out: an ``Experience`
 search's folder. Next: ``verbs`` gives it to the problem.
 
 A search over the cells of TransNAS-Bench-101 that is told nothing begins with the embedded benchmark
-``digits``: seven small tasks over the same cells. In other spaces that the agent in the box was trained on, a
-search begins with what that agent expects.
+``digits``: seven small tasks over the same cells. In other spaces with much the same operations, a search
+begins with what the agent in the box expects.
 """
 
 from __future__ import annotations
@@ -160,10 +160,10 @@ def known_beforehand(
 
 
 def expected_by_box(target: Target, method: Method) -> list[Known]:
-    """What the agent in the box expects of a space that it was trained on, and no table comes with."""
+    """What the agent in the box expects of a space that it has an opinion of, and no table comes with."""
     space = whole_of(target.space)
     agent = agent_for(space) if method.knows_sources and space.name not in EMBEDDED else None
-    if agent is None:
+    if agent is None or not agent.has_an_opinion(space):
         return []
     try:
         known = of_boxed(agent, target)

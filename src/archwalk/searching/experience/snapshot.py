@@ -56,7 +56,8 @@ class Experience:
             "given": self.given,
             "said": self.said,
             "sources": [
-                {"name": s.name, "architectures": len(s), "checksum": checksum(s)} for s in self.sources
+                {"name": s.name, "architectures": len(s), "checksum": checksum(s), "column": s.column}
+                for s in self.sources
             ],
             "checksum": hashlib.sha256(content).hexdigest(),
         }
@@ -130,7 +131,9 @@ def kept(folder: Path) -> Experience:
             raise ValueError(f"the checksum of {SOURCES} does not fit")
         arrays = load(content)
         sources = tuple(
-            Source(str(entry["name"]), arrays[f"{i}/codes"], arrays[f"{i}/values"])
+            Source(
+                str(entry["name"]), arrays[f"{i}/codes"], arrays[f"{i}/values"], str(entry.get("column", ""))
+            )
             for i, entry in enumerate(said["sources"])
         )
         given = said["given"]

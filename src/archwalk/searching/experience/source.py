@@ -27,27 +27,32 @@ class Source:
         name: as results print it.
         codes: architectures, each once, int16 as their space writes codes, [n, S].
         values: larger is better, finite, in the source's own unit, [n].
+        column: the metric, where it is one without a split (measured without training, or a cost) and not
+            what a task rewards; where less of it is known to be better, the values have changed their sign.
     """
 
     name: str
     codes: NDArray[np.int16]
     values: NDArray[np.float64]
+    column: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
 
 
-def make_source(name: str, codes: NDArray[np.int16], values: NDArray[np.float64]) -> Source:
+def make_source(name: str, codes: NDArray[np.int16], values: NDArray[np.float64], column: str = "") -> Source:
     """A source of measurements in any order: sorted by code, repeated ones averaged.
 
     Args:
         name: of the source.
         codes: [n, S].
         values: larger is better, finite, [n].
+        column: see ``Source``.
     """
     order = np.lexsort((values, *codes.T[::-1]))  # values too, so that sums do not depend on the order given
     codes, values = codes[order], values[order]
     first = np.flatnonzero(np.append(True, (codes[1:] != codes[:-1]).any(1))) if len(codes) else np.arange(0)
     counts = np.diff(np.append(first, len(codes)))
     sums = np.add.reduceat(values, first) if len(first) else values
-    return Source(name, codes[first].astype(np.int16), np.asarray(sums / counts, dtype=np.float64))
+    means = np.asarray(sums / counts, dtype=np.float64)
+    return Source(name, codes[first].astype(np.int16), means, column)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from archwalk.errors import SearchError
+from archwalk.errors import SearchError, unknown
 from archwalk.searching.experience.source import LEAST, Source
 from archwalk.searching.incontext.box import is_agent, open_agent
 from archwalk.searching.incontext.opinion import expected
@@ -28,7 +28,7 @@ from archwalk.seeding import make_generator
 from archwalk.spaces.base import ListedSpace
 from archwalk.spaces.correspondence import carry
 from archwalk.tasks.ledger import Ledger
-from archwalk.tasks.metrics import Metric
+from archwalk.tasks.metrics import Metric, metric_for
 from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
 
@@ -53,6 +53,7 @@ class KnownTask:
         values: the source's rewards there, larger is better, [n].
         table: name and checksum of the source's table; None: the target's own.
         of: architectures of the source's table; more than n where it overlaps in part.
+        column: see ``Source``.
     """
 
     name: str
@@ -61,6 +62,7 @@ class KnownTask:
     values: Floats
     table: tuple[str, str] | None
     of: int
+    column: str = ""
 
 
 def names_for(target: str, benchmark: Benchmark, sources: Sequence[str], alone: bool) -> tuple[str, ...]:
@@ -93,7 +95,8 @@ def known_task(benchmark: Benchmark, target: str, name: str, opened: Mapping[str
     Args:
         benchmark: the target's table.
         target: the task searched.
-        name: a task of the benchmark, ``FILE:TASK``, or an in-context agent (``box:NAME``, or its file).
+        name: a task of the benchmark, ``FILE:TASK``, or an in-context agent (``box:NAME``, or its file); in
+            the place of a task ``TASK/METRIC``, a column without a split, as ``columns`` reads it.
         opened: other tables by file, as ``open_tables`` gives them.
 
     Raises:
@@ -104,13 +107,16 @@ def known_task(benchmark: Benchmark, target: str, name: str, opened: Mapping[str
         return _opinion(benchmark, target, name)
     where, _, task = name.rpartition(":")
     if name in benchmark.tasks or not where:
-        return KnownTask(name, name, np.arange(len(benchmark)), benchmark.reward(name), None, len(benchmark))
+        values, column = _values_of(benchmark, name)
+        known = np.flatnonzero(np.isfinite(values))
+        file = name.replace("/", ".")
+        return KnownTask(name, file, known, values[known], None, len(benchmark), column)
     table = opened[where]
-    rewards = table.reward(task)
+    rewards, column = _values_of(table, task)
     if table.name == benchmark.name and task == target:
         raise SearchError("sources other than the target", name, "leave it out of --sources")
     rows = _rows_of(table, benchmark)
-    common = np.flatnonzero(rows >= 0)
+    common = np.flatnonzero((rows >= 0) & np.isfinite(rewards))
     common = common[np.argsort(rows[common], kind="stable")]
     if len(common) < LEAST:
         raise SearchError(
@@ -123,7 +129,21 @@ def known_task(benchmark: Benchmark, target: str, name: str, opened: Mapping[str
     ):
         raise SearchError("sources other than the target", f"{name}, with the same rewards", "leave it out")
     file = f"{table.name}.{task}-{table.checksum[:8]}".replace("/", "_")
-    return KnownTask(name, file, rows[common], rewards[common], (table.name, table.checksum), len(table))
+    from_table = table.name, table.checksum
+    return KnownTask(name, file, rows[common], rewards[common], from_table, len(table), column)
+
+
+def _values_of(table: Benchmark, name: str) -> tuple[Floats, str]:
+    """The rewards of a task, or a column ``TASK/METRIC`` without a split and its metric, larger is better as
+    far as that is known, NaN where missing, [len(table)]. Raises ``ArchwalkError`` for neither."""
+    if name in table.tasks or "/" not in name:
+        return table.reward(name), ""
+    columns = {f"{c.task}/{c.metric}": c for c in table.columns if c.split == "none"}
+    if name not in columns:
+        raise SearchError(*unknown(f"column of {table.name} without a split", name, columns))
+    column = columns[name]
+    values = np.asarray(table.columns[column], dtype=np.float64)
+    return values * metric_for(column.metric).scale, column.metric
 
 
 def _opinion(benchmark: Benchmark, target: str, name: str) -> KnownTask:
@@ -194,4 +214,4 @@ def source_of(known: KnownTask, space: ListedSpace, rows: Ints, seen: Ints | Non
     """
     seen = np.arange(len(known.rows)) if seen is None else seen
     codes = space.codes[rows[known.rows[seen]]].astype(np.int16)
-    return Source(known.name, codes, known.values[seen])
+    return Source(known.name, codes, known.values[seen], known.column)

@@ -40,6 +40,7 @@ NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KIND, FORMAT = "archwalk in-context agent", "1"
 LARGEST = 64 * 2**20  # bytes of a file
 SMALLEST_SIZES, LARGEST_SIZES = (8, 1, 1, 1, 1), (1024, 16, 16, 16, 32)
+SHARED = 0.75
 BATCH = 4_096  # architectures embedded at once
 
 
@@ -101,6 +102,15 @@ class InContextAgent:
             if known is not None and slots is not None and slots_of(known) == slots:
                 return True
         return False
+
+    def has_an_opinion(self, space: SearchSpace) -> bool:
+        """Whether it can expect anything of a space before an evaluation: at least ``SHARED`` of the space's
+        words are those of spaces in which it learned from measurements."""
+        measured = {str(task["space"]) for task in self.card.tasks}
+        specs = [spec for spec in self.card.spaces if spec.get("name") in measured]
+        known = {row.tobytes() for spec in specs for row in _words(_space(spec))}
+        words = [row.tobytes() in known for row in describe_words(whole_of(space))]
+        return sum(words) >= SHARED * len(words)
 
     def check_reads(self, space: SearchSpace) -> None:
         """Refuse a space whose words mean nothing to the agent.

@@ -20,6 +20,8 @@ from archwalk.searching.incontext.learned import pool_of_space, pools_of_benchma
 from archwalk.searching.incontext.tasks import Pool
 from archwalk.spaces.base import SearchSpace
 
+__all__ = ["describe_agents", "train_agent"]
+
 
 def train_agent(
     out: str | Path,

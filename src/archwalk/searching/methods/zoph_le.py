@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,22 +24,36 @@ class Controller(nn.Module):
     Args:
         possible: which choices a slot may have, absent first, [slots, choices + 1].
         seed: of the first weights.
+        hidden: width.
+        layers: of the LSTM.
+        initial: the first weights are uniform in ± this.
+        squash: what becomes of the scores of choices before their softmax.
     """
 
     possible: Tensor
 
-    def __init__(self, possible: Mask, seed: int) -> None:
+    def __init__(
+        self,
+        possible: Mask,
+        seed: int,
+        *,
+        hidden: int = HIDDEN,
+        layers: int = LAYERS,
+        initial: float = INITIAL,
+        squash: Callable[[Tensor], Tensor] = lambda logits: logits,
+    ) -> None:
         super().__init__()
+        self.squash = squash
         slots, width = possible.shape
         with torch.device("meta"):  # no numbers yet, and none drawn from anybody's generator
-            self.embedding = nn.Embedding(1 + slots * width, HIDDEN)  # the first one begins a walk
-            self.lstm = nn.LSTM(HIDDEN, HIDDEN, LAYERS, batch_first=True)
-            self.heads = nn.Linear(HIDDEN, slots * width)
+            self.embedding = nn.Embedding(1 + slots * width, hidden)  # the first one begins a walk
+            self.lstm = nn.LSTM(hidden, hidden, layers, batch_first=True)
+            self.heads = nn.Linear(hidden, slots * width)
         self.to_empty(device="cpu")
         self.register_buffer("possible", torch.from_numpy(possible))
         generator = torch.Generator().manual_seed(seed)
         for parameter in self.parameters():
-            nn.init.uniform_(parameter, -INITIAL, INITIAL, generator=generator)
+            nn.init.uniform_(parameter, -initial, initial, generator=generator)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Log probabilities of the choices of the slots up to the one after the last, absent first.
@@ -53,10 +69,20 @@ class Controller(nn.Module):
         tokens = torch.cat([torch.zeros(len(codes), 1, dtype=torch.int64), tokens], 1)
         steps = min(codes.shape[1] + 1, slots)
         hidden, _ = self.lstm(self.embedding(tokens[:, :steps]))
-        weight = self.heads.weight.view(slots, width, HIDDEN)[:steps]
+        weight = self.heads.weight.view(slots, width, -1)[:steps]
         bias = self.heads.bias.view(slots, width)[:steps]
-        logits = torch.einsum("nsh,swh->nsw", hidden, weight) + bias
+        logits = self.squash(torch.einsum("nsh,swh->nsw", hidden, weight) + bias)
         return logits.masked_fill(~self.possible[:steps], -torch.inf).log_softmax(-1)
+
+    @torch.no_grad()
+    def draw(self, n: int, generator: np.random.Generator) -> Tensor:
+        """Walks by the policy alone, whatever is visited, [n, slots]."""
+        codes = torch.zeros(n, 0, dtype=torch.int64)
+        for _ in range(len(self.possible)):
+            logits = self(codes)[:, -1].double().numpy()
+            choices = np.argmax(logits + generator.gumbel(size=logits.shape), axis=1) - 1
+            codes = torch.cat([codes, torch.from_numpy(choices)[:, None]], 1)
+        return codes
 
 
 class ZophLe(Replayed):

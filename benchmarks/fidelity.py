@@ -1,0 +1,157 @@
+"""Short trainings first against full trainings, at equal minutes, on really trained networks.
+
+    python benchmarks/fidelity.py curves OUT.csv --architectures 150   # about 7 s of a core each; resumable
+    python benchmarks/fidelity.py replay OUT.csv                       # replays searches, ten seeds
+
+``curves`` trains cells on scikit-learn's digits at every rung, each from its beginning, and writes down what
+``archwalk fit`` would have seen and been charged (processor time). ``replay`` runs the very code of ``fit``'s
+search over that table: once with all rungs, once with the highest alone, with the same seconds, charged for
+each suggestion too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from scipy.stats import spearmanr
+from sklearn.datasets import load_digits
+
+from archwalk.analysis.statistics import mean_interval
+from archwalk.fitting.data import load_data
+from archwalk.fitting.networks import choose_networks
+from archwalk.fitting.schedule import Suggester, Trial, reserved, search, winner
+from archwalk.fitting.splits import TEST, make_blocks
+from archwalk.fitting.training import Diverged, make_recipe, measure, standardised, train
+from archwalk.fitting.units import Trainer
+from archwalk.searching.open import make_problem
+from archwalk.searching.registry import find_method
+from archwalk.spaces.base import ListedSpace
+from archwalk.spaces.registry import make_listed
+
+RUNGS = (66, 200, 600)
+WIDTH = 16
+FIELDS = ("architecture", "steps", "valid", "tie", "test", "seconds")
+OVERHEAD = 0.15  # seconds that a suggestion is charged
+
+
+def drawn(space: ListedSpace, reference: str, n: int) -> list[str]:
+    """The reference and random architectures, no two of which compute the same function."""
+    found = {space.canonical(space.parse(reference)): reference}
+    for code in space.codes[np.random.default_rng(0).permutation(len(space.codes))].tolist():
+        if len(found) == n:
+            break
+        found.setdefault(space.canonical(code), space.format(code))
+    return list(found.values())
+
+
+def curves(out: Path, n: int) -> None:
+    torch.set_num_threads(1)
+    digits = load_digits()
+    data = load_data((digits.images, digits.target), kind="images")
+    blocks = make_blocks(data, 0)
+    networks = choose_networks(data).with_width(WIDTH)
+    trained = (blocks != 0) & (blocks != TEST)
+    recipe = make_recipe(data, int((blocks != TEST).sum()), "accuracy", flip=False)
+    folder = Path(tempfile.mkdtemp())
+    trainer = Trainer(data, blocks, (0,), networks, recipe, torch.device("cpu"), folder, time.process_time, 0)
+    assert isinstance(networks.space, ListedSpace)
+    assert networks.reference is not None
+    done = set()
+    if out.exists():
+        with out.open() as file:
+            done = {(row["architecture"], int(row["steps"])) for row in csv.DictReader(file)}
+    with out.open("a") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if not done:
+            writer.writeheader()
+        for architecture in drawn(networks.space, networks.reference, n):
+            for steps in RUNGS:
+                if (architecture, steps) in done:
+                    continue
+                examples = trainer.examples(trained)
+                began = time.process_time()
+                try:
+                    model = standardised(networks.build(architecture, 0), examples)
+                    train(model, examples, steps, 0, recipe)
+                    valid = measure(model, data, trainer.inputs, np.flatnonzero(blocks == 0))
+                    seconds = time.process_time() - began
+                    test = measure(model, data, trainer.inputs, np.flatnonzero(blocks == TEST))
+                    values = (valid["accuracy"], -valid["log_loss"], test["accuracy"])
+                except Diverged:
+                    seconds, values = time.process_time() - began, (float("nan"),) * 3
+                writer.writerow(dict(zip(FIELDS, (architecture, steps, *values, seconds), strict=True)))
+                file.flush()
+
+
+def replay(table: Path, seeds: int, methods: list[str], by: str) -> None:
+    frame = pl.read_csv(table)
+    whole = frame.group_by("architecture").agg(pl.len()).filter(pl.col("len") == len(RUNGS))
+    frame = frame.join(whole, on="architecture", how="semi", maintain_order="left")
+    rows = {(r["architecture"], r["steps"]): r for r in frame.iter_rows(named=True)}
+    names = list(dict.fromkeys(a for a, _ in rows))
+    space = make_listed("transnas-micro")
+    problem = make_problem(space, np.sort([space.index(a) for a in names]), measured_apart=False)
+    top = RUNGS[-1]
+    cost = float(np.mean([rows[a, top]["seconds"] for a in names]))
+    best = max(rows[a, top][by] for a in names)
+    print(f"{len(names)} architectures; a full training takes {cost:.2f} s on average; best {best:.4g}")
+    for low in RUNGS[:-1]:
+        values = [[rows[a, steps][by] for a in names] for steps in (low, top)]
+        print(f"rank correlation of {low} steps with {top}: {spearmanr(*values).statistic:.2f}")
+
+    def run(architecture: str, steps: int) -> Trial:
+        r = rows[architecture, steps]
+        return Trial(
+            architecture, steps, r["valid"], r["tie"], r["seconds"] + OVERHEAD, "", r["seconds"], r["seconds"]
+        )
+
+    def found(method: str, rungs: tuple[int, ...], seconds: float, seed: int) -> tuple[float, float, int]:
+        """Full validation value and test accuracy of the winner, and how many architectures were tried."""
+
+        def left(done: Sequence[Trial]) -> float:
+            return seconds - sum(t.seconds for t in done) - reserved(done, rungs)
+
+        trials = search(Suggester(problem, find_method(method), seed), rungs, [], run, left)
+        r = rows[winner(trials).architecture, top]
+        return r[by], r["test"], len({t.architecture for t in trials})
+
+    print(f"time in full trainings; {by} of the winner after a full training, mean of the seeds")
+    for method in methods:
+        for times in (3, 5, 10, 20, 40):
+            short, full = (
+                np.array([found(method, rungs, times * cost, seed) for seed in range(seeds)])
+                for rungs in (RUNGS, RUNGS[-1:])
+            )
+            difference = short[:, 0] - full[:, 0]
+            low, high = mean_interval(difference)
+            said = "  ".join(
+                f"{name} {v:.4f} (test {t:.2f}, {n:.0f} tried)"
+                for name, (v, t, n) in (("short first", short.mean(0)), ("full", full.mean(0)))
+            )
+            print(
+                f"{method:>8} {times:>3}  {said}  {difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("curves", "replay"))
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--architectures", type=int, default=150)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--methods", default="random,gp")
+    parser.add_argument("--by", default="valid", choices=("valid", "tie"), help="accuracy or minus log loss")
+    given = parser.parse_args()
+    if given.what == "curves":
+        curves(given.table, given.architectures)
+    else:
+        replay(given.table, given.seeds, given.methods.split(","), given.by)

@@ -1,0 +1,470 @@
+"""The verb ``fit``. The command line calls it.
+
+In: labelled data and a budget of minutes. Out: a ``FitResult``, and a folder with everything: weights,
+    source,
+ONNX, model card, trainings. Next: whoever uses the network.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from math import isfinite, nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from archwalk.errors import RunError, SettingsError, reason
+from archwalk.files import hold, json_text, write_atomically
+from archwalk.fitting.card import write_card, write_trials
+from archwalk.fitting.data import Kind, Task, load_data
+from archwalk.fitting.metrics import TIE, differences, find_metric
+from archwalk.fitting.networks import Networks, choose_networks, write_source
+from archwalk.fitting.plan import SEEDS, Plan, in_words, make_plan
+from archwalk.fitting.result import Baseline, FitResult, compared, tested
+from archwalk.fitting.schedule import Suggester, Trial, per_step, reserved, search, winner
+from archwalk.fitting.splits import TEST, keep_blocks, kept_blocks, make_blocks, turns
+from archwalk.fitting.training import make_recipe
+from archwalk.fitting.units import (
+    BOOSTING,
+    PREDICTIONS,
+    SECONDS,
+    TRAINING,
+    WEIGHTS,
+    WORK,
+    Clock,
+    Trainer,
+    Unit,
+)
+from archwalk.networks.export import export_onnx
+from archwalk.searching.asktell import check_fit
+from archwalk.searching.experience.known import known_beforehand, named_experience
+from archwalk.searching.experience.past import Named
+from archwalk.searching.inputs import Directions, Setting
+from archwalk.searching.open import make_problem
+from archwalk.searching.optimizer import Method
+from archwalk.searching.registry import DEFAULT, find_method
+from archwalk.tasks.identity import Identity
+from archwalk.tasks.ledger import Evaluation, Ledger
+from archwalk.tasks.metrics import Metric
+from archwalk.training.runner import find_device
+
+PLAN, LEDGER, RESULT, SOURCE, ONNX = "plan.json", "trainings.sqlite", "result.json", "model.py", "model.onnx"
+OVER = 0.05  # share of the budget by which final trainings may exceed it before they are made shorter
+MOST_DRIFT = 1.5  # times
+ONNX_NEEDS = ("onnx", "onnxscript")
+NO_LIMIT = 10**9  # trainings: the budget is one of seconds
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        spent: seconds that are charged so far.
+        budget: seconds in all.
+        text: what was done last.
+        best: the best validation value so far, with its metric; empty: none yet.
+        searching: whether architectures are compared; else the winner and the baselines are trained.
+    """
+
+    spent: float
+    budget: float
+    text: str
+    best: str
+    searching: bool
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def fit(
+    data: str | Path | tuple[Any, Any],
+    out: str | Path,
+    *,
+    minutes: float = 60.0,
+    kind: Kind | None = None,
+    task: Task | None = None,
+    target: str | None = None,
+    image_size: int | None = None,
+    flip: bool = False,
+    metric: str | None = None,
+    space: Any = None,
+    method: Any = DEFAULT,
+    experience: Named | Sequence[Named] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    clock: Clock | None = None,
+) -> FitResult:
+    """Find a network for labelled data and train it, within a budget of minutes. Called again, it goes on.
+
+    Args:
+        data: a folder of images by class, an ``.npz`` or Parquet file, or a pair of arrays; see docs/fit.md.
+        out: folder of everything that is made.
+        minutes: in all, of this machine, from reading the data to the model card.
+        kind: what inputs of three axes are: ``images`` or ``series``.
+        task: what whole numbers as targets are: ``classification`` or ``regression``.
+        target: name of the array or column of targets, if it is none of label, labels, target, targets, y.
+        image_size: largest side, in pixels, that images of a folder are scaled to; 64 by default.
+        flip: whether mirrored images mean the same; then half of them are mirrored in training.
+        metric: to improve: accuracy, balanced_accuracy, macro_f1, log_loss; rmse, mae, r2. By default
+            accuracy, balanced accuracy where the largest class has over three times the examples of the
+            smallest, rmse.
+        space: of the architectures; by default by the kind of data.
+        method: suggests architectures; see ``archwalk.search``.
+        experience: what is known of other tasks; see ``archwalk.search``.
+        seed: of splits, search and the first of three final trainings.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        on_progress: called after each training.
+        say: told in a line what is about to happen.
+        clock: seconds, from any zero, by which the budget is counted; the system's by default.
+
+    Returns:
+        The winner, its test metric beside those of the baselines, and where the files are.
+
+    Raises:
+        ArchwalkError: anything wrong with data, options or folder, before anything is written; a budget too
+            small for one training; another command working in the folder; no training that succeeds.
+    """
+    work = clock if clock is not None else time.process_time
+    clock = clock or time.monotonic
+    began = clock()
+    if not (isfinite(minutes) and minutes > 0):
+        raise SettingsError("a positive number of minutes", str(minutes), "correct --minutes")
+    folder, method = Path(out), find_method(method)
+    where = find_device(device)
+    examples = load_data(data, kind=kind, task=task, target=target, image_size=image_size)
+    goal = find_metric(metric, examples)
+    if flip and examples.kind != "images":
+        raise SettingsError("--flip with images", f"{examples.kind}", "leave it out")
+    networks = choose_networks(examples, space)
+    blocks = make_blocks(examples, seed)
+    trained = int((blocks != TEST).sum())
+    recipe = make_recipe(examples, trained, goal.name, flip)
+    runs, named = named_experience((), experience)
+    options: dict[str, Any] = {
+        "data": examples.digest,
+        "minutes": float(minutes),
+        "task": examples.task,
+        "metric": goal.name,
+        "space": networks.space.describe(),
+        "method": method.name,
+        "experience": None if named is None else [*(str(r.path) for r in runs), *map(str, named)],
+        "seed": seed,
+        "flip": flip,
+        "device": where.type,
+    }
+    begun = (folder / PLAN).exists()
+    kept = _kept(folder, options) if begun else None
+    setting = _setting(networks, goal, examples.digest)
+    check_fit(method, setting.problem)
+    known = known_beforehand([setting], folder, runs, named, Directions(), method, False)
+    if begun:
+        blocks = kept_blocks(folder, examples)
+    for line in known.said:
+        say(f"known beforehand: {line}")
+    before = torch.get_num_threads()
+    trainer = Trainer(
+        examples,
+        blocks,
+        turns(examples, blocks),
+        networks,
+        recipe,
+        where,
+        folder,
+        clock,
+        seed,
+        before,
+        work if where.type == "cpu" else clock,
+    )
+    try:
+        torch.set_num_threads(1)
+        plan = kept or make_plan(trainer, 60.0 * minutes, began)
+        if plan.width:
+            trainer.networks = networks.with_width(plan.width)
+        trainer.turns = plan.turns
+        say(in_words(plan, trainer.networks))
+        with hold(folder / ".lock"):
+            if kept is None:
+                keep_blocks(folder, examples, blocks)
+                known.keep(folder)
+                content = {"options": options, "plan": plan.to_json()}
+                write_atomically(folder / PLAN, json_text(content).encode())
+            setting = replace(setting, problem=setting.problem.with_experience(known.sources))
+            torch.set_num_threads(plan.threads)
+            with closing(Ledger(trainer, (goal.name,), setting.identity, folder / LEDGER)) as ledger:
+                run = _Run(trainer, ledger, plan, goal, setting, method, seed, on_progress)
+                return run.finish(run.search(), folder, options)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _setting(networks: Networks, goal: Metric, digest: str) -> Setting:
+    problem = make_problem(networks.space, measured_apart=False)
+    identity = Identity(networks.space.describe(), digest, "archwalk fit", (goal,), bare=False)
+    return Setting(problem, goal, (), lambda text: {}, identity)
+
+
+def _kept(folder: Path, options: dict[str, Any]) -> Plan:
+    """The plan of a run that goes on. Raises ``RunError`` if it is another run's."""
+    path = folder / PLAN
+    try:
+        content = json.loads(path.read_bytes())
+        there = dict(content["options"])
+        plan = Plan.from_json(content["plan"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            "an intact plan of an earlier run", f"{path}: {error}", "choose another --out"
+        ) from error
+    wanted = json.loads(json_text(options))
+    for name in wanted:
+        if there.get(name) != wanted[name]:
+            what = "the data as they were when it began" if name == "data" else f"{name} {there.get(name)}"
+            now = "data that have changed" if name == "data" else f"{name} {wanted[name]}"
+            raise RunError(
+                f"the run in {folder} to go on with {what}", now, "give what it began with, or another --out"
+            )
+    return plan
+
+
+class _Run:
+    """A run whose plan is made."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        ledger: Ledger,
+        plan: Plan,
+        goal: Metric,
+        setting: Setting,
+        method: Method,
+        seed: int,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.trainer, self.ledger, self.plan, self.goal = trainer, ledger, plan, goal
+        self.setting, self.method, self.seed = setting, method, seed
+        self._tie = TIE[trainer.data.task]
+        self._tell = on_progress
+        self._records = {e.architecture: e for e in ledger.evaluations()}
+        trainer.began = trainer.clock()
+
+    # ---- trainings
+
+    def _evaluate(self, unit: Unit, key: str) -> Evaluation:
+        found = self.ledger.evaluate(str(unit), key, NO_LIMIT)
+        self._records[str(unit)] = found
+        return found
+
+    def trials(self) -> list[Trial]:
+        """What the search has done, in order."""
+        return [self._trial(e) for e in self._records.values() if Unit.parse(e.architecture).role == "search"]
+
+    def _trial(self, evaluation: Evaluation) -> Trial:
+        unit, seconds = Unit.parse(evaluation.architecture), _seconds(evaluation)
+        if evaluation.status != "ok":
+            return Trial(unit.what, unit.steps, nan, 0.0, seconds, evaluation.message, seconds, seconds)
+        value = evaluation.metrics[self.goal.name] * self.goal.scale
+        tie, training = -evaluation.metrics[self._tie], evaluation.metrics[TRAINING]
+        return Trial(unit.what, unit.steps, value, tie, seconds, "", training, evaluation.metrics[WORK])
+
+    def spent(self) -> float:
+        """Seconds charged so far."""
+        return self.plan.spent + sum(map(_seconds, self._records.values()))
+
+    def _report(self, text: str, searching: bool) -> None:
+        if self._tell is None:
+            return
+        trials = [t for t in self.trials() if isfinite(t.reward)]
+        best = f"{self.goal.name} {winner(trials).reward / self.goal.scale:.5g}" if trials else ""
+        self._tell(Progress(self.spent(), self.plan.budget, text, best, searching))
+
+    # ---- the search
+
+    def search(self) -> list[Trial]:
+        """Spend what the retrained winner and the baselines leave."""
+        problem = self.setting.problem
+        suggester = Suggester(problem, self.method, self.seed)
+
+        def run(architecture: str, steps: int) -> Trial:
+            index = int(problem.ids([architecture])[0])
+            unit = Unit("search", architecture, steps, self.seed)
+            trial = self._trial(self._evaluate(unit, f"search|{steps}|{problem.key_text(index)}"))
+            said = (
+                f"{self.goal.name} {trial.reward / self.goal.scale:.5g}"
+                if isfinite(trial.reward)
+                else f"failed: {trial.message}"
+            )
+            self._report(f"{architecture}  {steps} steps  {said}", True)
+            return trial
+
+        def left(trials: Sequence[Trial]) -> float:
+            good = [t for t in trials if isfinite(t.reward)]
+            rate = self._rate(good, winner(good).architecture) if good else self.plan.reference_seconds
+            after = self.plan.finals(rate, self._drift(trials)) + self.plan.boosting
+            free = self.plan.budget - self.plan.reserve - self.plan.spent - sum(t.seconds for t in trials)
+            return free - after - reserved(trials, self.plan.rungs)
+
+        reference = self.trainer.networks.reference
+        return search(suggester, self.plan.rungs, self.trials(), run, left, reference)
+
+    def _rate(self, trials: Sequence[Trial], architecture: str) -> float:
+        """Seconds a step of one network in the trainings of the end."""
+        rate = per_step(trials, architecture)
+        if rate is None:
+            return self.plan.reference_seconds
+        slower = self._slower(trials)
+        return rate / len(self.plan.turns) * (self._drift(trials) / slower if slower else 1.0)
+
+    def _drift(self, trials: Sequence[Trial]) -> float:
+        """How much slower trainings of the end will be than the steps that were timed for the plan.
+
+        As the search so far, within bounds: a machine that is busy now need not be so then.
+        """
+        slower = self._slower(trials)
+        return min(MOST_DRIFT, max(1 / MOST_DRIFT, slower)) if slower else 1.0
+
+    def _slower(self, trials: Sequence[Trial]) -> float | None:
+        """How much slower the reference was in the search than in the plan; None where nobody knows."""
+        rate = per_step(trials, self.trainer.networks.reference or "")
+        return rate / len(self.plan.turns) / self.plan.reference_seconds if rate else None
+
+    # ---- the end
+
+    def finish(self, trials: Sequence[Trial], folder: Path, options: dict[str, Any]) -> FitResult:
+        """Retrain the winner and the baselines, compare them, write everything."""
+        plan, best = self.plan, winner(trials)
+        networks = self.trainer.networks
+        rate, drift = self._rate(trials, best.architecture), self._drift(trials)
+        free = plan.budget - plan.reserve - plan.spent - sum(t.seconds for t in trials) - plan.boosting
+        top = plan.rungs[-1]
+        fitting = (free + OVER * plan.budget) / plan.finals(rate, drift, 1)
+        steps = int(min(top, max(top // 3, 1, fitting)))
+        seeds = [self.seed + i for i in range(SEEDS)]
+        units = {"": [Unit("winner", best.architecture, steps, s) for s in seeds]}
+        for name, seconds in plan.step_seconds.items():
+            if name != "all-convolution cell" or best.architecture != networks.reference:
+                longer = int(np.ceil(steps * max(1.0, rate / (seconds * drift))))
+                units[name] = [Unit("baseline", name, longer, s) for s in seeds]
+        if plan.trees:
+            units[BOOSTING] = [Unit("baseline", BOOSTING, plan.trees, s) for s in seeds]
+        found: dict[str, list[Evaluation]] = {name: [] for name in units}
+        for i in range(SEEDS):
+            for name, some in units.items():
+                found[name].append(self._evaluate(some[i], str(some[i])))
+                what = name or f"the winner {best.architecture}"
+                self._report(f"{what}, seed {some[i].seed}, {some[i].steps} steps", False)
+        ours = tested(found[""], self.goal)
+        if not ours.values or ours.failed:
+            raise RunError(
+                "a winner that can be trained again",
+                f"{ours.failed} of {SEEDS} trainings failed: {found[''][-1].message}",
+                "choose another --seed and --out",
+            )
+        baselines = [
+            compared(
+                name,
+                tested(found[name], self.goal),
+                ours,
+                self.goal,
+                units[name][0].steps,
+                self._differences(folder, units[""], units[name], found[name]),
+            )
+            for name in units
+            if name
+        ]
+        return self._written(best, steps, ours, baselines, trials, folder, options)
+
+    def _differences(
+        self, folder: Path, ours: Sequence[Unit], theirs: Sequence[Unit], found: Sequence[Evaluation]
+    ) -> NDArray[np.float64] | None:
+        """What each test example adds to the difference from a baseline, [seeds, n]; see ``result.compared``.
+
+        Raises:
+            RunError: predictions that were kept are not there any more, or damaged.
+        """
+        if any(e.status != "ok" for e in found):
+            return None
+        targets = self.trainer.data.targets[self.trainer.blocks == TEST]
+        rows = []
+        try:
+            for pair in zip(ours, theirs, strict=True):
+                one, two = (load_file(u.predictions(folder))["test"].numpy() for u in pair)
+                rows.append(differences(self.goal.name, one, two, targets))
+            return None if any(row is None for row in rows) else np.stack(rows)  # type: ignore[arg-type]
+        except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
+            raise RunError(
+                f"the predictions of the final trainings in {folder / PREDICTIONS}",
+                reason(error),
+                "restore them, or choose another --out",
+            ) from error
+
+    def _written(
+        self,
+        best: Trial,
+        steps: int,
+        ours: Any,
+        baselines: list[Baseline],
+        trials: Sequence[Trial],
+        folder: Path,
+        options: dict[str, Any],
+    ) -> FitResult:
+        networks, data, plan = self.trainer.networks, self.trainer.data, self.plan
+        write_atomically(folder / SOURCE, write_source(networks, best.architecture, data).encode())
+        files = [WEIGHTS, SOURCE]
+        if all(find_spec(name) is not None for name in ONNX_NEEDS):
+            model = load_model(folder, networks, best.architecture, data.shape)
+            export_onnx(model, folder / ONNX, data.shape)
+            files.append(ONNX)
+        tried = {s: sum(t.steps == s for t in trials) for s in plan.rungs}
+        search_seconds = sum(t.seconds for t in trials)
+        parameters = sum(p.numel() for p in networks.build(best.architecture, 0).parameters())
+        result = FitResult(
+            architecture=best.architecture,
+            space=networks.space.name,
+            skeleton=networks.about(),
+            parameters=parameters,
+            task=data.task,
+            metric=self.goal.name,
+            direction=self.goal.direction,
+            unit=self.goal.unit,
+            validation=best.reward / self.goal.scale,
+            test=ours,
+            baselines=tuple(baselines),
+            steps=steps,
+            trainings={str(s): n for s, n in tried.items()},
+            failed=sum(not isfinite(t.reward) for t in trials),
+            budget_seconds=plan.budget,
+            search_seconds=search_seconds,
+            final_seconds=self.spent() - plan.spent - search_seconds,
+            seconds=self.spent(),
+            folder=str(folder),
+            files=(*files, "card.md", "trials.csv", "splits.csv"),
+        )
+        write_trials(folder, trials, self.goal, plan.rungs)
+        write_card(folder, result, self.trainer, plan, options)
+        write_atomically(folder / RESULT, json_text(result.to_json()).encode())
+        return result
+
+
+def load_model(folder: Path, networks: Networks, architecture: str, shape: Sequence[int]) -> torch.nn.Module:
+    """The fitted network of a folder, in evaluation mode: raw inputs → scores or predictions."""
+    from archwalk.fitting.layers import Standardised
+
+    model = Standardised(networks.build(architecture, 0), shape[0], len(shape))
+    model.load_state_dict(load_file(folder / WEIGHTS))
+    return model.eval()
+
+
+def _seconds(evaluation: Evaluation) -> float:
+    return evaluation.metrics.get(SECONDS, evaluation.seconds)
