@@ -11,7 +11,7 @@ import torch
 
 import archwalk
 from archwalk.cli.entry import main
-from archwalk.errors import ArchwalkError, SearchError, SettingsError
+from archwalk.errors import ArchwalkError, RunError, SearchError, SettingsError
 from archwalk.searching.incontext import box
 from archwalk.searching.incontext.agent import load_agent_file
 from archwalk.searching.incontext.fitting import Training, train
@@ -46,6 +46,29 @@ def test_training_repeats_itself_and_a_frozen_encoder_stays(encoder) -> None:
     assert same == (encoder == "frozen")
     assert not torch.equal(weights(longer.head), weights(networks[0].head))
     assert all(p.requires_grad for p in longer.parameters())
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch) -> None:
+    from archwalk.searching.incontext import fitting
+
+    pools = [pool_of_space("digits-micro")[0]]
+    training = Training(**{**SHORT.__dict__, "steps": 6, "encoder": "fine-tuned"})
+    monkeypatch.setattr(fitting, "SAY_EVERY", 2)
+    whole, file = train(pools, training), tmp_path / "partial"
+
+    def stop(text: str) -> None:
+        if text.startswith("step 4"):
+            raise KeyboardInterrupt
+
+    for _ in range(2):  # from the beginning, then from the checkpoint after two steps
+        with pytest.raises(KeyboardInterrupt):
+            train(pools, training, stop, file)
+    assert torch.equal(weights(train(pools, training, checkpoint=file)), weights(whole))
+    with pytest.raises(RunError, match="of another one"):
+        train(pools, Training(**{**training.__dict__, "seed": 1}), checkpoint=file)
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(RunError, match="remove that file"):
+        train(pools, training, checkpoint=file)
 
 
 def test_the_loss_falls() -> None:

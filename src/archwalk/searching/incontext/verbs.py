@@ -38,7 +38,7 @@ def train_agent(
     command: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> InContextAgent:
-    """Train an agent for the method ``in-context``, and write it.
+    """Train an agent for the method ``in-context``, and write it. Killed and called again, it goes on.
 
     Args:
         out: the file, which ends in ``.safetensors``; it must not be there.
@@ -86,7 +86,8 @@ def train_agent(
         )
     say(f"{len(tasks)} measured tasks and made-up ones, in {len(pools)} sets of architectures")
     begun = time.monotonic()
-    network = train(pools, settings, say)
+    partial = path.with_name(f".{path.name}.partial")
+    network = train(pools, settings, say, partial)
     seconds = time.monotonic() - begun
     distinct = [space for i, space in enumerate(described) if space not in described[:i]]
     agent = InContextAgent(
@@ -104,6 +105,7 @@ def train_agent(
         ),
     )
     agent.save(path)
+    partial.unlink(missing_ok=True)
     return agent
 
 
