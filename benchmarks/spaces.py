@@ -7,7 +7,8 @@ For each task and seed: how many trained steps an agent needs to its first valid
 
 1. from scratch, with slots tokens and with the tokens of each encoder;
 2. with slots tokens and the body of an agent of the source space (body swapped);
-3. with all weights, or the body, of an agent of the source space that sees tokens of the same encoder.
+3. with all weights, or the body, of an agent of the source space that sees tokens of the same encoder, whose
+   score as it is (zero-shot) is printed, too.
 
 Runs are lengthened until they have reached the score, at most to ``--steps``; nothing depends on the length
 of a run, so they are the beginnings of longer ones. Sources are trained for ``--source-steps``.
@@ -31,14 +32,14 @@ parser.add_argument("--source", default="nb201.parquet")
 parser.add_argument("--source-task", default="cifar100")
 parser.add_argument("--encoder", action="append", default=[], help="of encoded tokens; may be repeated")
 parser.add_argument("--seeds", type=int, default=3)
-parser.add_argument("--steps", type=int, default=120_000)
-parser.add_argument("--source-steps", type=int, default=60_000)
+parser.add_argument("--steps", type=int, default=122_880)
+parser.add_argument("--source-steps", type=int, default=61_440)
 parser.add_argument("--preset", default="laptop")
 parser.add_argument("--score", type=float, default=0.97)
 parser.add_argument("--run-dir", type=Path, default=Path("runs/spaces"))
 args = parser.parse_args()
 
-PIECE = 20_000  # trained steps between two looks at the score
+PIECE = 20_480  # trained steps between two looks at the score
 
 
 def settings_of(tokens: str) -> Settings:
@@ -94,6 +95,12 @@ for seed in range(args.seeds):
         for tokens in (*args.encoder, "slots"):
             needed(f"scratch-{short(tokens)}", task, seed, tokens, None)
         for tokens in args.encoder:
+            score = archwalk.evaluate(source(tokens, seed), benchmark=args.target, task=task)[
+                "validation_score"
+            ]
+            print(
+                json.dumps({"how": f"zero-shot-{short(tokens)}", "task": task, "seed": seed, "score": score})
+            )
             needed(f"moved-{short(tokens)}", task, seed, tokens, source(tokens, seed))
             needed(f"body-{short(tokens)}", task, seed, tokens, source(tokens, seed), "body")
         needed("body-slots", task, seed, "slots", source("slots", seed), "body")
