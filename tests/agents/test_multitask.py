@@ -38,9 +38,10 @@ def test_on_an_unknown_task_it_has_the_mean_embedding() -> None:
     values, process = agent("embedding")
     alone = make_values(greedy_process(three_tasks(), settings), settings, 1)
     alone.network.load_state_dict(weights_on(values.network.state_dict(), 2, None))
-    tokens = process.table.tokens.rows.float()
+    table = process.alone("one")
+    tokens = table.tokens.rows.float()
     half = torch.cat([tokens, torch.full((54, 2), 0.5)], dim=1)  # half the one task, half the other
-    offered = process.table.choices.clamp(min=0)
-    exists = process.table.choices >= 0
+    offered = table.choices.clamp(min=0)
+    exists = table.choices >= 0
     expected = values.network(half[offered], exists)
     torch.testing.assert_close(alone.sweep(make_generator(0, "t")), expected, rtol=1e-4, atol=1e-5)
