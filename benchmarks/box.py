@@ -2,8 +2,9 @@
 
     python benchmarks/box.py --tables FOLDER --seeds 20
 
-FOLDER holds micro.parquet and nb201.parquet, made by ``archwalk data import``. Lines: the method in-context with
-the agent in the box; the shipped default with what that agent expects as its only experience; gp; random.
+FOLDER holds micro.parquet and nb201.parquet, made by ``archwalk data import``. Lines: the method
+``in-context`` with the agent in the box; the shipped default with what that agent expects as its only
+experience; gp; random.
 Prints the geometric mean rank of the best found after 1, 10, 25 and 50 evaluations, and the geometric mean
 over targets of the ratio to gp's with a 95 % interval over targets.
 """
