@@ -224,7 +224,7 @@ def test_a_browser_shows_it_and_keeps_it_new(
         size = ["--window-size=390,900", "--virtual-time-budget=6000", "--dump-dom", watch.url]
         shown = subprocess.run([*command, *size], capture_output=True, text=True, timeout=120, check=True)
     assert asked >= 2
-    assert "<title>30 evaluations · out</title>" in shown.stdout
+    assert "<title>30/30 evaluations, finished · out</title>" in shown.stdout
     assert "best top1" in shown.stdout
     assert "last change" in shown.stdout
     assert "Nothing has begun" not in shown.stdout
@@ -270,4 +270,4 @@ def test_the_benchmark_of_a_page_is_not_opened(tmp_path: Path, monkeypatch: pyte
     table = tiny_benchmark()
     archwalk.search(None, tmp_path / "out", space=table, task="main", method="random", budget=4)
     monkeypatch.setattr("archwalk.tasks.registry.load_benchmark", lambda given: pytest.fail("opened"))
-    assert look(tmp_path / "out").title == "4 evaluations"
+    assert look(tmp_path / "out").title == "4/4 evaluations, finished"
