@@ -187,7 +187,7 @@ def test_a_method_that_knows_sources_says_that_it_has_none(table: Path) -> None:
     said: list[str] = []
     search(table, 1, method="agent", say=said.append)
     assert said == [
-        "known beforehand: nothing, so the search learns from its own evaluations alone; see --experience"
+        "known beforehand: nothing, so agent searches as gp does; --experience names what is known of other tasks"
     ]
     said.clear()
     archwalk.search(
