@@ -187,7 +187,8 @@ def test_a_method_that_knows_sources_says_that_it_has_none(table: Path) -> None:
     said: list[str] = []
     search(table, 1, method="agent", say=said.append)
     assert said == [
-        "known beforehand: nothing, so agent searches as gp does; --experience names what is known of other tasks"
+        "known beforehand: nothing, so agent searches as gp does; --experience names what is known of other "
+        "tasks"
     ]
     said.clear()
     archwalk.search(
