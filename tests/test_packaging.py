@@ -54,14 +54,14 @@ def test_the_wheel_has_the_package_and_nothing_else(built: tuple[Path, Path]) ->
     }
     assert names_in(built[1]) == files
     assert {"archwalk/py.typed", "archwalk/datasets/digits/digits.parquet"} <= files
-    assert built[1].stat().st_size < 1.5e6
+    assert built[1].stat().st_size < 3e6  # of these 1.2e6 are the agent in the box
 
 
 def test_the_source_distribution_is_small_and_makes_the_same_wheel(
     built: tuple[Path, Path], tmp_path: Path
 ) -> None:
     sdist, wheel = built
-    assert sdist.stat().st_size < 2e6
+    assert sdist.stat().st_size < 3.5e6
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
         archive.extractall(tmp_path, filter="data")

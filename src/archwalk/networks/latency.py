@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import binom
 from torch import nn
 
 from archwalk.config import LatencySettings, SkeletonSettings
@@ -119,6 +118,8 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of a median by order statistics (Conover 1999, section 3.2); their range below 6
     values, where there is none of that level."""
     ordered, n = np.sort(values), len(values)
+    from scipy.stats import binom  # a third of a second that no other command needs
+
     k = max(int(binom.ppf(0.025, n, 0.5)), 1)
     return float(ordered[k - 1]), float(ordered[n - k])
 

@@ -21,8 +21,6 @@ from archwalk.execution.served import close, make_ready, served
 from archwalk.files import write_atomically
 from archwalk.results import ComparisonRow, SearchResult
 from archwalk.searching.asktell import Asked, check_fit
-from archwalk.searching.comparing import compare as comparing
-from archwalk.searching.comparing.comparison import Comparison
 from archwalk.searching.experience.known import NONE, check_folder, known_beforehand, named_experience
 from archwalk.searching.experience.past import CACHE, JOINT, Named
 from archwalk.searching.experience.snapshot import Experience
@@ -503,6 +501,9 @@ def compare(
     Raises:
         ArchwalkError: anything that cannot be compared, before any work.
     """
+
+    from archwalk.searching.comparing import compare as comparing  # its statistics are no search's
+    from archwalk.searching.comparing.comparison import Comparison
 
     place = benchmark if isinstance(benchmark, str | Path) else None
     opened = load_benchmark(benchmark)
