@@ -21,11 +21,18 @@ from archwalk.execution.served import close, make_ready, served
 from archwalk.files import write_atomically
 from archwalk.results import ComparisonRow, SearchResult
 from archwalk.searching.asktell import Asked, check_fit
-from archwalk.searching.experience.known import NONE, check_folder, known_beforehand, named_experience
+from archwalk.searching.experience.known import (
+    EMBEDDED,
+    NONE,
+    check_folder,
+    known_beforehand,
+    named_experience,
+)
 from archwalk.searching.experience.past import CACHE, JOINT, Named
 from archwalk.searching.experience.snapshot import Experience
 from archwalk.searching.experience.tables import SampleName, names_for
-from archwalk.searching.incontext.box import is_agent
+from archwalk.searching.incontext.agent import InContextAgent
+from archwalk.searching.incontext.box import agent_for, is_agent, open_agent
 from archwalk.searching.inputs import Directions, EvaluatorGiven, Setting, Space, make_settings
 from archwalk.searching.joint import JointTask, search_jointly
 from archwalk.searching.limiting import Known, Sizes, around, check_limits, inner, known_metrics, limited
@@ -36,6 +43,8 @@ from archwalk.searching.methods import in_context
 from archwalk.searching.optimizer import Method
 from archwalk.searching.registry import DEFAULT, find_method, is_default
 from archwalk.searching.results import Keeper, make_result, write_result
+from archwalk.spaces.base import SearchSpace
+from archwalk.spaces.correspondence import whole_of
 from archwalk.spaces.registry import space_names
 from archwalk.tasks.evaluators import CommandEvaluator
 from archwalk.tasks.ledger import Evaluation, Evaluator, Ledger, read_evaluations
@@ -145,8 +154,15 @@ def search(
     names = _task_names(task, tasks, executor)
     check_log(log)
     runs, named = named_experience(agent, experience)
-    if chosen.name == in_context.NAME and named and is_agent(named[0]):
-        chosen, named = in_context.with_agent(str(named[0])), named[1:]
+    files = [str(one) for one in named or () if isinstance(one, str | Path) and is_agent(one)]
+    if files and chosen.name == in_context.NAME:
+        chosen, named = (
+            in_context.with_agent(files[0]),
+            tuple(one for one in named or () if str(one) != files[0]),
+        )
+    helper: InContextAgent | None = None
+    if files and method == DEFAULT and len(named or ()) == 1 and not runs:
+        helper, named = open_agent(files[0]), ()
     runs = [RunDir(run.path, _tables(space, benchmark)) for run in runs]
     folder = Path(out)
     check_folder(folder, tasks)
@@ -171,17 +187,24 @@ def search(
     settings = [limited(s, texts, known, sizes or Sizes()) for s in settings]
     places = [folder / str(s.task) if tasks else folder for s in settings]
     shares = [check_limits(s, place / CACHE) for s, place in zip(settings, places, strict=True)]
-    told = known_beforehand(
-        settings, folder, runs, named, directions, chosen, bool(tasks), not _is_none(agent)
-    )
+    told = known_beforehand(settings, folder, runs, named, directions, chosen, bool(tasks))
+    if method == DEFAULT and named is None and not told.sources and not _is_none(agent):
+        helper = _from_the_box(settings[0].problem.space)
+    if helper is not None:
+        chosen = in_context.first_with(helper)
     settings = [
         replace(s, problem=s.problem.with_experience(told.sources).with_task(s.answering, s.task))
         for s in settings
     ]
     answering = settings[0].answering
     check_fit(chosen, settings[0].problem, answering.checksum if answering else "", names)
-    for line in [*told.said, *([] if tasks else unhelped(method, told))]:
+    for line in [*told.said, *([] if tasks or helper else unhelped(method, told))]:
         say(f"known beforehand: {line}")
+    if helper is not None:
+        say(
+            f"known beforehand: nothing but the agent {helper.card.name}, which suggests the first "
+            f"{in_context.HANDED_OVER} evaluations, gp the others (--agent none begins without)"
+        )
     for line in dict.fromkeys(line for s in settings for line in (s.limits.said() if s.limits else ())):
         say(f"limit: {line}")
     for line in dict.fromkeys(filter(None, shares)):
@@ -211,6 +234,13 @@ def search(
 def _is_none(agent: str | Path | Sequence[str | Path]) -> bool:
     """Whether a user wants no agent, not even one that comes with the package."""
     return NONE in ([str(agent)] if isinstance(agent, str | Path) else map(str, agent))
+
+
+def _from_the_box(space: SearchSpace) -> InContextAgent | None:
+    """The agent that comes with the package, for a space of whose operations it has learned something, and
+    which is none of a table that comes with the package: a search there may be of a task that it knows."""
+    helper = None if whole_of(space).name in EMBEDDED else agent_for(space)
+    return helper if helper is not None and helper.has_an_opinion(space) else None
 
 
 def unhelped(given: Any, known: Experience) -> list[str]:

@@ -20,6 +20,7 @@ from archwalk.searching.incontext.model import Sizes
 from archwalk.searching.incontext.opinion import BEST, OTHERS, expected, opinion_of
 from archwalk.searching.incontext.tasks import Mix
 from archwalk.searching.incontext.verbs import train_agent
+from archwalk.searching.methods import in_context
 from archwalk.spaces.registry import make_space
 from archwalk.tasks import Benchmark
 
@@ -32,7 +33,7 @@ def weights(network: torch.nn.Module) -> torch.Tensor:
 
 
 def score(architecture: str) -> float:
-    return float(sum(map(int, architecture.rpartition("-")[2].replace("_", ""))))
+    return float(sum(int(c) for c in architecture.rpartition("-")[2] if c.isdigit()))
 
 
 @pytest.mark.parametrize("encoder", ["none", "frozen", "fine-tuned"])
@@ -160,33 +161,39 @@ def test_an_agent_expects_something_of_every_architecture_of_its_spaces(boxed: P
     np.testing.assert_array_equal(opinion_of(agent, darts)[1], values)
 
 
-def test_a_search_begins_with_what_the_agent_in_the_box_expects(boxed: Path, tmp_path: Path) -> None:
+def test_the_default_asks_the_agent_in_the_box_first(
+    boxed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_context, "HANDED_OVER", 3)
     said: list[str] = []
-    asked = {"space": "nasbench201", "metric": "acc", "budget": 3, "say": said.append}
 
     def evaluate(architecture: str) -> float:
-        return float(len(architecture))
+        return float(sum(map(ord, architecture)) % 101)
 
-    found = archwalk.search(evaluate, tmp_path / "by-itself", **asked)
-    assert (
-        "what the agent tiny expects of 15,625 of 15,625 architectures (in the box" in found["experience"][0]
-    )
-    _, opinion = opinion_of(box.open_agent(boxed), make_space("nasbench201"))
-    first = make_space("nasbench201").listing().index(found["looks"][0]["architecture"])
-    assert opinion[first] == pytest.approx(opinion.max(), abs=1e-5)
-    nothing = archwalk.search(evaluate, tmp_path / "gnn", **{**asked, "space": "gnn"})
-    assert "experience" not in nothing  # of whose operations it knows no measurement
-    with pytest.raises(SearchError, match="began with"):
-        archwalk.search(evaluate, tmp_path / "by-itself", agent="none", **asked)
-    for agent, expects in (("none", 0), ("box:tiny", 1), (boxed, 1)):
-        found = archwalk.search(evaluate, tmp_path / str(agent)[-8:].replace(":", "-"), agent=agent, **asked)
-        assert len(found.get("experience", [])) == expects
-    found = archwalk.search(evaluate, tmp_path / "gp", method="gp", **asked)
-    assert "experience" not in found  # a method that knows no sources
+    def looks(out: str, **options: object) -> list[str]:
+        asked = {"space": "nasbench201", "metric": "acc", "budget": 4, "say": said.append} | options
+        said.clear()
+        found = archwalk.search(evaluate, tmp_path / out, **asked)
+        return [look["architecture"] for look in found["looks"]]
+
+    by_itself = looks("by-itself")
+    assert [line for line in said if "the agent tiny, which suggests the first 3 evaluations" in line]
+    alone = looks("alone", method="in-context", budget=3)
+    assert by_itself[:3] == alone
+    assert looks("alone", method="gp", budget=4)[3] == by_itself[3]  # gp went on
+    assert looks("named", agent="box:tiny") == looks("file", agent=boxed) == by_itself
+    nothing = looks("none", agent="none")
+    assert nothing == looks("gp", method="gp")
+    assert nothing != by_itself
+    assert looks("gnn", space="gnn") == looks("gnn-gp", space="gnn", method="gp")  # of which it knows nothing
+    archwalk.search(score, tmp_path / "old", space="nasbench201", metric="acc", budget=5, method="random")
+    beside = looks("beside", agent="box:tiny", experience=[tmp_path / "old"])
+    assert any("what the agent tiny expects of 15,625 of 15,625 architectures" in line for line in said)
+    assert beside != by_itself
     with pytest.raises(SearchError, match="either agents or none"):
-        archwalk.search(evaluate, tmp_path / "both", agent=["none", "box:tiny"], **asked)
+        looks("both", agent=["none", "box:tiny"])
     with pytest.raises(SearchError, match="agent in the box"):
-        archwalk.search(evaluate, tmp_path / "both", agent="box:other", **asked)
+        looks("both", agent="box:other")
     assert not (tmp_path / "both").exists()
 
 
@@ -194,7 +201,7 @@ def test_an_agent_of_the_searched_task_is_refused(tmp_path: Path, synthetic: Ben
     path = tmp_path / "knows.safetensors"
     train_agent(path, benchmarks=["synthetic"], training=SHORT)
     task = synthetic.tasks[0]
-    with pytest.raises(SearchError, match="trained on this very task"):
+    with pytest.raises(SearchError, match="of this very table"):
         archwalk.search(None, tmp_path / "out", space="synthetic", task=task, budget=3, agent=path)
     with pytest.raises(SearchError, match="trained on it"):
         archwalk.compare("synthetic", task, tmp_path / "c", sources=str(path), methods=("gp",), seeds=1)

@@ -4,8 +4,7 @@ In: the settings of a search, agents, experience as named. Out: an ``Experience`
 search's folder. Next: ``verbs`` gives it to the problem.
 
 A search over the cells of TransNAS-Bench-101 that is told nothing begins with the embedded benchmark
-``digits``: seven small tasks over the same cells. In other spaces with much the same operations, a search
-begins with what the agent in the box expects.
+``digits``: seven small tasks over the same cells.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from pathlib import Path
 from archwalk.errors import SearchError
 from archwalk.searching.experience.columns import of_benchmark
 from archwalk.searching.experience.fitting import Known, Target
-from archwalk.searching.experience.past import CACHE, JOINT, Named, gather, of_agent, of_boxed
+from archwalk.searching.experience.past import CACHE, JOINT, Named, gather, of_agent
 from archwalk.searching.experience.snapshot import Experience, checksum, settle
 from archwalk.searching.experience.source import Source
-from archwalk.searching.incontext.box import agent_for, boxed, is_agent
+from archwalk.searching.incontext.box import is_agent
 from archwalk.searching.inputs import Directions, Setting
 from archwalk.searching.optimizer import Method
 from archwalk.spaces.correspondence import whole_of
@@ -110,7 +109,6 @@ def known_beforehand(
     directions: Directions,
     method: Method,
     jointly: bool,
-    box: bool = True,
 ) -> Experience:
     """What is known, from the folder where the search has begun, else read.
 
@@ -122,11 +120,9 @@ def known_beforehand(
         directions: what the user says of metrics.
         method: what comes with the package is for methods that know sources.
         jointly: whether the folder has a folder a task.
-        box: whether an agent that comes with the package may be used where nothing is named.
 
     Raises:
         ArchwalkError: see ``past.gather`` and ``snapshot.settle``.
-        SearchError: the search began with such an agent, which it now may not use.
     """
     first = settings[0]
     goals = {s.metric.name: s.metric for s in settings}
@@ -144,32 +140,14 @@ def known_beforehand(
 
     def read() -> list[Known]:
         if given is None:
-            return embedded(target, method) + (expected_by_box(target, method) if box else [])
+            return embedded(target, method)
         known = [of_agent(run, target) for run in runs] + gather(named or (), target)
         if named:
             directions.check_all_used([first.metric.name, *(cost.name for cost in first.costs)])
         return known
 
     # A folder made before agents were kept in it may go on with them.
-    found = settle(folder, given, begun and not (runs and not named), read)
-    if not box and any(source.name in boxed() for source in found.sources):
-        raise SearchError(
-            f"the agents that the search in {folder} began with", "none", "repeat the command that began it"
-        )
-    return found
-
-
-def expected_by_box(target: Target, method: Method) -> list[Known]:
-    """What the agent in the box expects of a space that it has an opinion of, and no table comes with."""
-    space = whole_of(target.space)
-    agent = agent_for(space) if method.knows_sources and space.name not in EMBEDDED else None
-    if agent is None or not agent.has_an_opinion(space):
-        return []
-    try:
-        known = of_boxed(agent, target)
-    except SearchError:  # too few of its architectures are to choose from, or its own task
-        return []
-    return [Known(known.sources, f"{known.said} (in the box; --agent none begins without)")]
+    return settle(folder, given, begun and not (runs and not named), read)
 
 
 def embedded(target: Target, method: Method) -> list[Known]:

@@ -14,6 +14,7 @@ from archwalk.searching.history import History
 from archwalk.searching.incontext.agent import InContextAgent
 from archwalk.searching.incontext.box import PREFIX, agent_for, boxed, open_agent
 from archwalk.searching.listed import ListedProblem
+from archwalk.searching.methods.gp import gp
 from archwalk.searching.optimizer import FunctionOptimizer, Method
 from archwalk.searching.problem import Floats, Ints, Problem
 
@@ -25,6 +26,7 @@ HOPE = 2.0  # normal score that the first suggestion aims beyond
 DOUBT = 1.5
 LOOKED_AT = 0.7  # share of the free architectures that a suggestion considers, so that seeds differ
 FEW, PRIOR = 2_000, 1_000  # of a large table: how many any, and how many that are good by the prior
+HANDED_OVER = 50  # evaluations after which the shipped default asks gp
 MOST_READ = 200  # evaluations that the network reads: the last ones, and the best
 
 
@@ -140,6 +142,28 @@ def with_agent(given: str | Path | InContextAgent) -> Method:
     return Method(
         f"{NAME}@{called}",
         lambda problem, seed: _optimizer(agent, problem, seed),
+        METHOD.summary,
+        METHOD.source,
+        learned=agent.learned,
+        check=lambda problem: agent.check_reads(problem.space),
+    )
+
+
+def first_with(agent: InContextAgent) -> Method:
+    """What the shipped default is where nothing is known but an agent: it suggests the first evaluations,
+    ``gp`` those after ``HANDED_OVER``, of which the agent has read too few in training.
+
+    Args:
+        agent: which reads the space.
+    """
+
+    def suggest(problem: Problem, history: History, seed: int) -> int:
+        early = len(history.touched) < HANDED_OVER
+        return in_context(agent, problem, history, seed) if early else gp(problem, history, seed)
+
+    return Method(
+        f"{NAME}@{agent.card.name}, then gp",
+        lambda problem, seed: FunctionOptimizer(suggest, problem, seed),
         METHOD.summary,
         METHOD.source,
         learned=agent.learned,
