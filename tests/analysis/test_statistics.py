@@ -145,3 +145,9 @@ def test_holm_by_hand_and_what_it_promises() -> None:
     g = np.random.default_rng(0)
     false = sum(bool((holm(g.uniform(0, 1, 12)) < 0.05).any()) for _ in range(2_000)) / 2_000
     assert false <= 0.06
+
+
+def test_a_sample_of_which_all_but_one_are_alike_has_an_interval_of_its_own_size() -> None:
+    sample = np.array([0.7] * 19 + [0.1])
+    low, high = mean_interval(sample)
+    assert -1 < low <= sample.mean() < high < 2

@@ -54,7 +54,8 @@ def mean_interval(sample: Values) -> Interval:
         return _student(mean, error, n - 1)
     drawn = sample[np.random.default_rng(0).integers(0, n, (RESAMPLES, n))]
     errors = drawn.std(1, ddof=1) / np.sqrt(n)
-    t = (drawn.mean(1) - mean)[errors > 0] / errors[errors > 0]
+    varied = errors > 1e-9 * error  # where all are drawn alike, rounding leaves an error that is none
+    t = (drawn.mean(1) - mean)[varied] / errors[varied]
     low, high = np.quantile(t, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(mean - float(high) * error, mean - float(low) * error)
 
