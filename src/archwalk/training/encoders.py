@@ -21,10 +21,12 @@ from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import whole_of
 from archwalk.spaces.registry import open_space
 from archwalk.tasks.registry import load_benchmark
+from archwalk.training.runner import threads
 
 SAMPLE = 4_096  # architectures of a space that are trained on
 
 
+@threads(1)  # on several, the bits are others each time
 def pretrain_encoder(
     out: str | Path,
     *,

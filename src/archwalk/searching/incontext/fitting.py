@@ -25,6 +25,7 @@ from archwalk.errors import RunError, reason
 from archwalk.files import write_atomically
 from archwalk.searching.incontext.model import InContext, Sizes
 from archwalk.searching.incontext.tasks import Lesson, Mix, Pool, make_lesson
+from archwalk.training.runner import threads
 
 Pretrained = Literal["none", "frozen", "fine-tuned"]
 WARM_UP, SAY_EVERY = 200, 250  # steps
@@ -60,6 +61,7 @@ def loss_of(network: InContext, lesson: Lesson) -> Float[Tensor, ""]:
     return (log + ((lesson.targets - mean) / log.exp()) ** 2 / 2).mean()
 
 
+@threads(1)  # on several, gradients are added up in any order, and the bits are others each time
 def train(
     pools: Sequence[Pool],
     training: Training,
