@@ -13,7 +13,6 @@ from torch import Tensor
 
 from archwalk.encoding.encoder import Encoder, draw
 from archwalk.encoding.frozen import (
-    KIND,
     FrozenEncoder,
     digest_of,
     open_encoder,
@@ -23,6 +22,7 @@ from archwalk.encoding.frozen import (
     settled_place,
 )
 from archwalk.encoding.tokens import EncodedTokens, encoded_table
+from archwalk.encoding.weights import AUTOENCODER
 from archwalk.errors import SettingsError
 from archwalk.spaces.registry import make_listed, make_space
 
@@ -149,7 +149,7 @@ def test_the_encoder_of_an_in_context_agent_is_read(tmp_path: Path) -> None:
 def changed(path: Path, change: dict[str, Tensor | None], **header: str) -> None:
     tensors = {**load_file(path), **change}
     kept = {name: value for name, value in tensors.items() if value is not None}
-    save_file(kept, path, {"kind": KIND, "format": "1", "card": "{}"} | header)
+    save_file(kept, path, {"kind": AUTOENCODER, "format": "1", "card": "{}"} | header)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_damaged_and_strange_files_are_refused(tmp_path: Path, damage: object, s
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "ae.safetensors")
-    monkeypatch.setattr("archwalk.encoding.frozen.LARGEST", 1_000)
+    monkeypatch.setattr("archwalk.encoding.weights.LARGEST", 1_000)
     with pytest.raises(SettingsError, match="none is larger"):
         read_encoder(path)
 

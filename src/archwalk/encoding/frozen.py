@@ -22,20 +22,16 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from archwalk.encoding.encoder import Encoder, draw
+from archwalk.encoding.weights import AGENT, AUTOENCODER, FORMAT, read_weights, write_weights
 from archwalk.errors import SettingsError, reason
-from archwalk.files import write_atomically
 from archwalk.spaces.base import Codes, SearchSpace
 from archwalk.spaces.correspondence import whole_of
 
-KIND, FORMAT = "archwalk autoencoder", "1"
-KINDS = (KIND, "archwalk in-context agent")  # what has an encoder
+KINDS = (AUTOENCODER, AGENT)  # what has an encoder
 PART = "encoder."  # the names of its weights begin with it
-LARGEST = 64 * 2**20  # bytes of a file
 WIDEST, DEEPEST = 1_024, 16
 BATCH = 1_024  # architectures drawn at once
 REFERENCE = 1_024  # architectures of a space that its vectors are whitened by
@@ -194,9 +190,8 @@ def save_encoder(encoder: Encoder, path: Path, card: Mapping[str, Any]) -> None:
         path: where.
         card: what it is: plain values.
     """
-    tensors = {f"{PART}{name}": value.contiguous() for name, value in encoder.state_dict().items()}
-    header = {"kind": KIND, "format": FORMAT, "card": json.dumps(dict(card), sort_keys=True)}
-    write_atomically(path, save(tensors, header))
+    tensors = {f"{PART}{name}": value for name, value in encoder.state_dict().items()}
+    write_weights(path, AUTOENCODER, tensors, card)
 
 
 def read_encoder(path: Path) -> tuple[Encoder, dict[str, Any]]:
@@ -205,17 +200,10 @@ def read_encoder(path: Path) -> tuple[Encoder, dict[str, Any]]:
     Raises:
         SettingsError: no such file, a damaged one, one of another version, or one of something else.
     """
+    _, tensors, header = read_weights(path, _refused)
     try:
-        if path.stat().st_size > LARGEST:
-            raise _refused(path, f"a file of {path.stat().st_size:,} bytes; none is larger than {LARGEST:,}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise _refused(path, error.strerror or str(error)) from error
-    try:
-        tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
         card = json.loads(header.get("card", "{}"))
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise _refused(path, f"no safetensors file, or a damaged one: {reason(error)}") from error
     if header.get("kind") not in KINDS or not isinstance(card, dict):
         raise _refused(path, "a safetensors file of something else")

@@ -46,7 +46,7 @@ class ListedProblem(Problem):
         super().__init__()
         self.space, self.architectures, self.tables = space, architectures, tables
         self.edits, self.groups = edits, groups
-        self.encodings: dict[tuple[Any, ...], Any] = {}  # what methods made of all, by what they made it with
+        self.encodings: dict[tuple[int, ...], Any] = {}  # of ``gp.beliefs``, by the sources
         self.computed: dict[str, Any] = {}  # of all architectures, by methods, under a name
         self._kept: tuple[dict[int, NDArray[np.uint8]], ...] = tuple({} for _ in tables)
 

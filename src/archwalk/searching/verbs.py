@@ -154,15 +154,7 @@ def search(
     names = _task_names(task, tasks, executor)
     check_log(log)
     runs, named = named_experience(agent, experience)
-    files = [str(one) for one in named or () if isinstance(one, str | Path) and is_agent(one)]
-    if files and chosen.name == in_context.NAME:
-        chosen, named = (
-            in_context.with_agent(files[0]),
-            tuple(one for one in named or () if str(one) != files[0]),
-        )
-    helper: InContextAgent | None = None
-    if files and method == DEFAULT and len(named or ()) == 1 and not runs:
-        helper, named = open_agent(files[0]), ()
+    chosen, named, helper = _asking(chosen, method == DEFAULT and not runs, named)
     runs = [RunDir(run.path, _tables(space, benchmark)) for run in runs]
     folder = Path(out)
     check_folder(folder, tasks)
@@ -234,6 +226,27 @@ def search(
 def _is_none(agent: str | Path | Sequence[str | Path]) -> bool:
     """Whether a user wants no agent, not even one that comes with the package."""
     return NONE in ([str(agent)] if isinstance(agent, str | Path) else map(str, agent))
+
+
+def _asking(
+    chosen: Method, helped: bool, named: tuple[Named, ...] | None
+) -> tuple[Method, tuple[Named, ...] | None, InContextAgent | None]:
+    """An in-context agent among what is named, where it is to be asked rather than to be a source.
+
+    Args:
+        chosen: the method; ``in-context`` asks the agent.
+        helped: whether it is the default, which asks an agent first if nothing else is named.
+        named: see ``named_experience``.
+
+    Returns:
+        The method, the rest of what is named, and the agent that the default asks first.
+    """
+    files = [str(one) for one in named or () if isinstance(one, str | Path) and is_agent(one)]
+    if named and files and chosen.name == in_context.NAME:
+        return in_context.with_agent(files[0]), tuple(one for one in named if str(one) != files[0]), None
+    if named and files and helped and len(named) == 1:
+        return chosen, (), open_agent(files[0])
+    return chosen, named, None
 
 
 def _from_the_box(space: SearchSpace) -> InContextAgent | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,12 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from archwalk.encoding.encoder import draw
+from archwalk.encoding.weights import AGENT, FORMAT, read_weights, write_weights
 from archwalk.encoding.words import FEATURES, KINDS, describe_words
 from archwalk.errors import ArchitectureError, ArchwalkError, SearchError, reason
-from archwalk.files import write_atomically
 from archwalk.searching.incontext.model import InContext, Sizes
 from archwalk.searching.problem import Floats
 from archwalk.spaces.base import Codes, SearchSpace
@@ -37,8 +35,6 @@ from archwalk.spaces.matching import identical
 from archwalk.spaces.registry import make_space
 
 NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-KIND, FORMAT = "archwalk in-context agent", "1"
-LARGEST = 64 * 2**20  # bytes of a file
 SMALLEST_SIZES, LARGEST_SIZES = (8, 1, 1, 1, 1), (1024, 16, 16, 16, 32)
 SHARED = 0.75
 BATCH = 4_096  # architectures embedded at once
@@ -177,9 +173,7 @@ class InContextAgent:
 
     def save(self, path: Path) -> None:
         """Write the file. Raises ``RunError`` where it cannot be written."""
-        tensors = {name: t.contiguous() for name, t in self.network.state_dict().items()}
-        header = {"kind": KIND, "format": FORMAT, "card": json.dumps(asdict(self.card), sort_keys=True)}
-        write_atomically(path, save(tensors, header))
+        write_weights(path, AGENT, self.network.state_dict(), asdict(self.card))
 
 
 def load_agent_file(path: Path) -> InContextAgent:
@@ -188,17 +182,8 @@ def load_agent_file(path: Path) -> InContextAgent:
     Raises:
         SearchError: there is no file, it is damaged, of another version, or something else.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise _refused(path, f"a file of {path.stat().st_size:,} bytes; none is larger than {LARGEST:,}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise _refused(path, error.strerror or str(error)) from error
-    try:
-        tensors, header = load(content), _header(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _refused(path, f"no safetensors file, or a damaged one: {reason(error)}") from error
-    if header.get("kind") != KIND:
+    content, tensors, header = read_weights(path, _refused)
+    if header.get("kind") != AGENT:
         raise _refused(path, "a safetensors file of something else")
     if header.get("format") != FORMAT:
         raise SearchError(
@@ -226,12 +211,6 @@ def load_agent_file(path: Path) -> InContextAgent:
     return InContextAgent(network.requires_grad_(False).eval(), card, digest)
 
 
-def _header(content: bytes) -> dict[str, str]:
-    """The metadata in the header of a safetensors file, which ``load`` has found sound."""
-    size = int.from_bytes(content[:8], "little")
-    return dict(json.loads(content[8 : 8 + size]).get("__metadata__", {}))
-
-
 def _refused(path: Path, got: str) -> SearchError:
     return SearchError(
         "the file of an in-context agent", f"{path}: {got}", "make one with 'archwalk agents train'"
@@ -248,8 +227,3 @@ def _space(description: Mapping[str, Any]) -> SearchSpace | None:
 
 def _words(space: SearchSpace | None) -> NDArray[np.float32]:
     return np.empty((0, FEATURES), np.float32) if space is None else describe_words(space)
-
-
-def names_of(agents: Sequence[InContextAgent]) -> str:
-    """Of several, for messages."""
-    return ", ".join(agent.card.name for agent in agents) or "none"

@@ -52,10 +52,10 @@ def _seen(agent: InContextAgent, problem: Problem) -> _Seen:
     """Found out once a table, whatever copies of the problem there are."""
     if not isinstance(problem, ListedProblem):
         return _Seen(agent, problem)
-    key = (NAME, id(agent))
-    if key not in problem.encodings:  # keeps the agent, so that its id stays its own
-        problem.encodings[key] = _Seen(agent, problem)
-    found: _Seen = problem.encodings[key]
+    key = f"{NAME} {id(agent)}"
+    if key not in problem.computed:  # keeps the agent, so that its id stays its own
+        problem.computed[key] = _Seen(agent, problem)
+    found: _Seen = problem.computed[key]
     return found
 
 
