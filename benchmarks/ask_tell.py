@@ -60,35 +60,42 @@ def start(storage: Path, log: Path, results: int, method: str) -> int:
 
 
 def stress(
-    out: Path, results: int, seconds: float, method: str = "random", workers: int = 2
+    out: Path, results: int, seconds: float, method: str = "random", workers: int = 2, kills: int = 0
 ) -> dict[str, Any]:
-    """Kill a random worker every so many seconds on average, until the results are there."""
+    """Kill a random worker every so many seconds on average, until the results are there.
+
+    Where they are there before so many ``kills``, as many more are told, and so on.
+    """
     out.mkdir(parents=True, exist_ok=True)
     storage, log = out / "storage", out / "told.txt"
-    generator, kills, failed, began = random.Random(0), 0, 0, time.monotonic()
+    generator, killed, failed, began = random.Random(0), 0, 0, time.monotonic()
+    told = results
     pids = {start(storage, log, results, method) for _ in range(workers)}
     until = time.monotonic() + generator.expovariate(1 / seconds)
-    while pids:
+    while pids or killed < kills:
+        if not pids:
+            told += results
+            pids = {start(storage, log, told, method) for _ in range(workers)}
         time.sleep(0.005)
         for pid in list(pids):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 pids.discard(pid)
                 if os.WIFSIGNALED(status):
-                    pids.add(start(storage, log, results, method))
+                    pids.add(start(storage, log, told, method))
                 failed += os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0
         if pids and time.monotonic() > until:
             os.kill(generator.choice(sorted(pids)), signal.SIGKILL)
-            kills += 1
+            killed += 1
             until = time.monotonic() + generator.expovariate(1 / seconds)
     kept = read_evaluations(storage / "evaluations.sqlite")
-    told = Counter(log.read_text().split())
+    said = Counter(log.read_text().split())
     there = Counter(e.architecture for e in kept)
     return {
         "kept": len(kept),
-        "kills": kills,
-        "lost": sum(architecture not in there for architecture in told),
-        "twice": sum(n > 1 for n in there.values()) + sum(n > 1 for n in told.values()),
+        "kills": killed,
+        "lost": sum(architecture not in there for architecture in said),
+        "twice": sum(n > 1 for n in there.values()) + sum(n > 1 for n in said.values()),
         "wrong": sum(e.metrics != {"acc": value_of(e.architecture)} for e in kept),
         "failed": failed,
         "seconds": round(time.monotonic() - began, 1),
