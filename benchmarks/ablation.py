@@ -1,10 +1,12 @@
 """What each difference between the presets `laptop` and `paper` does: one setting put back at a time.
 
-    python benchmarks/ablation.py --benchmark FILE --tasks a,b --seeds 2
+    python benchmarks/ablation.py --benchmark micro.parquet --seeds 5 \\
+        --tasks autoencoder,class_object,room_layout,segmentsemantic
 
-Prints the validation score at the end (mean over tasks and seeds, and the range), the trained steps after
-which it first was 0.97 (median; - where it never was in half of the runs), evaluations, and trained steps a
-second. Resumable.
+Prints, for every variant, the validation score at the end and its difference to `laptop`, paired by seed,
+with 95 % intervals over seeds (a seed's value is the mean over the tasks); the trained steps after which it
+first was 0.97, by the median of all runs, with how many never were; evaluations; and trained steps a second.
+Resumable.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+import numpy as np
+
 import archwalk
+from archwalk.analysis.statistics import mean_interval
 from archwalk.config import load_preset
 
 PLAIN = {"planning": False}  # a target network in its place, as the settings below it need
@@ -45,17 +50,27 @@ parser.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
 parser.add_argument("--variants", default=",".join(VARIANTS))
 args = parser.parse_args()
 
-print(f"| {'variant':22} | validation score, mean (range) | steps to 0.97 | evaluations | trained steps/s |")
-print("|---|---|---|---|---|")
+
+def interval(values: np.ndarray, sign: str = "") -> str:
+    low, high = mean_interval(values)
+    return f"{values.mean():{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+print("| variant | validation score | difference | steps to 0.97 (never) | evaluations | trained steps/s |")
+print("|---|---|---|---|---|---|")
+tasks, laptop = args.tasks.split(","), None
 for name in args.variants.split(","):
     settings = load_preset("laptop").replace(**VARIANTS[name])
     settings = settings.replace(training={"trained_steps": args.steps})
     runs = []
-    for task in args.tasks.split(","):
-        for seed in range(args.seeds):
+    for seed in range(args.seeds):
+        for task in tasks:
             folder = args.run_dir / name.replace(" ", "-").replace(",", "") / f"{task}-{seed}"
             runs.append(archwalk.train(args.benchmark, task, folder, preset=settings, seed=seed))
-    scores = [run.rows()[-1]["greedy_validation_score"] for run in runs]
+    scores = (
+        np.array([run.rows()[-1]["greedy_validation_score"] for run in runs]).reshape(-1, len(tasks)).mean(1)
+    )
+    laptop = scores if laptop is None else laptop  # the first variant
     passed = [
         min(
             (r["trained_steps"] for r in run.rows() if r.get("greedy_validation_score", 0) >= 0.97),
@@ -64,8 +79,12 @@ for name in args.variants.split(","):
         for run in runs
     ]
     costs = [run.costs() for run in runs]
-    spread = f"{mean(scores):.3f} ({min(scores):.3f} to {max(scores):.3f})"
     steps = "-" if median(passed) == inf else f"{median(passed):,.0f}"
     looks = mean(c.evaluations for c in costs)
     speed = mean(c.trained_steps / c.seconds for c in costs)
-    print(f"| {name:22} | {spread:30} | {steps:13} | {looks:11,.0f} | {speed:15,.0f} |", flush=True)
+    difference = interval(scores - laptop, "+") if scores is not laptop else ""
+    print(
+        f"| {name} | {interval(scores)} | {difference} | {steps} ({passed.count(inf)} of {len(passed)}) "
+        f"| {looks:,.0f} | {speed:,.0f} |",
+        flush=True,
+    )
