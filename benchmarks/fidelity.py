@@ -22,15 +22,16 @@ import numpy as np
 import polars as pl
 import torch
 from scipy.stats import spearmanr
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_images
 
 from archwalk.analysis.statistics import mean_interval
-from archwalk.fitting.data import load_data
+from archwalk.fitting.data import Dataset, load_data
+from archwalk.fitting.metrics import find_metric
 from archwalk.fitting.networks import choose_networks
 from archwalk.fitting.schedule import Suggester, Trial, reserved, search, winner
 from archwalk.fitting.splits import TEST, make_blocks
-from archwalk.fitting.training import Diverged, make_recipe, measure, standardised, train
-from archwalk.fitting.units import Trainer
+from archwalk.fitting.training import Diverged, Watch, make_recipe, measure, standardised, train
+from archwalk.fitting.units import Trainer, points
 from archwalk.searching.open import make_problem
 from archwalk.searching.registry import find_method
 from archwalk.spaces.base import ListedSpace
@@ -38,7 +39,7 @@ from archwalk.spaces.registry import make_listed
 
 RUNGS = (66, 200, 600)
 WIDTH = 16
-FIELDS = ("architecture", "steps", "valid", "tie", "test", "seconds")
+FIELDS = ("architecture", "steps", "stop", "valid", "tie", "test", "seconds")
 OVERHEAD = 0.15  # seconds that a suggestion is charged
 
 
@@ -52,16 +53,31 @@ def drawn(space: ListedSpace, reference: str, n: int) -> list[str]:
     return list(found.values())
 
 
-def curves(out: Path, n: int) -> None:
+def examples_of(name: str) -> Dataset:
+    """Scikit-learn's digits; or 8×8 pixels of its two sample photographs at half size, in grey, which are
+    to be told apart."""
+    if name == "digits":
+        digits = load_digits()
+        return load_data((digits.images, digits.target), kind="images")
+    patches, labels = [], []
+    for label, image in enumerate(load_sample_images().images):
+        grey = image[: len(image) // 2 * 2].mean(2)
+        half = grey.reshape(len(grey) // 2, 2, -1, 2).mean((1, 3))
+        some = [half[i : i + 8, j : j + 8] for i in range(0, 206, 8) for j in range(0, 313, 8)]
+        patches += some
+        labels += [label] * len(some)
+    return load_data((np.stack(patches), np.array(labels)), kind="images")
+
+
+def curves(out: Path, n: int, name: str) -> None:
     torch.set_num_threads(1)
-    digits = load_digits()
-    data = load_data((digits.images, digits.target), kind="images")
+    data = examples_of(name)
     blocks = make_blocks(data, 0)
     networks = choose_networks(data).with_width(WIDTH)
     trained = (blocks != 0) & (blocks != TEST)
     recipe = make_recipe(data, int((blocks != TEST).sum()), "accuracy", flip=False)
-    folder = Path(tempfile.mkdtemp())
-    trainer = Trainer(data, blocks, (0,), networks, recipe, torch.device("cpu"), folder, time.process_time, 0)
+    folder, goal = Path(tempfile.mkdtemp()), find_metric(None, data)
+    trainer = Trainer(data, blocks, (0,), networks, recipe, goal, torch.device("cpu"), folder, time.process_time, 0)
     assert isinstance(networks.space, ListedSpace)
     assert networks.reference is not None
     done = set()
@@ -77,17 +93,27 @@ def curves(out: Path, n: int) -> None:
                 if (architecture, steps) in done:
                     continue
                 examples = trainer.examples(trained)
-                began = time.process_time()
+                began, aside = time.process_time(), 0.0
+                found: list[tuple[float, float, float]] = []
+
+                def look(model: torch.nn.Module) -> dict[str, float]:
+                    nonlocal aside
+                    valid = measure(model, data, trainer.inputs, np.flatnonzero(blocks == 0))
+                    start = time.process_time()
+                    test = measure(model, data, trainer.inputs, np.flatnonzero(blocks == TEST))
+                    found.append((valid["accuracy"], -valid["log_loss"], test["accuracy"]))
+                    aside += time.process_time() - start  # nobody looks at the test split in a search
+                    return valid
+
                 try:
                     model = standardised(networks.build(architecture, 0), examples)
-                    train(model, examples, steps, 0, recipe)
-                    valid = measure(model, data, trainer.inputs, np.flatnonzero(blocks == 0))
-                    seconds = time.process_time() - began
-                    test = measure(model, data, trainer.inputs, np.flatnonzero(blocks == TEST))
-                    values = (valid["accuracy"], -valid["log_loss"], test["accuracy"])
+                    train(model, examples, steps, 0, recipe, watch=Watch(points(steps), look))
                 except Diverged:
-                    seconds, values = time.process_time() - began, (float("nan"),) * 3
-                writer.writerow(dict(zip(FIELDS, (architecture, steps, *values, seconds), strict=True)))
+                    found = [(float("nan"),) * 3] * len(points(steps))
+                seconds = time.process_time() - began - aside
+                for at, values in zip(points(steps), found, strict=True):
+                    row = (architecture, steps, at, *values, seconds)
+                    writer.writerow(dict(zip(FIELDS, row, strict=True)))
                 file.flush()
 
 
@@ -147,11 +173,12 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("curves", "replay"))
     parser.add_argument("table", type=Path)
     parser.add_argument("--architectures", type=int, default=150)
+    parser.add_argument("--data", default="digits", choices=("digits", "photographs"))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--methods", default="random,gp")
     parser.add_argument("--by", default="valid", choices=("valid", "tie"), help="accuracy or minus log loss")
     given = parser.parse_args()
     if given.what == "curves":
-        curves(given.table, given.architectures)
+        curves(given.table, given.architectures, given.data)
     else:
         replay(given.table, given.seeds, given.methods.split(","), given.by)

@@ -60,7 +60,7 @@ def fitted(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 def test_what_comes_out(fitted: tuple[Path, list[Progress], FitResult], vectors: Path) -> None:
     out, seen, result = fitted
-    assert 0.8 * result.budget_seconds <= result.seconds <= 1.1 * result.budget_seconds
+    assert 0.6 * result.budget_seconds <= result.seconds <= 1.1 * result.budget_seconds
     assert all(result.trainings.values())
     assert len(result.trainings) == 3
     assert result.seconds == pytest.approx(seen[-1].spent)
@@ -194,7 +194,7 @@ def test_a_search_that_took_too_long_makes_the_final_trainings_shorter(vectors: 
         clock = Stepping(patch)
 
         def slower(progress: Progress) -> None:  # one training takes much longer than it should
-            clock.seconds = 2.0 if 38 <= progress.spent < 44 else 0.125
+            clock.seconds = 2.0 if 18 <= progress.spent < 24 else 0.125
 
         result = archwalk.fit(vectors, tmp_path / "out", clock=clock, on_progress=slower, **QUICK)
     longest = json.loads((tmp_path / "out" / "plan.json").read_text())["plan"]["rungs"][-1]

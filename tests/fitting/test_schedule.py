@@ -21,7 +21,9 @@ from archwalk.fitting.schedule import (
     promotion,
     reserved,
     search,
+    useless,
     winner,
+    worthwhile,
 )
 from archwalk.searching.open import make_problem
 from archwalk.searching.registry import find_method
@@ -95,6 +97,9 @@ def test_what_an_architecture_is_expected_to_reach() -> None:
     expected = extrapolated(trials, RUNGS)
     # from 20 to 60: +3 and +2, a mean of 2.5; from 60 to 180: +0.5
     assert expected["a"] == 4.5
+    # of its best training, though a longer one was worse
+    worse = extrapolated([*trials, Trial("a", 180, 3.0)], RUNGS)
+    assert worse["a"] == 4.0
     assert expected["b"] == 4.5
     assert expected["c"] == 3.0
     assert math.isnan(expected["d"])
@@ -114,6 +119,28 @@ def test_seconds_of_a_training_to_come() -> None:
     assert predicted(trials, "new", 100) == pytest.approx(20.5)
 
 
+def test_how_long_to_train_is_chosen_as_well() -> None:
+    trials = [Trial("a", 20, 1.0), Trial("b", 20, 2.0), Trial("a", 60, 0.5), Trial("a", 180, 0.9)]
+    trials += [Trial("c", 20, 0.0), Trial("c", 60, 3.0), Trial("c", 180, math.nan)]
+    # "b" and "c" were not looked at for as long as "a"; of "a" the shortest training was best
+    assert winner(trials) == Trial("a", 20, 1.0)
+    # now no longer training is better, so all count that were trained
+    trials = [Trial(a, 20, v) for a, v in (("a", 1.0), ("b", 1.0), ("c", 0.9), ("d", 1.1), ("e", 0.0))]
+    trials += [Trial("a", 60, 0.9), Trial("b", 60, 1.0)]
+    assert not useless(trials, 20, 60)
+    assert not useless([*trials, Trial("c", 60, 1.0)], 20, 60)
+    trials += [Trial("c", 60, 0.8)]
+    assert useless(trials, 20, 60)
+    assert winner(trials) == Trial("d", 20, 1.1)
+    assert promotion(trials, RUNGS) is None
+    assert extrapolated(trials, RUNGS) == {"a": 1.0, "b": 1.0, "c": 0.9, "d": 1.1, "e": 0.0}
+    # and the way to the highest rung is not gone to its end
+    assert reserved([t for t in trials if t.architecture != "c"], RUNGS) == 0.0
+    again = search(suggester(), RUNGS, [], lambda a, s: Trial(a, s, 1 / s, 0.0, s, "", s, s, s), spending(900))
+    assert {t.steps for t in again} == {20, 60}
+    assert sum(t.steps == 60 for t in again) == 3
+
+
 def test_equal_values_are_decided_by_the_loss() -> None:
     trials = [Trial("a", 20, 1.0, -0.5), Trial("b", 20, 1.0, -0.1), Trial("c", 20, 0.5, 0.0)]
     assert promotion(trials, RUNGS) == ("b", 60)
@@ -127,7 +154,8 @@ def test_a_search_keeps_to_its_seconds_and_ends_on_the_highest_rung(budget: floa
     trials = search(suggester(seed), RUNGS, [], train, spending(budget), NAMES[0])
     assert trials[0].architecture == NAMES[0]
     assert len({(t.architecture, t.steps) for t in trials}) == len(trials)
-    assert winner(trials).steps == RUNGS[-1]
+    best, top = winner(trials).architecture, worthwhile(trials, RUNGS)[-1]
+    assert (best, top) in train.asked
     # a training is at most 1.8 times as dear as a mean one, and the last is predicted
     assert sum(t.seconds for t in trials) <= max(budget, 8.0) + 1.0
 

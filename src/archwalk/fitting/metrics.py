@@ -6,7 +6,7 @@ compares them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,12 @@ def find_metric(name: str | None, data: Dataset) -> Metric:
     if name not in known:
         raise SettingsError(*unknown(f"metric of {data.task}", name, known))
     return known[name]
+
+
+def order_of(metrics: Mapping[str, float], metric: Metric, task: str) -> tuple[float, float]:
+    """What decides between two measurements: the metric, then between equal values ``TIE``; larger is
+    better."""
+    return metric.scale * metrics[metric.name], -metrics[TIE[task]]
 
 
 def measure_classes(scores: Floats, targets: NDArray[np.int64]) -> dict[str, float]:
