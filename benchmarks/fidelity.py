@@ -69,6 +69,23 @@ def examples_of(name: str) -> Dataset:
     return load_data((np.stack(patches), np.array(labels)), kind="images")
 
 
+class Seen:
+    """What a training shows on the way; a look at the test split is not charged, no search has one."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer, self.aside = trainer, 0.0
+        self.values: list[tuple[float, float, float]] = []
+
+    def __call__(self, model: torch.nn.Module) -> dict[str, float]:
+        t = self._trainer
+        valid = measure(model, t.data, t.inputs, np.flatnonzero(t.blocks == 0))
+        start = time.process_time()
+        test = measure(model, t.data, t.inputs, np.flatnonzero(t.blocks == TEST))
+        self.values.append((valid["accuracy"], -valid["log_loss"], test["accuracy"]))
+        self.aside += time.process_time() - start
+        return valid
+
+
 def curves(out: Path, n: int, name: str) -> None:
     torch.set_num_threads(1)
     data = examples_of(name)
@@ -77,7 +94,9 @@ def curves(out: Path, n: int, name: str) -> None:
     trained = (blocks != 0) & (blocks != TEST)
     recipe = make_recipe(data, int((blocks != TEST).sum()), "accuracy", flip=False)
     folder, goal = Path(tempfile.mkdtemp()), find_metric(None, data)
-    trainer = Trainer(data, blocks, (0,), networks, recipe, goal, torch.device("cpu"), folder, time.process_time, 0)
+    trainer = Trainer(
+        data, blocks, (0,), networks, recipe, goal, torch.device("cpu"), folder, time.process_time, 0
+    )
     assert isinstance(networks.space, ListedSpace)
     assert networks.reference is not None
     done = set()
@@ -93,25 +112,15 @@ def curves(out: Path, n: int, name: str) -> None:
                 if (architecture, steps) in done:
                     continue
                 examples = trainer.examples(trained)
-                began, aside = time.process_time(), 0.0
-                found: list[tuple[float, float, float]] = []
-
-                def look(model: torch.nn.Module) -> dict[str, float]:
-                    nonlocal aside
-                    valid = measure(model, data, trainer.inputs, np.flatnonzero(blocks == 0))
-                    start = time.process_time()
-                    test = measure(model, data, trainer.inputs, np.flatnonzero(blocks == TEST))
-                    found.append((valid["accuracy"], -valid["log_loss"], test["accuracy"]))
-                    aside += time.process_time() - start  # nobody looks at the test split in a search
-                    return valid
-
+                began = time.process_time()
+                seen = Seen(trainer)
                 try:
                     model = standardised(networks.build(architecture, 0), examples)
-                    train(model, examples, steps, 0, recipe, watch=Watch(points(steps), look))
+                    train(model, examples, steps, 0, recipe, watch=Watch(points(steps), seen))
                 except Diverged:
-                    found = [(float("nan"),) * 3] * len(points(steps))
-                seconds = time.process_time() - began - aside
-                for at, values in zip(points(steps), found, strict=True):
+                    seen.values = [(float("nan"),) * 3] * len(points(steps))
+                seconds = time.process_time() - began - seen.aside
+                for at, values in zip(points(steps), seen.values, strict=True):
                     row = (architecture, steps, at, *values, seconds)
                     writer.writerow(dict(zip(FIELDS, row, strict=True)))
                 file.flush()

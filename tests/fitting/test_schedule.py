@@ -136,7 +136,9 @@ def test_how_long_to_train_is_chosen_as_well() -> None:
     assert extrapolated(trials, RUNGS) == {"a": 1.0, "b": 1.0, "c": 0.9, "d": 1.1, "e": 0.0}
     # and the way to the highest rung is not gone to its end
     assert reserved([t for t in trials if t.architecture != "c"], RUNGS) == 0.0
-    again = search(suggester(), RUNGS, [], lambda a, s: Trial(a, s, 1 / s, 0.0, s, "", s, s, s), spending(900))
+    again = search(
+        suggester(), RUNGS, [], lambda a, s: Trial(a, s, 1 / s, 0.0, s, "", s, s, s), spending(900)
+    )
     assert {t.steps for t in again} == {20, 60}
     assert sum(t.steps == 60 for t in again) == 3
 

@@ -27,9 +27,7 @@ def trainer_of(data: Dataset, folder: Path, turns: tuple[int, ...] = (0,)) -> Tr
     read = lambda: float(next(ticks))  # noqa: E731
     device = torch.device("cpu")
     networks, goal = choose_networks(data), find_metric(None, data)
-    return Trainer(
-        data, BLOCKS, turns, networks, recipe, goal, device, folder, read, 0, 1, lambda: 0.0
-    )
+    return Trainer(data, BLOCKS, turns, networks, recipe, goal, device, folder, read, 0, 1, lambda: 0.0)
 
 
 def unit(role: str, steps: int = 8, seed: int = 0) -> str:

@@ -65,7 +65,12 @@ def _with_interval(tested: Tested, unit: str) -> str:
 def _rows(result: FitResult) -> list[tuple[str, ...]]:
     """The winner and the baselines, a row each."""
     rows: list[tuple[str, ...]] = [
-        ("the winner", _with_interval(result.test, result.unit), f"{result.steps:,} steps of a schedule of {result.schedule:,}", "")
+        (
+            "the winner",
+            _with_interval(result.test, result.unit),
+            f"{result.steps:,} steps of a schedule of {result.schedule:,}",
+            "",
+        )
     ]
     for b in result.baselines:
         low, high = map(number, b.difference_ci95)

@@ -1,14 +1,15 @@
 """The verb ``fit``. The command line calls it.
 
-In: labelled data and a budget of minutes. Out: a ``FitResult``, and a folder with everything: weights, source,
-ONNX, model card, trainings. Next: whoever uses the network.
+In: labelled data and a budget of minutes. Out: a ``FitResult``, and a folder with everything: weights,
+source, ONNX, model card, trainings. Next: whoever uses the network.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -60,6 +61,7 @@ from archwalk.training.runner import find_device
 
 PLAN, LEDGER, RESULT, SOURCE, ONNX = "plan.json", "trainings.sqlite", "result.json", "model.py", "model.onnx"
 OVER = 0.05  # share of the budget by which final trainings may exceed it before they are made shorter
+LEAST_SHARE = 1 / 3  # of the chosen lengths, that final trainings have at least
 MOST_DRIFT = 1.5  # times
 ONNX_NEEDS = ("onnx", "onnxscript")
 NO_LIMIT = 10**9  # trainings: the budget is one of seconds
@@ -344,18 +346,22 @@ class _Run:
 
     # ---- the end
 
-    def tune(self, trials: Sequence[Trial], rate: float, drift: float) -> dict[str, Trial]:
+    def tune(self, trials: Sequence[Trial], lengths: Mapping[str, Sequence[int]]) -> dict[str, Trial]:
         """How long each baseline is to be trained: its best training, by the rule that chose the winner's.
 
         A baseline that was one of the architectures of the search is not trained again.
+
+        Args:
+            trials: of the search.
+            lengths: that each baseline may choose from.
         """
         found: dict[str, Trial] = {}
         reference = self.trainer.networks.reference
-        for name, lengths in self.plan.lengths(rate, drift).items():
+        for name, some in lengths.items():
             if name == REFERENCE_CELL and winner(trials).architecture == reference:
                 continue
             mine = []
-            for steps in lengths:
+            for steps in some:
                 unit = Unit("tuning", name, steps, steps, self.seed)
                 known = [t for t in trials if (t.architecture, t.steps) == (reference, steps)]
                 if name == REFERENCE_CELL and known:
@@ -370,22 +376,28 @@ class _Run:
         """Retrain the winner and the baselines, compare them, write everything."""
         plan, best = self.plan, winner(trials)
         rate, drift = self._rate(trials, best.architecture), self._drift(trials)
-        chosen = self.tune(trials, rate, drift)
-        rates = plan.seconds_per_step(drift)
+        free = plan.budget - plan.reserve - plan.spent - sum(t.seconds for t in trials) + OVER * plan.budget
+        # the share of lengths that there is time for, now and when it is known what tuning took
+        ease = min(1.0, max(LEAST_SHARE, free / (plan.tuning(rate, drift) + plan.finals(rate, drift))))
+        lengths = {
+            name: [math.ceil(ease * n) for n in some] for name, some in plan.lengths(rate, drift).items()
+        }
+        chosen, rates = self.tune(trials, lengths), plan.seconds_per_step(drift)
         tuned = [e for e in self._records.values() if Unit.parse(e.architecture).role == "tuning"]
-        free = plan.budget - plan.reserve - plan.spent - sum(t.seconds for t in trials)
-        free -= sum(map(_seconds, tuned))
-        needed = rate * best.best_after + sum(rates[name] * t.best_after for name, t in chosen.items())
-        fitting = (free + OVER * plan.budget) / (MARGIN * SEEDS * needed)
-        share = min(1.0, max(1 / 3, fitting))  # of their lengths that there is time for
+        needed = ease * rate * best.best_after + sum(rates[name] * t.best_after for name, t in chosen.items())
+        fitting = (free - sum(map(_seconds, tuned))) / (MARGIN * SEEDS * needed)
+        share = min(1.0, max(LEAST_SHARE / ease, fitting))
         seeds = [self.seed + i for i in range(SEEDS)]
 
-        def units_of(role: Role, what: str, trial: Trial) -> list[Unit]:
-            steps, stop = (max(1, int(share * n)) for n in (trial.steps, trial.best_after))
-            return [Unit(role, what, steps, stop, s) for s in seeds]
+        def units_of(role: Role, what: str, steps: float, stop: float) -> list[Unit]:
+            return [Unit(role, what, max(1, int(steps)), max(1, int(stop)), s) for s in seeds]
 
-        units = {"": units_of("winner", best.architecture, best)}
-        units |= {name: units_of("baseline", name, trial) for name, trial in chosen.items()}
+        eased = ease * share
+        units = {"": units_of("winner", best.architecture, eased * best.steps, eased * best.best_after)}
+        units |= {
+            name: units_of("baseline", name, share * t.steps, share * t.best_after)
+            for name, t in chosen.items()
+        }
         found: dict[str, list[Evaluation]] = {name: [] for name in units}
         for i in range(SEEDS):
             for name, some in units.items():
