@@ -282,7 +282,9 @@ def test_onnx(fitted: tuple[Path, list[Progress], FitResult]) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
-def test_where_long_trainings_overfit_the_winner_and_the_baselines_are_trained_for_less(tmp_path: Path) -> None:
+def test_where_long_trainings_overfit_the_winner_and_the_baselines_are_trained_for_less(
+    tmp_path: Path,
+) -> None:
     g = np.random.default_rng(0)
     x = g.standard_normal((80, 20)).astype(np.float32)
     y = ((x[:, 0] > 0) ^ (g.random(80) < 0.3)).astype(np.int64)  # three of ten labels are wrong
