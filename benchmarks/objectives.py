@@ -3,8 +3,8 @@
     python benchmarks/objectives.py --table nb201.parquet --hardware hardware.parquet --out D
 
 ``--table`` is a benchmark file of NAS-Bench-201 (``archwalk data import table``), ``--hardware`` the
-latencies of HW-NAS-Bench as a tidy table. Every method gets the same number of evaluations, none twice; ``gp+known``
-is ``gp`` told the latencies beforehand.
+latencies of HW-NAS-Bench as a tidy table. Every method gets the same number of evaluations, none twice;
+``gp+known`` is ``gp`` told the latencies beforehand.
 Hypervolumes are shares of that of the table's own front, beyond the worst of the table in both objectives,
 and beyond the worst of its front (the nadir). NSGA-II: pymoo (if installed; population 20, integers, its own
 crossover and mutation) and Optuna's sampler (population 20).

@@ -126,7 +126,7 @@ def test_how_long_to_train_is_chosen_as_well() -> None:
     assert winner(trials) == Trial("a", 20, 1.0)
     # now no longer training is better, so all count that were trained
     trials = [Trial(a, 20, v) for a, v in (("a", 1.0), ("b", 1.0), ("c", 0.9), ("d", 1.1), ("e", 0.0))]
-    trials += [Trial("a", 60, 0.9), Trial("b", 60, 1.0)]
+    trials += [Trial("a", 60, 0.9), Trial("b", 60, 0.9)]
     assert not useless(trials, 20, 60)
     assert not useless([*trials, Trial("c", 60, 1.0)], 20, 60)
     trials += [Trial("c", 60, 0.8)]
@@ -144,9 +144,15 @@ def test_how_long_to_train_is_chosen_as_well() -> None:
 
 
 def test_equal_values_are_decided_by_the_loss() -> None:
-    trials = [Trial("a", 20, 1.0, -0.5), Trial("b", 20, 1.0, -0.1), Trial("c", 20, 0.5, 0.0)]
+    trials = [Trial("a", 20, 1.0, -0.5), Trial("b", 20, 1.0, -0.1), Trial("c", 20, 0.5, -0.7)]
     assert promotion(trials, RUNGS) == ("b", 60)
     assert winner(trials).architecture == "b"
+
+
+def test_the_loss_of_short_trainings_says_which_are_repeated_for_longer() -> None:
+    trials = [Trial("a", 20, 3.0, -0.5), Trial("b", 20, 1.0, -0.1), Trial("c", 20, 0.5, -0.2)]
+    assert promotion(trials, RUNGS) == ("b", 60)
+    assert winner(trials).architecture == "a"  # of those that went as far, the metric
 
 
 @settings(max_examples=15)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from archwalk.fitting.data import Dataset, load_data
-from archwalk.fitting.metrics import find_metric
+from archwalk.fitting.metrics import best_point, find_metric
 from archwalk.fitting.networks import choose_networks
 from archwalk.fitting.splits import TEST, make_blocks
 from archwalk.fitting.training import make_recipe, measure, standardised, train
@@ -87,7 +87,7 @@ def test_a_training_counts_with_its_best_point(role: str, tmp_path: Path) -> Non
         model = standardised(train_one._make(Unit(role, what, steps, stop, 0))(0), train_one.examples(rows))  # type: ignore[arg-type]
         train(model, train_one.examples(rows), steps, 0, train_one.recipe, stop=stop)
         seen.append(measure(model, DATA, train_one.inputs, np.flatnonzero(BLOCKS == 0)))
-    best = max(range(4), key=lambda i: (seen[i]["accuracy"], -seen[i]["log_loss"]))
+    best = best_point([(m["accuracy"], -m["log_loss"]) for m in seen])
     found = without_time(train_one(str(Unit(role, what, steps, steps, 0))))  # type: ignore[arg-type]
     assert found.pop(STOP) == points(steps)[best]
     assert found == seen[best]

@@ -10,7 +10,8 @@ suggests an architecture for the lowest rung. It sees one value an architecture:
 plus the mean gain by which trainings from there to the longest rung became better.
 
 How long to train is chosen as well: a training counts with its best point, and the winner with its best
-training, of whatever length. Where longer trainings are no better, none is made any more.
+training, of whatever length. Where longer trainings are worse, none is made any more. Which trainings are
+repeated for longer is decided by the loss.
 
 Nothing here reads a clock: seconds come with the trainings, so a run that was killed decides as it would
 have.
@@ -21,11 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite, nan
+from math import inf, isfinite, nan
 
 import numpy as np
 
 from archwalk.errors import SearchError
+from archwalk.fitting.metrics import best_point
 from archwalk.searching.history import make_history
 from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Problem
@@ -70,7 +72,14 @@ class Trial:
     @property
     def order(self) -> tuple[float, float]:
         """Larger is better."""
-        return (self.reward, self.tie) if isfinite(self.reward) else (-float("inf"), 0.0)
+        return (self.reward, self.tie) if isfinite(self.reward) else (-inf, 0.0)
+
+    @property
+    def promise(self) -> tuple[float, float]:
+        """Larger is better, of a training that may be repeated for longer: what decides between equal values
+        decides first. A loss tells short trainings apart of which the metric, a share of a few hundred
+        examples, says little."""
+        return (self.tie, self.reward) if isfinite(self.reward) else (-inf, 0.0)
 
 
 Run = Callable[[str, int], Trial]
@@ -86,7 +95,7 @@ def promotion(trials: Sequence[Trial], rungs: Sequence[int], eta: int = ETA) -> 
     for low, high in reversed(list(pairwise(worthwhile(trials, rungs)))):
         there = [t for t in trials if t.steps == low]
         gone = {t.architecture for t in trials if t.steps == high}
-        best = sorted(there, key=lambda t: t.order, reverse=True)[: len(there) // eta]
+        best = sorted(there, key=lambda t: t.promise, reverse=True)[: len(there) // eta]
         for trial in best:
             if trial.architecture not in gone and isfinite(trial.reward):
                 return trial.architecture, high
@@ -100,12 +109,14 @@ def gains(trials: Sequence[Trial], low: int, high: int) -> list[float]:
 
 
 def useless(trials: Sequence[Trial], low: int, high: int) -> bool:
-    """Whether no training of one rung was better than that of the rung below, and enough were made.
+    """Whether every training of one rung was worse than that of the rung below (``metrics.best_point``), and
+    enough were made.
 
-    None, and not the mean: those that go on were good on the rung below by luck as well.
+    Every one, and not their mean: those that go on were good on the rung below by luck as well.
     """
-    known = gains(trials, low, high)
-    return len(known) >= ENOUGH and max(known) <= 0.0
+    orders = {(t.architecture, t.steps): t.order for t in trials if isfinite(t.reward)}
+    pairs = [(o, orders[a, high]) for (a, steps), o in orders.items() if steps == low and (a, high) in orders]
+    return len(pairs) >= ENOUGH and all(best_point(pair) == 0 for pair in pairs)
 
 
 def worthwhile(trials: Sequence[Trial], rungs: Sequence[int]) -> list[int]:
@@ -128,11 +139,13 @@ def longest(trials: Sequence[Trial]) -> dict[str, Trial]:
 
 
 def reached(trials: Sequence[Trial]) -> dict[str, Trial]:
-    """The best training of each architecture, the first of equals, in the order of ``longest``."""
+    """The training of each architecture that is to be chosen (``metrics.best_point``), in the order of
+    ``longest``; one that failed where all did."""
     found: dict[str, Trial] = {}
-    for trial in trials:
-        if trial.architecture not in found or trial.order > found[trial.architecture].order:
-            found[trial.architecture] = trial
+    for architecture, last in longest(trials).items():
+        mine = [t for t in trials if t.architecture == architecture and isfinite(t.reward)]
+        mine.sort(key=lambda t: t.steps)
+        found[architecture] = mine[best_point([t.order for t in mine])] if mine else last
     return found
 
 
@@ -157,8 +170,8 @@ def winner(trials: Sequence[Trial]) -> Trial:
     """What is to be retrained: the best training, the first of equals, of an architecture that went furthest.
 
     One short training of many that happened to look best is no reason to choose it. So those on the highest
-    rung are compared, each by its best training of whatever length; a rung that was no better than the one
-    below does not count. Raises ``SearchError`` if all failed.
+    rung are compared, each by its ``reached`` training, of whatever length; a rung that was worse than the
+    one below does not count. Raises ``SearchError`` if all failed.
     """
     good = [t for t in trials if isfinite(t.reward)]
     if not good:
@@ -169,7 +182,7 @@ def winner(trials: Sequence[Trial]) -> Trial:
         )
     top = worthwhile(good, sorted({t.steps for t in good}))[-1]
     far = {t.architecture for t in good if t.steps >= top}
-    return max((t for t in good if t.architecture in far), key=lambda t: t.order)
+    return max((t for a, t in reached(good).items() if a in far), key=lambda t: t.order)
 
 
 def load(trials: Sequence[Trial]) -> float:
@@ -280,7 +293,7 @@ def ahead(trials: Sequence[Trial], rungs: Sequence[int]) -> tuple[str, int] | No
     good = [t for t in longest(trials).values() if t.architecture not in failed | tried]
     if not good:
         return None
-    best = max(good, key=lambda t: (t.steps, t.order))
+    best = max(good, key=lambda t: (t.steps, t.promise))
     high = next(s for s in rungs if s > best.steps)
     return (best.architecture, high) if high in worthwhile(trials, rungs) else None
 

@@ -20,7 +20,7 @@ from safetensors.torch import save
 
 from archwalk.files import write_atomically
 from archwalk.fitting.data import Dataset
-from archwalk.fitting.metrics import measure_of, order_of
+from archwalk.fitting.metrics import best_point, measure_of, order_of
 from archwalk.fitting.networks import Make, Networks
 from archwalk.fitting.splits import TEST, Blocks
 from archwalk.fitting.training import (
@@ -143,8 +143,8 @@ class Trainer:
     def __call__(self, text: str) -> Mapping[str, float]:
         """Metrics of a unit, and its ``seconds``, ``training_seconds`` and ``processor_seconds``.
 
-        In the search and for tuning they are those of the best point of the training, the first of equals,
-        and ``stop`` says after how many steps that was.
+        In the search and for tuning they are those of the training's ``metrics.best_point``, and ``stop``
+        says after how many steps that was.
 
         Raises:
             EvaluationFailed: the training diverged, or the memory did not suffice.
@@ -175,8 +175,7 @@ class Trainer:
             {name: float(np.mean([m[name] for m in some])) for name in some[0]}
             for some in zip(*each, strict=True)
         ]
-        orders = [order_of(m, self.goal, self.data.task) for m in means]
-        best = orders.index(max(orders))
+        best = best_point([order_of(m, self.goal, self.data.task) for m in means])
         return means[best] | {STOP: points(unit.steps)[best]}, before
 
     def _measured(

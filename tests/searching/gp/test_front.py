@@ -58,7 +58,7 @@ def evaluate(architecture: str) -> dict[str, float]:
     return {"acc": float(accuracy), "mb": paid}
 
 
-def share(folder: Path, budget: int = 35, **options: Any) -> float:
+def share(folder: Path, budget: int = 25, **options: Any) -> float:
     """Of the whole front's hypervolume."""
     everything = np.array([values_of(a) for a in SPACE.architectures]) * (1, -1)
     reference = everything.min(0).tolist()
@@ -72,10 +72,10 @@ def share(folder: Path, budget: int = 35, **options: Any) -> float:
 
 def test_a_front_is_found_sooner_where_costs_are_known_beforehand(tmp_path: Path) -> None:
     known = {"mb": {a: values_of(a)[1] for a in SPACE.architectures}}
-    random = np.mean([share(tmp_path / f"random{s}", method="random", seed=s) for s in range(3)])
-    told = [share(tmp_path / f"told{s}", method="gp", known=known, seed=s) for s in range(3)]
-    assert random < 0.93
-    assert min(told) > 0.95
+    random = np.mean([share(tmp_path / f"random{s}", method="random", seed=s) for s in range(2)])
+    told = [share(tmp_path / f"told{s}", method="gp", known=known, seed=s) for s in range(2)]
+    assert random < 0.92
+    assert min(told) > 0.93
     assert share(tmp_path / "transfer", method="transfer-gp", known=known, experience="none") == told[0]
 
 
