@@ -4,10 +4,10 @@
     python benchmarks/fidelity.py curves DEV.csv --data photographs --rungs 33,100,300 --architectures 55
     python benchmarks/fidelity.py replay OUT.csv                      # replays searches, ten seeds
 
-``curves`` trains cells on scikit-learn's digits (or its photographs) at every rung, each from its beginning, and writes down what
-``archwalk fit`` would have seen and been charged (processor time). ``replay`` runs the very code of ``fit``'s
-search over that table: once with all rungs, once with the highest alone, with the same seconds, charged for
-each suggestion too.
+``curves`` trains cells on scikit-learn's digits (or its photographs) at every rung, each from its beginning,
+and writes down what ``archwalk fit`` would have seen and been charged (processor time). ``replay`` runs the
+very code of ``fit``'s search over that table: once with all rungs, once with the highest alone, with the same
+seconds, charged for each suggestion too.
 """
 
 from __future__ import annotations

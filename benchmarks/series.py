@@ -1,7 +1,7 @@
 """Writes osuleaf.npz: outlines of leaves of six species as series, from the package sktime.
 
 pip install sktime
-python examples/series.py osuleaf.npz
+python benchmarks/series.py osuleaf.npz
 archwalk fit osuleaf.npz --minutes 10 --out runs/leaves
 """
 
