@@ -199,7 +199,7 @@ def test_a_search_that_took_too_long_makes_the_final_trainings_shorter(vectors: 
         result = archwalk.fit(vectors, tmp_path / "out", clock=clock, on_progress=slower, **QUICK)
     longest = json.loads((tmp_path / "out" / "plan.json").read_text())["plan"]["rungs"][-1]
     assert result.steps < longest
-    assert result.seconds <= 1.1 * result.budget_seconds
+    assert 0.85 * result.budget_seconds <= result.seconds <= 1.1 * result.budget_seconds
 
 
 def test_quantities(tmp_path: Path) -> None:

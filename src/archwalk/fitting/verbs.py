@@ -386,11 +386,11 @@ class _Run:
         tuned = [e for e in self._records.values() if Unit.parse(e.architecture).role == "tuning"]
         needed = ease * rate * best.best_after + sum(rates[name] * t.best_after for name, t in chosen.items())
         fitting = (free - sum(map(_seconds, tuned))) / (MARGIN * SEEDS * needed)
-        share = min(1.0, max(LEAST_SHARE / ease, fitting))
+        share = min(1.0, max(LEAST_SHARE, ease * fitting)) / ease  # of the eased ones, up to their full length
         seeds = [self.seed + i for i in range(SEEDS)]
 
         def units_of(role: Role, what: str, steps: float, stop: float) -> list[Unit]:
-            return [Unit(role, what, max(1, int(steps)), max(1, int(stop)), s) for s in seeds]
+            return [Unit(role, what, max(1, round(steps)), max(1, round(stop)), s) for s in seeds]
 
         eased = ease * share
         units = {"": units_of("winner", best.architecture, eased * best.steps, eased * best.best_after)}
