@@ -386,7 +386,9 @@ class _Run:
         tuned = [e for e in self._records.values() if Unit.parse(e.architecture).role == "tuning"]
         needed = ease * rate * best.best_after + sum(rates[name] * t.best_after for name, t in chosen.items())
         fitting = (free - sum(map(_seconds, tuned))) / (MARGIN * SEEDS * needed)
-        share = min(1.0, max(LEAST_SHARE, ease * fitting)) / ease  # of the eased ones, up to their full length
+        share = (
+            min(1.0, max(LEAST_SHARE, ease * fitting)) / ease
+        )  # of the eased ones, up to their full length
         seeds = [self.seed + i for i in range(SEEDS)]
 
         def units_of(role: Role, what: str, steps: float, stop: float) -> list[Unit]:
