@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -185,6 +186,23 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(at: int, seed: int) -
     resumed = search(suggester(seed), RUNGS, whole[:at], again, spending(20.0), NAMES[0])
     assert resumed == whole
     assert len(again.asked) == max(0, len(whole) - at)
+
+
+def test_a_search_that_was_short_of_time_for_a_while_is_the_same_after_a_kill() -> None:
+    def slow_at_first(architecture: str, steps: int) -> Trial:
+        trial = Training()(architecture, steps)
+        times = 12.0 if (architecture, steps) == (NAMES[0], RUNGS[0]) else 1.0  # the machine was busy
+        return replace(
+            trial, seconds=times * trial.seconds, training=times * trial.training, work=times * trial.work
+        )
+
+    whole = search(suggester(), RUNGS, [], slow_at_first, spending(24.0, 14.0), NAMES[0])
+    assert [t.steps for t in whole[:3]] == list(
+        RUNGS
+    )  # nothing seemed to fit but the way to the highest rung
+    assert len(whole) > 5
+    for at in range(len(whole)):
+        assert search(suggester(), RUNGS, whole[:at], slow_at_first, spending(24.0, 14.0), NAMES[0]) == whole
 
 
 def test_the_rest_of_the_time_goes_to_longer_trainings_where_all_are_trained() -> None:

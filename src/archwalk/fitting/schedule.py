@@ -249,6 +249,9 @@ def search(
 ) -> list[Trial]:
     """Train until no further training fits into the seconds that are left.
 
+    What is next follows from what is done alone, also where it was first thought that nothing fits any more:
+    so a search that was killed after that goes on as it would have.
+
     Args:
         suggester: suggests for the lowest rung.
         rungs: steps, ascending.
@@ -273,14 +276,11 @@ def search(
             suggested = first or suggester.suggest(done, rungs)
             # where all are trained, the rest of the time goes to longer trainings
             move = (suggested, rungs[0]) if suggested is not None else promotion(done, rungs, 1)
-        if move is None:
-            break
-        if done and predicted(done, *move) > left(done):
-            break
+        if move is None or (done and predicted(done, *move) > left(done)):
+            move = ahead(done, rungs)
+            if move is None:
+                return done
         done.append(run(*move))
-    while (move := ahead(done, rungs)) is not None:
-        done.append(run(*move))
-    return done
 
 
 def ahead(trials: Sequence[Trial], rungs: Sequence[int]) -> tuple[str, int] | None:
