@@ -3,7 +3,8 @@
     python benchmarks/objectives.py --table nb201.parquet --hardware hardware.parquet --out D
 
 ``--table`` is a benchmark file of NAS-Bench-201 (``archwalk data import table``), ``--hardware`` the
-latencies of HW-NAS-Bench as a tidy table. Every method gets the same number of evaluations, none twice.
+latencies of HW-NAS-Bench as a tidy table. Every method gets the same number of evaluations, none twice;
+``gp+known`` is ``gp`` told the latencies beforehand.
 Hypervolumes are shares of that of the table's own front, beyond the worst of the table in both objectives,
 and beyond the worst of its front (the nadir). NSGA-II: pymoo (if installed; population 20, integers, its own
 crossover and mutation) and Optuna's sampler (population 20).
@@ -20,9 +21,11 @@ import numpy as np
 import polars as pl
 from scipy.stats import wilcoxon
 
+from archwalk.searching.limits import Limits
 from archwalk.searching.loop import search
 from archwalk.searching.open import make_problem
 from archwalk.searching.pareto import hypervolume, pareto_front
+from archwalk.searching.quantities import Column
 from archwalk.searching.registry import find_method
 from archwalk.tasks.ledger import Ledger
 from archwalk.tasks.metrics import Metric
@@ -41,6 +44,7 @@ def objectives(table: Benchmark, hardware: pl.DataFrame, task: str, device: str)
 
 
 def ours(method: str, table: Benchmark, values: np.ndarray, budget: int, seed: int) -> list[int]:
+    method, _, told = method.partition("+")
     place = {a: i for i, a in enumerate(table.architectures)}
 
     def evaluate(text: str) -> dict[str, float]:
@@ -49,7 +53,18 @@ def ours(method: str, table: Benchmark, values: np.ndarray, budget: int, seed: i
 
     ledger = Ledger(evaluate, ("top1", "latency"))
     problem = make_problem(table.space, table.rows, measured_apart=True)
-    found = search(problem, ledger, find_method(method), TOP1, budget=budget, seed=seed, costs=(LATENCY,))
+    codes = table.space.codes[table.rows]
+    known = Column("latency", "milliseconds", "the table", table.space, codes, -values[:, 1])
+    found = search(
+        problem,
+        ledger,
+        find_method(method),
+        TOP1,
+        budget=budget,
+        seed=seed,
+        costs=(LATENCY,),
+        limits=Limits((), (), (known,)) if told else None,
+    )
     ledger.close()
     return [place[e.architecture] for e in found]
 
@@ -135,7 +150,7 @@ def main() -> None:
     parser.add_argument("--hardware", type=Path, required=True)
     parser.add_argument("--device", default="edgegpu")
     parser.add_argument("--tasks", default="cifar10_valid,cifar100,imagenet16_120")
-    parser.add_argument("--methods", default="nsga2-pymoo,nsga2-optuna,random,evolution,gp")
+    parser.add_argument("--methods", default="nsga2-pymoo,nsga2-optuna,random,evolution,gp,gp+known")
     parser.add_argument("--budgets", default="50,100")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--out", type=Path, required=True)

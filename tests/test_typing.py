@@ -30,7 +30,7 @@ archwalk.transfer("runs/a", "normal", "finetune", "runs/b")  # expected "Literal
 archwalk.train("digits", "jigsaw", "runs/a", executor="spark")  # expected "Literal['inline', 'ray']"
 archwalk.search(None, "out", space="digits", budjet=9)  # did you mean "budget"
 archwalk.search(None, "out").architecure  # maybe "architecture"
-archwalk.make_env("digits", "jigsaw", tokens="nodes")  # expected "Literal['graph', 'slots', 'encoded']"
+archwalk.make_env("digits", "jigsaw", tokens="nodes")  # expected "Literal['graph', 'slots']"
 archwalk.make_vec_env("digits", "jigsaw", 8, token="graph")  # did you mean "tokens"
 size: int = archwalk.search(None, "out").architecture  # expression has type "str | None"
 archwalk.compare("digits", "jigsaw", "c", source_sample="all")  # expected "Literal['search', 'random']"

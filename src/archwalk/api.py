@@ -29,7 +29,7 @@ from archwalk.seeding import make_generator
 from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import rewritten
 from archwalk.spaces.matching import identical, same_space
-from archwalk.spaces.tokens import TokenKind
+from archwalk.spaces.tokens import PlainKind
 from archwalk.tasks.base import check_task, split_tasks
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
 from archwalk.tasks.several import Tables, load_tasks, one_of, places_of
@@ -484,7 +484,7 @@ def evaluate_policy(
     batched: bool = False,
     split: str | None = None,
     most_starts: int = 20_000,
-    tokens: TokenKind = "slots",
+    tokens: PlainKind = "slots",
     walk: WalkSettings | None = None,
     seed: int = 0,
     out: str | Path | None = None,

@@ -60,7 +60,7 @@ def fitted(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 def test_what_comes_out(fitted: tuple[Path, list[Progress], FitResult], vectors: Path) -> None:
     out, seen, result = fitted
-    assert 0.8 * result.budget_seconds <= result.seconds <= 1.1 * result.budget_seconds
+    assert 0.6 * result.budget_seconds <= result.seconds <= 1.1 * result.budget_seconds
     assert all(result.trainings.values())
     assert len(result.trainings) == 3
     assert result.seconds == pytest.approx(seen[-1].spent)
@@ -194,12 +194,12 @@ def test_a_search_that_took_too_long_makes_the_final_trainings_shorter(vectors: 
         clock = Stepping(patch)
 
         def slower(progress: Progress) -> None:  # one training takes much longer than it should
-            clock.seconds = 2.0 if 38 <= progress.spent < 44 else 0.125
+            clock.seconds = 1.0 if 18 <= progress.spent < 24 else 0.125
 
         result = archwalk.fit(vectors, tmp_path / "out", clock=clock, on_progress=slower, **QUICK)
     longest = json.loads((tmp_path / "out" / "plan.json").read_text())["plan"]["rungs"][-1]
     assert result.steps < longest
-    assert result.seconds <= 1.1 * result.budget_seconds
+    assert 0.85 * result.budget_seconds <= result.seconds <= 1.1 * result.budget_seconds
 
 
 def test_quantities(tmp_path: Path) -> None:
@@ -280,3 +280,18 @@ def test_onnx(fitted: tuple[Path, list[Progress], FitResult]) -> None:
         wanted = model.eval()(torch.from_numpy(x)).numpy()
     found = onnx.ReferenceEvaluator(str(out / "model.onnx")).run(None, {"images": x})[0]
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_where_long_trainings_overfit_the_winner_and_the_baselines_are_trained_for_less(
+    tmp_path: Path,
+) -> None:
+    g = np.random.default_rng(0)
+    x = g.standard_normal((80, 20)).astype(np.float32)
+    y = ((x[:, 0] > 0) ^ (g.random(80) < 0.3)).astype(np.int64)  # three of ten labels are wrong
+    result = quick((x, y), tmp_path / "out", metric="log_loss", seconds=0.0625)
+    longest = json.loads((tmp_path / "out" / "plan.json").read_text())["plan"]["rungs"][-1]
+    assert result.steps < longest
+    assert result.test.mean < 0.75  # nats; trained to the end it is sure of what is wrong
+    steps = {b.name: b.steps for b in result.baselines}
+    assert steps["plain perceptron"] < longest
+    assert steps["gradient boosting"] < plan.TREES

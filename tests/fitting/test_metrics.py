@@ -8,7 +8,14 @@ from sklearn import metrics as theirs
 
 from archwalk.errors import SettingsError
 from archwalk.fitting.data import load_data
-from archwalk.fitting.metrics import differences, find_metric, measure_classes, measure_quantities, unbalanced
+from archwalk.fitting.metrics import (
+    best_point,
+    differences,
+    find_metric,
+    measure_classes,
+    measure_quantities,
+    unbalanced,
+)
 
 
 def test_metrics_of_classes() -> None:
@@ -75,3 +82,10 @@ def test_examples_add_up_to_the_difference_between_predictions(name: str) -> Non
     found = differences(name, a[:, None], b, y)
     assert found is not None
     assert found.mean() == pytest.approx(wanted)
+
+
+def test_the_longest_training_is_chosen_unless_a_shorter_one_is_better_in_metric_and_loss() -> None:
+    assert best_point([(97.0, -0.2)]) == 0
+    assert best_point([(98.0, -0.2), (97.0, -0.1)]) == 1  # one more example right, but less surely: luck
+    assert best_point([(97.0, -0.05), (97.0, -0.1)]) == 1
+    assert best_point([(98.0, -0.05), (99.0, -0.04), (99.0, -0.04), (97.0, -0.1)]) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ from archwalk.fitting.schedule import (
     promotion,
     reserved,
     search,
+    useless,
     winner,
+    worthwhile,
 )
 from archwalk.searching.open import make_problem
 from archwalk.searching.registry import find_method
@@ -71,7 +74,16 @@ trials_of = st.lists(
 @given(trials_of)
 def test_a_third_of_a_rung_goes_on_the_best_first(trials: list[Trial]) -> None:
     wanted = None
+
+    def worse(low: int, high: int) -> bool:  # every training for longer was, of three at least
+        short = {t.architecture: t.reward for t in trials if t.steps == low}
+        pairs = [(short.get(t.architecture, math.nan), t.reward) for t in trials if t.steps == high]
+        known = [(a, b) for a, b in pairs if not math.isnan(a + b)]
+        return len(known) >= 3 and all(a > b for a, b in known)
+
     for low, high in ((60, 180), (20, 60)):  # the definition, read slowly
+        if worse(20, 60) or worse(low, high):
+            continue
         on = {t.architecture: t.reward for t in trials if t.steps == low}
         ranked = sorted(on, key=lambda a: (math.isnan(on[a]), -on[a] if not math.isnan(on[a]) else 0))
         for name in ranked[: len(on) // 3]:
@@ -95,6 +107,9 @@ def test_what_an_architecture_is_expected_to_reach() -> None:
     expected = extrapolated(trials, RUNGS)
     # from 20 to 60: +3 and +2, a mean of 2.5; from 60 to 180: +0.5
     assert expected["a"] == 4.5
+    # of its best training, though a longer one was worse
+    worse = extrapolated([*trials, Trial("a", 180, 3.0)], RUNGS)
+    assert worse["a"] == 4.0
     assert expected["b"] == 4.5
     assert expected["c"] == 3.0
     assert math.isnan(expected["d"])
@@ -114,25 +129,56 @@ def test_seconds_of_a_training_to_come() -> None:
     assert predicted(trials, "new", 100) == pytest.approx(20.5)
 
 
+def test_how_long_to_train_is_chosen_as_well() -> None:
+    trials = [Trial("a", 20, 1.0), Trial("b", 20, 2.0), Trial("a", 60, 0.5), Trial("a", 180, 0.9)]
+    trials += [Trial("c", 20, 0.0), Trial("c", 60, 3.0), Trial("c", 180, math.nan)]
+    # "b" and "c" were not looked at for as long as "a"; of "a" the shortest training was best
+    assert winner(trials) == Trial("a", 20, 1.0)
+    # now no longer training is better, so all count that were trained
+    trials = [Trial(a, 20, v) for a, v in (("a", 1.0), ("b", 1.0), ("c", 0.9), ("d", 1.1), ("e", 0.0))]
+    trials += [Trial("a", 60, 0.9), Trial("b", 60, 0.9)]
+    assert not useless(trials, 20, 60)
+    assert not useless([*trials, Trial("c", 60, 1.0)], 20, 60)
+    trials += [Trial("c", 60, 0.8)]
+    assert useless(trials, 20, 60)
+    assert winner(trials) == Trial("d", 20, 1.1)
+    assert promotion(trials, RUNGS) is None
+    assert extrapolated(trials, RUNGS) == {"a": 1.0, "b": 1.0, "c": 0.9, "d": 1.1, "e": 0.0}
+    # and the way to the highest rung is not gone to its end
+    assert reserved([t for t in trials if t.architecture != "c"], RUNGS) == 0.0
+    again = search(
+        suggester(), RUNGS, [], lambda a, s: Trial(a, s, 1 / s, 0.0, s, "", s, s, s), spending(900)
+    )
+    assert {t.steps for t in again} == {20, 60}
+    assert sum(t.steps == 60 for t in again) == 3
+
+
 def test_equal_values_are_decided_by_the_loss() -> None:
-    trials = [Trial("a", 20, 1.0, -0.5), Trial("b", 20, 1.0, -0.1), Trial("c", 20, 0.5, 0.0)]
+    trials = [Trial("a", 20, 1.0, -0.5), Trial("b", 20, 1.0, -0.1), Trial("c", 20, 0.5, -0.7)]
     assert promotion(trials, RUNGS) == ("b", 60)
     assert winner(trials).architecture == "b"
 
 
-@settings(max_examples=15)
+def test_the_loss_of_short_trainings_says_which_are_repeated_for_longer() -> None:
+    trials = [Trial("a", 20, 3.0, -0.5), Trial("b", 20, 1.0, -0.1), Trial("c", 20, 0.5, -0.2)]
+    assert promotion(trials, RUNGS) == ("b", 60)
+    assert winner(trials).architecture == "a"  # of those that went as far, the metric
+
+
+@settings(max_examples=15, deadline=None)
 @given(st.floats(3, 40), st.integers(0, 5))
 def test_a_search_keeps_to_its_seconds_and_ends_on_the_highest_rung(budget: float, seed: int) -> None:
     train = Training()
     trials = search(suggester(seed), RUNGS, [], train, spending(budget), NAMES[0])
     assert trials[0].architecture == NAMES[0]
     assert len({(t.architecture, t.steps) for t in trials}) == len(trials)
-    assert winner(trials).steps == RUNGS[-1]
+    best, top = winner(trials).architecture, worthwhile(trials, RUNGS)[-1]
+    assert (best, top) in train.asked
     # a training is at most 1.8 times as dear as a mean one, and the last is predicted
     assert sum(t.seconds for t in trials) <= max(budget, 8.0) + 1.0
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 60), st.integers(0, 3))
 def test_a_search_that_was_killed_goes_on_as_it_would_have(at: int, seed: int) -> None:
     whole = search(suggester(seed), RUNGS, [], Training(), spending(20.0), NAMES[0])
@@ -140,6 +186,23 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(at: int, seed: int) -
     resumed = search(suggester(seed), RUNGS, whole[:at], again, spending(20.0), NAMES[0])
     assert resumed == whole
     assert len(again.asked) == max(0, len(whole) - at)
+
+
+def test_a_search_that_was_short_of_time_for_a_while_is_the_same_after_a_kill() -> None:
+    def slow_at_first(architecture: str, steps: int) -> Trial:
+        trial = Training()(architecture, steps)
+        times = 12.0 if (architecture, steps) == (NAMES[0], RUNGS[0]) else 1.0  # the machine was busy
+        return replace(
+            trial, seconds=times * trial.seconds, training=times * trial.training, work=times * trial.work
+        )
+
+    whole = search(suggester(), RUNGS, [], slow_at_first, spending(24.0, 14.0), NAMES[0])
+    assert [t.steps for t in whole[:3]] == list(
+        RUNGS
+    )  # nothing seemed to fit but the way to the highest rung
+    assert len(whole) > 5
+    for at in range(len(whole)):
+        assert search(suggester(), RUNGS, whole[:at], slow_at_first, spending(24.0, 14.0), NAMES[0]) == whole
 
 
 def test_the_rest_of_the_time_goes_to_longer_trainings_where_all_are_trained() -> None:

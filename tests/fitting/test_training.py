@@ -22,6 +22,7 @@ from archwalk.fitting.training import (
     Diverged,
     Examples,
     Keeper,
+    Watch,
     _augmented,
     _order,
     make_recipe,
@@ -62,9 +63,18 @@ class Dying(Exception):
 @pytest.mark.parametrize("data", [VECTORS, PICTURES, SERIES], ids=["vectors", "images", "series"])
 def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path: Path, data: Dataset) -> None:
     recipe = make_recipe(data, len(data), "accuracy", flip=True)
-    whole = model_of(data)
+    whole, unwatched = model_of(data), model_of(data)
     before = torch.get_rng_state()
-    train(whole, examples_of(data), 12, 3, recipe)
+
+    def watch() -> Watch:
+        inputs = torch.from_numpy(data.inputs)
+        return Watch((3, 6, 12), lambda model: measure(model, data, inputs, np.arange(30)))
+
+    looked = watch()
+    train(whole, examples_of(data), 12, 3, recipe, watch=looked)
+    assert len(looked.found) == 3
+    train(unwatched, examples_of(data), 12, 3, recipe)
+    assert torch.equal(weights(unwatched), weights(whole))
     assert torch.equal(torch.get_rng_state(), before)
     reads = [0]
 
@@ -75,9 +85,15 @@ def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path: Path, data
         return reads[0] * EVERY
 
     with pytest.raises(Dying):
-        train(model_of(data), examples_of(data), 12, 3, recipe, Keeper(tmp_path, clock, "this"))
-    again, keeper = model_of(data), Keeper(tmp_path, lambda: 0.0, "this")
-    train(again, examples_of(data), 12, 3, recipe, keeper)
+        train(
+            model_of(data), examples_of(data), 12, 3, recipe, Keeper(tmp_path, clock, "this"), watch=watch()
+        )
+    again, keeper, resumed = model_of(data), Keeper(tmp_path, lambda: 0.0, "this"), watch()
+    train(again, examples_of(data), 12, 3, recipe, keeper, watch=resumed)
+    assert resumed.found == looked.found
+    stopped, short = model_of(data), watch()
+    train(stopped, examples_of(data), 12, 3, recipe, stop=6, watch=short)
+    assert short.found == looked.found[:2]
     assert keeper.before == 7 * EVERY
     assert torch.equal(weights(again), weights(whole))
     other = model_of(data)

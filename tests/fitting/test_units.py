@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from archwalk.fitting.data import Dataset, load_data
+from archwalk.fitting.metrics import best_point, find_metric
 from archwalk.fitting.networks import choose_networks
 from archwalk.fitting.splits import TEST, make_blocks
-from archwalk.fitting.training import make_recipe
-from archwalk.fitting.units import SECONDS, TRAINING, WEIGHTS, Trainer, Unit, boosted
+from archwalk.fitting.training import make_recipe, measure, standardised, train
+from archwalk.fitting.units import SECONDS, STOP, TRAINING, WEIGHTS, Trainer, Unit, boosted, points
 from tests.fitting.data import blobs
 
 DATA = load_data(blobs())
@@ -25,14 +26,13 @@ def trainer_of(data: Dataset, folder: Path, turns: tuple[int, ...] = (0,)) -> Tr
     ticks = iter(range(1_000_000))
     read = lambda: float(next(ticks))  # noqa: E731
     device = torch.device("cpu")
-    return Trainer(
-        data, BLOCKS, turns, choose_networks(data), recipe, device, folder, read, 0, 1, lambda: 0.0
-    )
+    networks, goal = choose_networks(data), find_metric(None, data)
+    return Trainer(data, BLOCKS, turns, networks, recipe, goal, device, folder, read, 0, 1, lambda: 0.0)
 
 
 def unit(role: str, steps: int = 8, seed: int = 0) -> str:
     what = choose_networks(DATA).reference if role != "baseline" else "plain perceptron"
-    return str(Unit(role, str(what), steps, seed))  # type: ignore[arg-type]
+    return str(Unit(role, str(what), steps, steps, seed))  # type: ignore[arg-type]
 
 
 def without_time(metrics: object) -> dict[str, float]:
@@ -41,9 +41,9 @@ def without_time(metrics: object) -> dict[str, float]:
 
 
 def test_a_unit_is_read_back() -> None:
-    for text in (unit("search"), "winner|12|3||nor_conv_3x3~0|+|none~0|none~1|"):
+    for text in (unit("search"), "winner|9/12|3||nor_conv_3x3~0|+|none~0|none~1|"):
         assert str(Unit.parse(text)) == text
-    assert Unit.parse("winner|12|3||a|").what == "|a|"
+    assert Unit.parse("winner|9/12|3||a|") == Unit("winner", "|a|", 12, 9, 3)
 
 
 def test_the_search_sees_nothing_of_the_test_split(tmp_path: Path) -> None:
@@ -69,10 +69,34 @@ def test_only_the_first_seed_of_the_winner_is_kept(tmp_path: Path) -> None:
 
 
 def test_blocks_take_turns(tmp_path: Path) -> None:
-    each = [without_time(trainer_of(DATA, tmp_path, (turn,))(unit("search"))) for turn in range(4)]
-    found = without_time(trainer_of(DATA, tmp_path, (0, 1, 2, 3))(unit("search")))
+    text = unit("search", 1)  # one step, so one point
+    each = [without_time(trainer_of(DATA, tmp_path, (turn,))(text)) for turn in range(4)]
+    found = without_time(trainer_of(DATA, tmp_path, (0, 1, 2, 3))(text))
     assert found == pytest.approx({name: np.mean([one[name] for one in each]) for name in found})
     assert each[0] != each[1]
+
+
+@pytest.mark.parametrize("role", ["search", "tuning"])
+def test_a_training_counts_with_its_best_point(role: str, tmp_path: Path) -> None:
+    # what each point of a training sees, by itself: a training that was stopped there
+    rows, steps = (BLOCKS != 0) & (BLOCKS != TEST), 40
+    train_one = trainer_of(DATA, tmp_path)
+    what = str(choose_networks(DATA).reference) if role == "search" else "plain perceptron"
+    seen = []
+    for stop in points(steps):
+        model = standardised(train_one._make(Unit(role, what, steps, stop, 0))(0), train_one.examples(rows))  # type: ignore[arg-type]
+        train(model, train_one.examples(rows), steps, 0, train_one.recipe, stop=stop)
+        seen.append(measure(model, DATA, train_one.inputs, np.flatnonzero(BLOCKS == 0)))
+    best = best_point([(m["accuracy"], -m["log_loss"]) for m in seen])
+    found = without_time(train_one(str(Unit(role, what, steps, steps, 0))))  # type: ignore[arg-type]
+    assert found.pop(STOP) == points(steps)[best]
+    assert found == seen[best]
+
+
+def test_points_of_a_training() -> None:
+    assert points(40) == (10, 20, 30, 40)
+    assert points(3) == (1, 2, 3)
+    assert points(1) == (1,)
 
 
 def test_seconds_are_charged_from_the_end_of_the_last_training(tmp_path: Path) -> None:
@@ -85,9 +109,11 @@ def test_seconds_are_charged_from_the_end_of_the_last_training(tmp_path: Path) -
 
 def test_gradient_boosting_answers_as_networks_do() -> None:
     rows = np.flatnonzero(BLOCKS != TEST)
-    scores = boosted(DATA, rows, rows, 20, 0)
+    early, scores = boosted(DATA, rows, rows, (5, 20), 0)
+    np.testing.assert_array_equal(early, boosted(DATA, rows, rows, (5,), 0)[0])
+    assert (early != scores).any()
     assert scores.shape == (len(rows), 3)
     assert (scores.argmax(1) == DATA.targets[rows]).mean() > 0.9
     x, _ = blobs()
     numbers = load_data((x, x[:, 0] * 3.0 + 10))
-    assert boosted(numbers, rows, rows[:7], 20, 0).shape == (7,)
+    assert boosted(numbers, rows, rows[:7], (20,), 0)[0].shape == (7,)

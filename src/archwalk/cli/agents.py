@@ -5,8 +5,6 @@ In: arguments. Out: tables or JSON on standard output, or a file. ``commands`` h
 
 from __future__ import annotations
 
-import shlex
-import sys
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, Literal
 
 import tyro
 
+from archwalk.cli.cards import print_card, typed
 from archwalk.cli.console import print_json, print_step
 
 
@@ -55,15 +54,9 @@ def agents_show(agent: tyro.conf.Positional[str], json: tyro.conf.FlagCreatePair
     from archwalk.searching.incontext.box import open_agent
 
     card = asdict(open_agent(agent).card)
+    print_card(card, ("name", "summary", "good", "bad", "command", "spaces"), json)
     if json:
-        print_json(card)
         return
-    print(f"{card['name']}: {card['summary']}")
-    for name in ("good", "bad", "command"):
-        if card[name]:
-            text = f"{name}: {card[name]}"
-            print(textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False))
-    print(f"spaces: {', '.join(str(space.get('name')) for space in card['spaces'])}")
     print(f"training: {card['seconds'] / 60:.0f} minutes; {_settings(card['training'])}")
     for task in card["tasks"]:
         source = f" of {task['benchmark']} ({task['checksum'][:12]})" if task["benchmark"] else ""
@@ -135,7 +128,7 @@ def agents_train(
         summary=summary,
         good=good,
         bad=bad,
-        command=shlex.join(["archwalk", *sys.argv[1:]]),
+        command=typed(),
         say=print_step,
     )
     if json:

@@ -5,12 +5,11 @@ In: arguments. Out: a file, and what is in one. ``commands`` hangs it into the c
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import tyro
 
+from archwalk.cli.cards import print_card, typed
 from archwalk.cli.console import print_json, print_step
 
 
@@ -48,7 +47,7 @@ def encoder_pretrain(
         benchmarks=benchmark,
         steps=steps,
         seed=seed,
-        command=shlex.join(["archwalk", *sys.argv[1:]]),
+        command=typed(),
         say=print_step,
     )
     if json:
@@ -57,13 +56,18 @@ def encoder_pretrain(
         print(f"{out}: {card['told_right']:.1%} of counts told right, {card['seconds']:.0f} s")
 
 
-def encoder_show(encoder: tyro.conf.Positional[str]) -> None:
-    """The card of an encoder's file as one JSON object, with the digest of its weights.
+def encoder_show(
+    encoder: tyro.conf.Positional[str], json: tyro.conf.FlagCreatePairsOff[bool] = False
+) -> None:
+    """The card of an encoder's file, with the digest of its weights.
 
     Args:
         encoder: Of an autoencoder or an in-context agent.
+        json: Print all of it as one JSON object.
     """
     from archwalk.encoding.frozen import digest_of, read_encoder
 
     opened, card = read_encoder(Path(encoder))
-    print_json({"digest": digest_of(opened.state_dict()), "width": opened.width, **card})
+    card = {"digest": digest_of(opened.state_dict()), "width": opened.width, **card}
+    names = [name for name, value in card.items() if name == "spaces" or not isinstance(value, dict | list)]
+    print_card(card, names, json)

@@ -25,7 +25,7 @@ from archwalk.envs.process import Walks, restart, start, take
 from archwalk.envs.tokens import check_plain
 from archwalk.errors import SettingsError, unknown
 from archwalk.spaces.base import PAD
-from archwalk.spaces.tokens import TokenKind
+from archwalk.spaces.tokens import PlainKind
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.registry import load_benchmark
 from archwalk.tasks.table import Benchmark
@@ -60,7 +60,7 @@ class _Core:
         self,
         benchmark: str | Path | Benchmark | Predicted,
         task: str,
-        tokens: TokenKind,
+        tokens: PlainKind,
         walk: WalkSettings | None,
         reward: RewardSettings | None,
         keep_truncates: bool,
@@ -202,7 +202,7 @@ class WalkEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         benchmark: str | Path | Benchmark | Predicted,
         task: str,
         *,
-        tokens: TokenKind = "slots",
+        tokens: PlainKind = "slots",
         walk: WalkSettings | None = None,
         reward: RewardSettings | None = None,
         keep_truncates: bool = False,
@@ -265,7 +265,7 @@ class WalkVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[An
         task: str,
         num_envs: int = 1,
         *,
-        tokens: TokenKind = "slots",
+        tokens: PlainKind = "slots",
         walk: WalkSettings | None = None,
         reward: RewardSettings | None = None,
         keep_truncates: bool = False,
@@ -359,7 +359,7 @@ def make_env(
     benchmark: str | Path | Benchmark | Predicted,
     task: str,
     *,
-    tokens: TokenKind = "slots",
+    tokens: PlainKind = "slots",
     walk: WalkSettings | None = None,
     reward: RewardSettings | None = None,
     keep_truncates: bool = False,
@@ -382,7 +382,7 @@ def make_vec_env(
     task: str,
     num_envs: int,
     *,
-    tokens: TokenKind = "slots",
+    tokens: PlainKind = "slots",
     walk: WalkSettings | None = None,
     reward: RewardSettings | None = None,
     keep_truncates: bool = False,

@@ -11,7 +11,7 @@ from archwalk.encoding.frozen import digest_of_place, open_encoder, settled_plac
 from archwalk.encoding.tokens import EncodedTokens, encoded_table
 from archwalk.errors import SettingsError
 from archwalk.spaces.base import SearchSpace
-from archwalk.spaces.tokens import TokenEncoder, TokenKind, Tokens, TokenTable, make_tokens
+from archwalk.spaces.tokens import TokenEncoder, Tokens, TokenTable, make_tokens
 from archwalk.tasks.table import Benchmark
 
 
@@ -58,7 +58,7 @@ def same_tokens(a: ObservationSettings, b: ObservationSettings) -> bool:
     return a.tokens == b.tokens and digest_of_place(a.encoder) == digest_of_place(b.encoder)
 
 
-def check_plain(tokens: TokenKind) -> None:
+def check_plain(tokens: str) -> None:
     """Refuse encoded tokens where other libraries' networks look, which are promised numbers from 0 to 1.
 
     Raises:

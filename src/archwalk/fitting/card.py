@@ -21,7 +21,7 @@ from archwalk.files import write_atomically
 from archwalk.fitting.data import Dataset
 from archwalk.fitting.plan import SEEDS, Plan
 from archwalk.fitting.result import FitResult, Tested
-from archwalk.fitting.schedule import Trial, extrapolated, longest
+from archwalk.fitting.schedule import Trial, extrapolated, longest, reached
 from archwalk.fitting.splits import TEST
 from archwalk.fitting.units import BOOSTING, Trainer
 from archwalk.tasks.metrics import Metric
@@ -34,16 +34,16 @@ def write_trials(folder: Path, trials: Sequence[Trial], metric: Metric, rungs: S
     """A row an architecture: the metric expected after the longest trainings, and what was measured.
 
     The column of the metric's name is ``schedule.extrapolated``, on one scale for all rows; ``measured`` is
-    the validation value of the longest training, of ``steps`` steps.
+    the best validation value that was, reached after ``steps`` steps.
     """
     expected = extrapolated(trials, rungs)
-    last = longest(trials)
+    last, best = longest(trials), reached(trials)
     good = {a for a in last if isfinite(expected[a])}
     columns: dict[str, list[Any]] = {
         "architecture": list(last),
         metric.name: [expected[a] / metric.scale if a in good else None for a in last],
-        "steps": [t.steps for t in last.values()],
-        "measured": [t.reward / metric.scale if a in good else None for a, t in last.items()],
+        "steps": [best[a].best_after for a in last],
+        "measured": [best[a].reward / metric.scale if a in good else None for a in last],
         "status": ["ok" if a in good else "failed" for a in last],
         "seconds": [sum(t.seconds for t in trials if t.architecture == a) for a in last],
     }
@@ -65,7 +65,12 @@ def _with_interval(tested: Tested, unit: str) -> str:
 def _rows(result: FitResult) -> list[tuple[str, ...]]:
     """The winner and the baselines, a row each."""
     rows: list[tuple[str, ...]] = [
-        ("the winner", _with_interval(result.test, result.unit), f"{result.steps:,} steps", "")
+        (
+            "the winner",
+            _with_interval(result.test, result.unit),
+            f"{result.steps:,} steps of a schedule of {result.schedule:,}",
+            "",
+        )
     ]
     for b in result.baselines:
         low, high = map(number, b.difference_ci95)

@@ -6,7 +6,7 @@ compares them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,24 @@ def find_metric(name: str | None, data: Dataset) -> Metric:
     if name not in known:
         raise SettingsError(*unknown(f"metric of {data.task}", name, known))
     return known[name]
+
+
+def order_of(metrics: Mapping[str, float], metric: Metric, task: str) -> tuple[float, float]:
+    """What decides between two measurements: the metric, then between equal values ``TIE``; larger is
+    better."""
+    return metric.scale * metrics[metric.name], -metrics[TIE[task]]
+
+
+def best_point(orders: Sequence[tuple[float, float]]) -> int:
+    """Which of several lengths of training to choose, by ``order_of`` each, from the shortest to the longest.
+
+    The longest, unless shorter ones are better in the metric and no worse in what decides between equals:
+    then the best of these, the first of equals. A few examples more on the right side alone are luck: which
+    point of a training has them differs from seed to seed.
+    """
+    metric, tie = orders[-1]
+    better = [at for at, (one, other) in enumerate(orders) if one > metric and other >= tie]
+    return max(better, key=lambda at: orders[at], default=len(orders) - 1)
 
 
 def measure_classes(scores: Floats, targets: NDArray[np.int64]) -> dict[str, float]:

@@ -1,8 +1,7 @@
 """Which space is searched for a data set, and how its architectures become networks for these data.
 
 In: a ``Dataset``, perhaps a space. Out: ``Networks``: modules, source code, baselines. Next: ``plan`` times
-    them,
-``training`` trains them.
+them, ``training`` trains them.
 
 Images have cells in a skeleton scaled to their size: one halving of the resolution for small ones, two for
 larger ones, a stem that divides it by four from 48 pixels on. Vectors have residual perceptrons, series
@@ -40,6 +39,7 @@ from archwalk.spaces.skeletons import DOUBLING, HALVING, MacroSpace
 DEFAULTS = {"images": "transnas-micro", "vectors": "residual-mlp", "series": "residual-conv1d"}
 WIDTHS = (8, 16, 32, 64)  # channels of a skeleton behind its stem, from which the time budget chooses
 REDUCING_FROM, TWICE_FROM = 48, 12  # pixels a side: a stem of stride 4; two halvings instead of one
+REFERENCE_CELL = "all-convolution cell"  # the baseline that is an architecture: ``Networks.reference``
 Make = Callable[[int], nn.Module]  # seed → an untrained network
 
 
@@ -130,7 +130,7 @@ class ImageNetworks(Networks):
         """A residual network in the same skeleton, and the cell with a 3×3 convolution on every edge."""
         found: dict[str, Make] = {"residual network": self._residual}
         if self.reference is not None:
-            found["all-convolution cell"] = lambda seed: self.build(str(self.reference), seed)
+            found[REFERENCE_CELL] = lambda seed: self.build(str(self.reference), seed)
         return found
 
     def _residual(self, seed: int) -> nn.Module:

@@ -18,9 +18,10 @@ from archwalk.fitting.networks import Make, Networks
 from archwalk.fitting.schedule import ETA
 from archwalk.fitting.splits import TEST
 from archwalk.fitting.training import standardised, train
-from archwalk.fitting.units import Trainer, boosted, can_boost
+from archwalk.fitting.units import BOOSTING, Trainer, boosted, can_boost
 
 SEEDS = 3
+RUNGS = 3
 FULL = 9  # trainings of full length that the search has time for at least
 WANTED = 600  # steps for which a wider skeleton is not chosen
 EPOCHS, LONGEST = 30, 1_500  # passes, or steps if that is more, beyond which trainings do not go
@@ -73,28 +74,49 @@ class Plan:
         """The inverse of ``to_json``."""
         return cls(**values | {"turns": tuple(values["turns"]), "rungs": tuple(values["rungs"])})
 
-    @property
-    def boosting(self) -> float:
-        """Seconds of gradient boosting, all seeds."""
-        return SEEDS * self.trees * self.tree_seconds
+    def seconds_per_step(self, drift: float) -> dict[str, float]:
+        """Of each baseline; of gradient boosting, a tree.
 
-    def finals(self, rate: float, drift: float, steps: int | None = None) -> float:
-        """Seconds to train the winner and the baseline networks, all seeds.
+        Args:
+            drift: how much slower the machine is than when the plan was made.
+        """
+        rates = {name: seconds * drift for name, seconds in self.step_seconds.items()}
+        return rates | ({BOOSTING: self.tree_seconds * drift} if self.trees else {})
+
+    def lengths(self, rate: float, drift: float) -> dict[str, tuple[int, ...]]:
+        """Steps of the trainings that each baseline may choose from: at least as many as the winner may, and
+        of about as many minutes; of gradient boosting, trees.
 
         Args:
             rate: seconds a step of the winner.
-            drift: how much slower the machine is than when the plan was made.
-            steps: the longest rung by default.
+            drift: see ``seconds_per_step``.
         """
-        each = rate + sum(max(rate, s * drift) for s in self.step_seconds.values())
-        return MARGIN * SEEDS * (self.rungs[-1] if steps is None else steps) * each
+        longer = {
+            name: tuple(math.ceil(steps * max(1.0, rate / (seconds * drift))) for steps in self.rungs)
+            for name, seconds in self.step_seconds.items()
+        }
+        return longer | ({BOOSTING: (self.trees,)} if self.trees else {})
+
+    def tuning(self, rate: float, drift: float) -> float:
+        """Seconds to find out how long each baseline is to be trained; arguments as for ``lengths``."""
+        each = self.seconds_per_step(drift)
+        steps = {name: sum(some) for name, some in self.lengths(rate, drift).items()}
+        return MARGIN * len(self.turns) * sum(each[name] * n for name, n in steps.items())
+
+    def finals(self, rate: float, drift: float) -> float:
+        """Seconds to train the winner and the baselines to the full length, all seeds; arguments as for
+        ``lengths``."""
+        each = self.seconds_per_step(drift)
+        theirs = sum(each[name] * some[-1] for name, some in self.lengths(rate, drift).items())
+        return MARGIN * SEEDS * (rate * self.rungs[-1] + theirs)
 
 
 def make_plan(trainer: Trainer, budget: float, began: float) -> Plan:
     """Time a few steps and divide the budget.
 
-    The widest skeleton is taken in which trainings of ``WANTED`` steps fit, nine of them for the search and
-    three seeds of the winner and each baseline.
+    The widest skeleton is taken in which trainings of ``WANTED`` steps fit, nine of them for the search, a
+    few more to find out how long baselines are to be trained, and three seeds of the winner and each
+    baseline.
 
     Args:
         trainer: of the run; its networks are in their narrowest skeleton, and one thread computes.
@@ -111,11 +133,13 @@ def make_plan(trainer: Trainer, budget: float, began: float) -> Plan:
     least = min(LEAST, max(SHORTEST, 2 * passes))
     reserve = min(25.0, 0.1 * budget)
     trees, tree_seconds = _trees(trainer, budget)
-    boosting = SEEDS * trees * tree_seconds
+
+    def boosting(turns: int) -> float:
+        return (SEEDS + turns) * trees * tree_seconds
 
     def affordable(times: dict[str, float], turns: int) -> int:
         """Steps of the longest trainings."""
-        return int((budget - reserve - boosting - (clock() - began)) / _all_of(times, turns))
+        return int((budget - reserve - boosting(turns) - (clock() - began)) / _all_of(times, turns))
 
     networks, times, turns = trainer.networks, _timed(trainer, trainer.networks), trainer.turns
     if affordable(times, len(turns)) < min(WANTED, longest):
@@ -133,7 +157,7 @@ def make_plan(trainer: Trainer, budget: float, began: float) -> Plan:
     times = {name: seconds * faster for name, seconds in times.items()}
     top = min(longest, affordable(times, len(turns)))
     if top < least:
-        needed = (clock() - began + least * _all_of(times, len(turns)) + boosting) / 0.9
+        needed = (clock() - began + least * _all_of(times, len(turns)) + boosting(len(turns))) / 0.9
         smaller = data.kind == "images" and min(data.shape[1:]) > 16
         raise SettingsError(
             f"at least {math.ceil(needed / 6 + 1) / 10:.1f} minutes: for {FULL} trainings of {least} steps "
@@ -141,7 +165,7 @@ def make_plan(trainer: Trainer, budget: float, began: float) -> Plan:
             f"{budget / 60:.3g} minutes",
             "raise --minutes" + (", or lower --image-size" if smaller else ""),
         )
-    rungs = tuple(top // ETA**i for i in (2, 1, 0) if i == 0 or top // ETA**i >= SHORTEST)
+    rungs = tuple(top // ETA**i for i in reversed(range(RUNGS)) if i == 0 or top // ETA**i >= SHORTEST)
     reference = times.pop(REFERENCE, max(times.values()))
     spent = clock() - began
     return Plan(
@@ -180,7 +204,8 @@ def _threads(trainer: Trainer, networks: Networks) -> tuple[int, float]:
 def _all_of(times: dict[str, float], turns: int) -> float:
     """Seconds that all trainings together take for each of their steps."""
     baselines = sum(s for name, s in times.items() if name != REFERENCE)
-    return MARGIN * (FULL * turns * max(times.values()) + SEEDS * (max(times.values()) + baselines))
+    searched, ends = FULL * turns * max(times.values()), SEEDS * (max(times.values()) + baselines)
+    return MARGIN * (searched + sum(ETA**-i for i in range(RUNGS)) * turns * baselines + ends)
 
 
 def _trees(trainer: Trainer, budget: float) -> tuple[int, float]:
@@ -189,7 +214,7 @@ def _trees(trainer: Trainer, budget: float) -> tuple[int, float]:
         return 0, 0.0
     rows = np.flatnonzero(trainer.blocks != TEST)
     start = trainer.clock()
-    boosted(trainer.data, rows, rows[:1], 5, 0)
+    boosted(trainer.data, rows, rows[:1], (5,), 0)
     each = (trainer.clock() - start) / 5
     return int(min(TREES, max(10.0, 0.1 * budget / (SEEDS * max(each, 1e-9))))), each
 
@@ -223,7 +248,7 @@ def _wait(device: torch.device) -> None:
 def in_words(plan: Plan, networks: Networks) -> str:
     """The estimate before a run, in a few sentences."""
     rate = MARGIN * plan.reference_seconds * len(plan.turns)
-    finals = plan.finals(plan.reference_seconds, 1.0) + plan.boosting
+    finals = plan.finals(plan.reference_seconds, 1.0) + plan.tuning(plan.reference_seconds, 1.0)
     search = max(0.0, plan.budget - plan.reserve - plan.spent - finals)
     short = search / (rate * plan.rungs[0]) if rate else 0.0
     rounds = len(plan.rungs)

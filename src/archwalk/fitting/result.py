@@ -49,7 +49,8 @@ class Baseline:
     Attributes:
         name: of it.
         test: its metric.
-        steps: that it was trained for, at least as many as the winner; of gradient boosting, trees.
+        steps: that it was trained for, chosen on the validation split as the winner's were; of gradient
+            boosting, trees.
         difference: mean over seeds of the winner's metric minus its own.
         difference_ci95: 95 % interval of that, over seeds and over test examples, paired by both
             (``analysis.statistics.crossed_interval``); of the macro F1 over seeds alone.
@@ -81,7 +82,8 @@ class FitResult:
         validation: of the winner, when it was chosen; optimistic, since it was chosen by it.
         test: of the winner, trained again on training and validation split.
         baselines: beside it.
-        steps: that the winner was trained for.
+        steps: that the winner was trained for, chosen on the validation split.
+        schedule: steps over which its learning rate would have fallen to zero.
         trainings: of the search, by steps.
         failed: of these.
         budget_seconds: given.
@@ -104,6 +106,7 @@ class FitResult:
     test: Tested
     baselines: tuple[Baseline, ...]
     steps: int
+    schedule: int
     trainings: dict[str, int]
     failed: int
     budget_seconds: float

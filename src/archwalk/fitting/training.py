@@ -10,9 +10,10 @@ numbers.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,21 @@ def standardised(network: nn.Module, examples: Examples) -> Standardised:
     return model.to(inputs.device)
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Measures a network on the way, so that it can be told when it was best.
+
+    Attributes:
+        at: steps after which it is measured, ascending.
+        look: measures; nothing that it does changes the training.
+        found: what it saw so far, one entry a point.
+    """
+
+    at: tuple[int, ...]
+    look: Callable[[Standardised], dict[str, float]]
+    found: list[dict[str, float]] = field(default_factory=list)
+
+
 class Keeper:
     """The checkpoint of the training that is under way.
 
@@ -149,7 +165,7 @@ class Keeper:
         self._last = self._began = clock()
         self.before = 0.0  # seconds that were spent up to the checkpoint
 
-    def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer, watch: Watch | None = None) -> int:
         """Go back to the checkpoint, if there is one of this training. Returns the steps that are done."""
         try:
             with safe_open(self._path, "pt") as file:
@@ -166,10 +182,14 @@ class Keeper:
                 key: tensors[f"optimiser/{i}/{key}"].to("cpu" if key == "step" else parameter.device)
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
+        if watch is not None:
+            watch.found[:] = json.loads(about["found"])
         self.before = float(about["seconds"])
         return int(about["step"])
 
-    def keep(self, model: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+    def keep(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, watch: Watch | None = None
+    ) -> None:
         """Write a checkpoint, if the last one is old enough."""
         now = self._clock()
         if now - self._last < EVERY:
@@ -182,6 +202,7 @@ class Keeper:
                 tensors[f"optimiser/{i}/{key}"] = value.cpu().contiguous()
         seconds = self.before + now - self._began
         about = {"training": self._name, "step": str(step), "seconds": repr(seconds)}
+        about["found"] = json.dumps([] if watch is None else watch.found)
         write_atomically(self._path, save(tensors, about))
 
 
@@ -192,16 +213,21 @@ def train(
     seed: int,
     recipe: Recipe,
     keeper: Keeper | None = None,
+    *,
+    stop: int | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Train in place.
 
     Args:
         model: on the device of the examples.
         examples: see there.
-        steps: of the optimiser.
+        steps: of the optimiser, over which the learning rate falls to zero.
         seed: of order, shifts and dropout.
         recipe: see there.
         keeper: where checkpoints are kept.
+        stop: steps after which the training ends; all of them by default.
+        watch: measures on the way.
 
     Raises:
         Diverged: the loss is no number any more.
@@ -212,11 +238,13 @@ def train(
     groups = [{"params": decayed, "weight_decay": recipe.decay}, {"params": plain, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.learning_rate)
     loss_of = _loss(model, examples, recipe)
-    began = keeper.restore(model, optimiser) if keeper else 0
+    began = keeper.restore(model, optimiser, watch) if keeper else 0
     model.train()
     mixed = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if mixed else []):
         for step, rows in enumerate(_order(examples.rows, steps, seed, recipe.batch)):
+            if step == stop:
+                break
             if step < began:
                 continue
             generator = make_generator(seed, f"step {step}")
@@ -235,8 +263,11 @@ def train(
             if step % 16 == 0 and not bool(torch.isfinite(norm)):
                 raise Diverged(f"the gradient is {float(norm)} after {step} steps")
             optimiser.step()
+            if watch and step + 1 in watch.at:
+                watch.found.append(watch.look(model))
+                model.train()
             if keeper:
-                keeper.keep(model, optimiser, step + 1)
+                keeper.keep(model, optimiser, step + 1, watch)
 
 
 def learning_rate(step: int, steps: int, highest: float) -> float:

@@ -6,7 +6,8 @@ In: what is trained, for how many steps, from which seed. Out: metrics, with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ from safetensors.torch import save
 
 from archwalk.files import write_atomically
 from archwalk.fitting.data import Dataset
-from archwalk.fitting.metrics import measure_of
+from archwalk.fitting.metrics import best_point, measure_of, order_of
 from archwalk.fitting.networks import Make, Networks
 from archwalk.fitting.splits import TEST, Blocks
 from archwalk.fitting.training import (
@@ -28,17 +29,21 @@ from archwalk.fitting.training import (
     Examples,
     Keeper,
     Recipe,
+    Watch,
     measure,
     predict,
     standardised,
     train,
 )
 from archwalk.tasks.ledger import EvaluationFailed
+from archwalk.tasks.metrics import Metric
 
-Role = Literal["search", "winner", "baseline"]
+Role = Literal["search", "tuning", "winner", "baseline"]
 Clock = Callable[[], float]
 BOOSTING = "gradient boosting"
 SECONDS, TRAINING, WORK = "seconds", "training_seconds", "processor_seconds"
+STOP = "stop"
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of its steps, after which a training is measured on the validation split
 WEIGHTS = "model.safetensors"
 PREDICTIONS = "predictions"
 
@@ -48,21 +53,24 @@ class Unit:
     """One training.
 
     Attributes:
-        role: ``search`` trains on the training split and measures on the validation split; the others train
-            on both and measure on the test split.
+        role: ``search``, and ``tuning`` of a baseline, train on the training split and measure on the
+            validation split, on the way as well; ``winner`` and ``baseline`` train on both and measure on the
+            test split.
         what: an architecture, or a baseline by name.
-        steps: of the optimiser; of gradient boosting, trees.
+        steps: of the optimiser, over which the learning rate falls to zero; of gradient boosting, trees.
+        stop: steps after which the training ends.
         seed: of first weights, order and dropout.
     """
 
     role: Role
     what: str
     steps: int
+    stop: int
     seed: int
 
     def __str__(self) -> str:
         """As the ledger writes it."""
-        return f"{self.role}|{self.steps}|{self.seed}|{self.what}"
+        return f"{self.role}|{self.stop}/{self.steps}|{self.seed}|{self.what}"
 
     def predictions(self, folder: Path) -> Path:
         """Where what a final training says of the test split is kept."""
@@ -72,8 +80,14 @@ class Unit:
     @classmethod
     def parse(cls, text: str) -> Unit:
         """The inverse of ``str``."""
-        role, steps, seed, what = text.split("|", 3)
-        return cls(role, what, int(steps), int(seed))  # type: ignore[arg-type]
+        role, length, seed, what = text.split("|", 3)
+        stop, steps = map(int, length.split("/"))
+        return cls(role, what, steps, stop, int(seed))  # type: ignore[arg-type]
+
+
+def points(steps: int) -> tuple[int, ...]:
+    """Steps of a training after which it is measured, ascending, the last one being its end."""
+    return tuple(sorted({math.ceil(share * steps) for share in SHARES}))
 
 
 class Trainer:
@@ -85,6 +99,7 @@ class Trainer:
         turns: blocks that are the validation split in turns.
         networks: what architectures become.
         recipe: how they are trained.
+        goal: the metric by which the best point of a training is chosen.
         device: where.
         folder: of the run: checkpoints and weights.
         clock: seconds.
@@ -103,6 +118,7 @@ class Trainer:
         turns: tuple[int, ...],
         networks: Networks,
         recipe: Recipe,
+        goal: Metric,
         device: torch.device,
         folder: Path,
         clock: Clock,
@@ -112,6 +128,7 @@ class Trainer:
     ) -> None:
         self.data, self.blocks, self.turns, self.networks = data, blocks, turns, networks
         self.recipe, self.device, self.clock, self.work = recipe, device, clock, work or clock
+        self.goal = goal
         self._folder, self._first, self.threads = folder, first_seed, threads
         self.inputs = torch.from_numpy(data.inputs).to(device)
         self.targets = torch.from_numpy(data.targets).to(device)
@@ -126,12 +143,15 @@ class Trainer:
     def __call__(self, text: str) -> Mapping[str, float]:
         """Metrics of a unit, and its ``seconds``, ``training_seconds`` and ``processor_seconds``.
 
+        In the search and for tuning they are those of the training's ``metrics.best_point``, and ``stop``
+        says after how many steps that was.
+
         Raises:
             EvaluationFailed: the training diverged, or the memory did not suffice.
         """
         unit, start, worked = Unit.parse(text), self.clock(), self.work()
         try:
-            metrics, before = self._search(unit) if unit.role == "search" else self._final(unit)
+            metrics, before = self._final(unit) if unit.role in ("winner", "baseline") else self._search(unit)
         except Diverged as error:
             self.began = self.clock()
             raise EvaluationFailed("invalid", str(error)) from error
@@ -145,19 +165,37 @@ class Trainer:
         return metrics | {SECONDS: seconds, TRAINING: before + now - start, WORK: worked}
 
     def _search(self, unit: Unit) -> tuple[dict[str, float], float]:
-        found, before = [], 0.0
+        each, before = [], 0.0
         for turn in self.turns:
             trained = (self.blocks != turn) & (self.blocks != TEST)
-            name = f"{unit} without block {turn}"
-            model, spent = self._trained(self._make(unit), unit, trained, name)
+            found, spent = self._measured(unit, trained, np.flatnonzero(self.blocks == turn), turn)
             before += spent
-            found.append(measure(model, self.data, self.inputs, np.flatnonzero(self.blocks == turn)))
-        return {name: float(np.mean([m[name] for m in found])) for name in found[0]}, before
+            each.append(found)
+        means = [
+            {name: float(np.mean([m[name] for m in some])) for name in some[0]}
+            for some in zip(*each, strict=True)
+        ]
+        best = best_point([order_of(m, self.goal, self.data.task) for m in means])
+        return means[best] | {STOP: points(unit.steps)[best]}, before
+
+    def _measured(
+        self, unit: Unit, trained: NDArray[np.bool_], asked: NDArray[np.int64], turn: int
+    ) -> tuple[list[dict[str, float]], float]:
+        """Metrics at each of the ``points``, and seconds that were spent before this process began."""
+        at = points(unit.steps)
+        if unit.what == BOOSTING:
+            rows = np.flatnonzero(trained)
+            said = boosted(self.data, rows, asked, at, unit.seed)
+            return [measure_of(self.data)(one, self.data.targets[asked]) for one in said], 0.0
+        watch = Watch(at, lambda model: measure(model, self.data, self.inputs, asked))
+        _, spent = self._trained(self._make(unit), unit, trained, f"{unit} without block {turn}", watch)
+        return watch.found, spent
 
     def _final(self, unit: Unit) -> tuple[dict[str, float], float]:
         test, spent = np.flatnonzero(self.blocks == TEST), 0.0
         if unit.what == BOOSTING:
-            predicted = boosted(self.data, np.flatnonzero(self.blocks != TEST), test, unit.steps, unit.seed)
+            rows = np.flatnonzero(self.blocks != TEST)
+            (predicted,) = boosted(self.data, rows, test, (unit.stop,), unit.seed)
         else:
             model, spent = self._trained(self._make(unit), unit, self.blocks != TEST, str(unit))
             predicted = predict(model, self.inputs, test)
@@ -170,16 +208,18 @@ class Trainer:
         return measure_of(self.data)(predicted, self.data.targets[test]), spent
 
     def _make(self, unit: Unit) -> Make:
-        if unit.role == "baseline":
+        if unit.role in ("baseline", "tuning"):
             return self.networks.baselines()[unit.what]
         return lambda seed: self.networks.build(unit.what, seed)
 
-    def _trained(self, make: Make, unit: Unit, rows: NDArray[np.bool_], name: str) -> tuple[Any, float]:
+    def _trained(
+        self, make: Make, unit: Unit, rows: NDArray[np.bool_], name: str, watch: Watch | None = None
+    ) -> tuple[Any, float]:
         """The trained network, and seconds that it was trained before this process began."""
         examples = self.examples(rows)
         model = standardised(make(unit.seed), examples)
         keeper = Keeper(self._folder, self.clock, name)
-        train(model, examples, unit.steps, unit.seed, self.recipe, keeper)
+        train(model, examples, unit.steps, unit.seed, self.recipe, keeper, stop=unit.stop, watch=watch)
         (self._folder / CHECKPOINT).unlink(missing_ok=True)
         return model, keeper.before
 
@@ -190,16 +230,21 @@ def can_boost(data: Dataset) -> bool:
 
 
 def boosted(
-    data: Dataset, trained: NDArray[np.int64], asked: NDArray[np.int64], trees: int, seed: int
-) -> NDArray[np.float64]:
-    """Predictions of scikit-learn's histogram gradient boosting with its defaults: scores that
-    ``measure_of`` takes, [asked, classes], or quantities, [asked]."""
+    data: Dataset, trained: NDArray[np.int64], asked: NDArray[np.int64], at: Sequence[int], seed: int
+) -> list[NDArray[np.float64]]:
+    """Predictions of scikit-learn's histogram gradient boosting with its defaults, after some numbers of
+    trees, ascending: scores that ``measure_of`` takes, [asked, classes], or quantities, [asked].
+
+    Where it stops by itself earlier, the last ones are those of its end.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     flat = data.inputs.reshape(len(data), -1)
-    if not data.classes:
-        regressor = HistGradientBoostingRegressor(max_iter=trees, random_state=seed)
-        return np.asarray(regressor.fit(flat[trained], data.targets[trained]).predict(flat[asked]))
-    classifier = HistGradientBoostingClassifier(max_iter=trees, random_state=seed)
-    classifier.fit(flat[trained], data.targets[trained])
-    return np.log(np.clip(classifier.predict_proba(flat[asked]), 1e-12, 1.0))
+    made = HistGradientBoostingClassifier if data.classes else HistGradientBoostingRegressor
+    model = made(max_iter=at[-1], random_state=seed).fit(flat[trained], data.targets[trained])
+    stages = model.staged_predict_proba if data.classes else model.staged_predict
+    kept: dict[int, NDArray[np.float64]] = {}
+    for i, said in enumerate(stages(flat[asked]), 1):
+        if i in at or i == model.n_iter_:
+            kept[i] = np.log(np.clip(said, 1e-12, 1.0)) if data.classes else np.asarray(said)
+    return [kept[min(n, model.n_iter_)] for n in at]

@@ -1,15 +1,15 @@
 """The verb ``fit``. The command line calls it.
 
 In: labelled data and a budget of minutes. Out: a ``FitResult``, and a folder with everything: weights,
-    source,
-ONNX, model card, trainings. Next: whoever uses the network.
+source, ONNX, model card, trainings. Next: whoever uses the network.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -28,20 +28,21 @@ from archwalk.files import hold, json_text, write_atomically
 from archwalk.fitting.card import write_card, write_trials
 from archwalk.fitting.data import Kind, Task, load_data
 from archwalk.fitting.metrics import TIE, differences, find_metric
-from archwalk.fitting.networks import Networks, choose_networks, write_source
-from archwalk.fitting.plan import SEEDS, Plan, in_words, make_plan
+from archwalk.fitting.networks import REFERENCE_CELL, Networks, choose_networks, write_source
+from archwalk.fitting.plan import MARGIN, SEEDS, Plan, in_words, make_plan
 from archwalk.fitting.result import Baseline, FitResult, compared, tested
 from archwalk.fitting.schedule import Suggester, Trial, per_step, reserved, search, winner
 from archwalk.fitting.splits import TEST, keep_blocks, kept_blocks, make_blocks, turns
 from archwalk.fitting.training import make_recipe
 from archwalk.fitting.units import (
-    BOOSTING,
     PREDICTIONS,
     SECONDS,
+    STOP,
     TRAINING,
     WEIGHTS,
     WORK,
     Clock,
+    Role,
     Trainer,
     Unit,
 )
@@ -60,6 +61,7 @@ from archwalk.training.runner import find_device
 
 PLAN, LEDGER, RESULT, SOURCE, ONNX = "plan.json", "trainings.sqlite", "result.json", "model.py", "model.onnx"
 OVER = 0.05  # share of the budget by which final trainings may exceed it before they are made shorter
+LEAST_SHARE = 1 / 3  # of the chosen lengths, that final trainings have at least
 MOST_DRIFT = 1.5  # times
 ONNX_NEEDS = ("onnx", "onnxscript")
 NO_LIMIT = 10**9  # trainings: the budget is one of seconds
@@ -181,6 +183,7 @@ def fit(
         turns(examples, blocks),
         networks,
         recipe,
+        goal,
         where,
         folder,
         clock,
@@ -276,7 +279,8 @@ class _Run:
             return Trial(unit.what, unit.steps, nan, 0.0, seconds, evaluation.message, seconds, seconds)
         value = evaluation.metrics[self.goal.name] * self.goal.scale
         tie, training = -evaluation.metrics[self._tie], evaluation.metrics[TRAINING]
-        return Trial(unit.what, unit.steps, value, tie, seconds, "", training, evaluation.metrics[WORK])
+        work, stop = evaluation.metrics[WORK], int(evaluation.metrics[STOP])
+        return Trial(unit.what, unit.steps, value, tie, seconds, "", training, work, stop)
 
     def spent(self) -> float:
         """Seconds charged so far."""
@@ -298,7 +302,7 @@ class _Run:
 
         def run(architecture: str, steps: int) -> Trial:
             index = int(problem.ids([architecture])[0])
-            unit = Unit("search", architecture, steps, self.seed)
+            unit = Unit("search", architecture, steps, steps, self.seed)
             trial = self._trial(self._evaluate(unit, f"search|{steps}|{problem.key_text(index)}"))
             said = (
                 f"{self.goal.name} {trial.reward / self.goal.scale:.5g}"
@@ -311,7 +315,8 @@ class _Run:
         def left(trials: Sequence[Trial]) -> float:
             good = [t for t in trials if isfinite(t.reward)]
             rate = self._rate(good, winner(good).architecture) if good else self.plan.reference_seconds
-            after = self.plan.finals(rate, self._drift(trials)) + self.plan.boosting
+            drift = self._drift(trials)
+            after = self.plan.finals(rate, drift) + self.plan.tuning(rate, drift)
             free = self.plan.budget - self.plan.reserve - self.plan.spent - sum(t.seconds for t in trials)
             return free - after - reserved(trials, self.plan.rungs)
 
@@ -341,29 +346,66 @@ class _Run:
 
     # ---- the end
 
+    def tune(self, trials: Sequence[Trial], lengths: Mapping[str, Sequence[int]]) -> dict[str, Trial]:
+        """How long each baseline is to be trained: its best training, by the rule that chose the winner's.
+
+        A baseline that was one of the architectures of the search is not trained again.
+
+        Args:
+            trials: of the search.
+            lengths: that each baseline may choose from.
+        """
+        found: dict[str, Trial] = {}
+        reference = self.trainer.networks.reference
+        for name, some in lengths.items():
+            if name == REFERENCE_CELL and winner(trials).architecture == reference:
+                continue
+            mine = []
+            for steps in some:
+                unit = Unit("tuning", name, steps, steps, self.seed)
+                known = [t for t in trials if (t.architecture, t.steps) == (reference, steps)]
+                if name == REFERENCE_CELL and known:
+                    mine.append(known[0])
+                    continue
+                mine.append(self._trial(self._evaluate(unit, str(unit))))
+                self._report(f"{name}, {steps} steps, to find out how long to train it", False)
+            found[name] = winner(mine) if any(isfinite(t.reward) for t in mine) else mine[-1]
+        return found
+
     def finish(self, trials: Sequence[Trial], folder: Path, options: dict[str, Any]) -> FitResult:
         """Retrain the winner and the baselines, compare them, write everything."""
         plan, best = self.plan, winner(trials)
-        networks = self.trainer.networks
         rate, drift = self._rate(trials, best.architecture), self._drift(trials)
-        free = plan.budget - plan.reserve - plan.spent - sum(t.seconds for t in trials) - plan.boosting
-        top = plan.rungs[-1]
-        fitting = (free + OVER * plan.budget) / plan.finals(rate, drift, 1)
-        steps = int(min(top, max(top // 3, 1, fitting)))
+        free = plan.budget - plan.reserve - plan.spent - sum(t.seconds for t in trials) + OVER * plan.budget
+        # the share of lengths that there is time for, now and when it is known what tuning took
+        ease = min(1.0, max(LEAST_SHARE, free / (plan.tuning(rate, drift) + plan.finals(rate, drift))))
+        lengths = {
+            name: [math.ceil(ease * n) for n in some] for name, some in plan.lengths(rate, drift).items()
+        }
+        chosen, rates = self.tune(trials, lengths), plan.seconds_per_step(drift)
+        tuned = [e for e in self._records.values() if Unit.parse(e.architecture).role == "tuning"]
+        needed = ease * rate * best.best_after + sum(rates[name] * t.best_after for name, t in chosen.items())
+        fitting = (free - sum(map(_seconds, tuned))) / (MARGIN * SEEDS * needed)
+        share = (
+            min(1.0, max(LEAST_SHARE, ease * fitting)) / ease
+        )  # of the eased ones, up to their full length
         seeds = [self.seed + i for i in range(SEEDS)]
-        units = {"": [Unit("winner", best.architecture, steps, s) for s in seeds]}
-        for name, seconds in plan.step_seconds.items():
-            if name != "all-convolution cell" or best.architecture != networks.reference:
-                longer = int(np.ceil(steps * max(1.0, rate / (seconds * drift))))
-                units[name] = [Unit("baseline", name, longer, s) for s in seeds]
-        if plan.trees:
-            units[BOOSTING] = [Unit("baseline", BOOSTING, plan.trees, s) for s in seeds]
+
+        def units_of(role: Role, what: str, steps: float, stop: float) -> list[Unit]:
+            return [Unit(role, what, max(1, round(steps)), max(1, round(stop)), s) for s in seeds]
+
+        eased = ease * share
+        units = {"": units_of("winner", best.architecture, eased * best.steps, eased * best.best_after)}
+        units |= {
+            name: units_of("baseline", name, share * t.steps, share * t.best_after)
+            for name, t in chosen.items()
+        }
         found: dict[str, list[Evaluation]] = {name: [] for name in units}
         for i in range(SEEDS):
             for name, some in units.items():
                 found[name].append(self._evaluate(some[i], str(some[i])))
                 what = name or f"the winner {best.architecture}"
-                self._report(f"{what}, seed {some[i].seed}, {some[i].steps} steps", False)
+                self._report(f"{what}, seed {some[i].seed}, {some[i].stop} steps", False)
         ours = tested(found[""], self.goal)
         if not ours.values or ours.failed:
             raise RunError(
@@ -377,13 +419,13 @@ class _Run:
                 tested(found[name], self.goal),
                 ours,
                 self.goal,
-                units[name][0].steps,
+                units[name][0].stop,
                 self._differences(folder, units[""], units[name], found[name]),
             )
             for name in units
             if name
         ]
-        return self._written(best, steps, ours, baselines, trials, folder, options)
+        return self._written(best, units[""][0], ours, baselines, trials, folder, options)
 
     def _differences(
         self, folder: Path, ours: Sequence[Unit], theirs: Sequence[Unit], found: Sequence[Evaluation]
@@ -412,7 +454,7 @@ class _Run:
     def _written(
         self,
         best: Trial,
-        steps: int,
+        trained: Unit,
         ours: Any,
         baselines: list[Baseline],
         trials: Sequence[Trial],
@@ -441,7 +483,8 @@ class _Run:
             validation=best.reward / self.goal.scale,
             test=ours,
             baselines=tuple(baselines),
-            steps=steps,
+            steps=trained.stop,
+            schedule=trained.steps,
             trainings={str(s): n for s, n in tried.items()},
             failed=sum(not isfinite(t.reward) for t in trials),
             budget_seconds=plan.budget,

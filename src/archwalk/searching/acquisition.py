@@ -24,7 +24,7 @@ Acquisition = Callable[[Ints | None], Floats]  # None: of all, where they are li
 RANDOM, CLIMBS, BEST, STEPS = 500, 4, 4, 40  # sampled, climbed from of these, evaluated climbed from, edits
 
 
-def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
+def expected_improvement(mean: Floats, deviation: Floats, best: Floats | float) -> Floats:
     """E[max(f - best, 0)] for f ~ N(mean, deviation²) (Jones et al. 1998), elementwise."""
     z = (mean - best) / deviation
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)

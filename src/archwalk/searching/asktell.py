@@ -10,16 +10,23 @@ user.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from archwalk.errors import SearchError
-from archwalk.searching.history import History, bounded, make_history
+from archwalk.searching.history import (
+    History,
+    KnownValues,
+    Objectives,
+    bounded,
+    make_history,
+    worst_of_failed,
+)
 from archwalk.searching.limits import Limits
 from archwalk.searching.optimizer import Method
 from archwalk.searching.pareto import scalarised
-from archwalk.searching.problem import Floats, Problem
+from archwalk.searching.problem import Floats, Ints, Problem
 from archwalk.tasks.ledger import Evaluation, EvaluationFailed, Ledger, Metrics
 from archwalk.tasks.metrics import Metric
 
@@ -91,7 +98,8 @@ class AskTell:
         method: see ``registry.find_method``.
         metric: what to improve.
         seed: decides all randomness.
-        costs: more metrics to improve; each suggestion then aims at a random point of the front.
+        costs: more metrics to improve. A method sees them as ``History.objectives``; its rewards are then
+            the metrics made one, under weights drawn anew for each suggestion.
         limits: what an architecture must keep to.
 
     Raises:
@@ -118,6 +126,7 @@ class AskTell:
             if limits is not None:
                 limits.bind(ledger)
             self._method = method.make(self._problem, seed)
+            self._known = (None, *(self._known_values(cost) for cost in self.costs))
 
     def evaluations(self) -> list[Evaluation]:
         """All that are finished, by whomever, in the order of their claims."""
@@ -200,11 +209,35 @@ class AskTell:
     def _history(self, evaluations: Sequence[Evaluation]) -> History:
         problem = self._problem
         indices = problem.ids(e.architecture for e in evaluations).tolist()
-        rewards = rewards_of(evaluations, self.metric)
+        rewards, objectives = rewards_of(evaluations, self.metric), None
         if self.costs:
             each = [bounded(r) for r in (rewards, *(rewards_of(evaluations, c) for c in self.costs))]
             rewards = scalarised(np.stack(each, 1), [self._seed, len(evaluations)])
+            objectives = self._objectives(evaluations, each)
         if self.limits is not None:
             rewards = self.limits.feasible_first(evaluations, rewards)
         pending = problem.ids(self.ledger.pending()).tolist()
-        return make_history(problem, indices, rewards.tolist(), pending)
+        return replace(make_history(problem, indices, rewards.tolist(), pending), objectives=objectives)
+
+    def _objectives(self, evaluations: Sequence[Evaluation], each: list[Floats]) -> Objectives:
+        usable = np.array([e.status == "ok" for e in evaluations], dtype=np.bool_)
+        if self.limits is not None:
+            usable = self.limits.feasible(evaluations)
+            each = [self.limits.feasible_first(evaluations, each[0]), *each[1:]]
+        return Objectives(np.stack([worst_of_failed(r) for r in each], 1), usable, self._known)
+
+    def _known_values(self, cost: Metric) -> KnownValues | None:
+        """A cost of any architecture, larger is better, where that is known before any evaluation."""
+        quantity = None if self.limits is None else self.limits.known_of_all(cost.name)
+        if quantity is None:
+            return None
+        problem = self._problem
+
+        def values(ids: Ints) -> Floats:
+            found = cost.scale * quantity.values(problem.codes(ids).astype(np.int16))
+            return np.where(np.isnan(found), -np.inf, found)  # of what nobody knows nothing is expected
+
+        if not problem.listed:
+            return lambda ids: values(np.arange(len(problem)) if ids is None else ids)
+        whole = values(np.arange(len(problem)))
+        return lambda ids: whole if ids is None else whole[ids]

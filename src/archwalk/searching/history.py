@@ -6,14 +6,31 @@ suggest from it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from archwalk.searching.listed import ListedProblem
 from archwalk.searching.problem import Floats, Ints, Mask, Problem
+
+KnownValues = Callable[[Ints | None], Floats]  # of ids, [n]; None: of all of a listed problem
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """Several values an evaluation.
+
+    Attributes:
+        values: larger is better, [n, d], the searched metric first; of a failed evaluation the worst so far.
+        usable: which evaluations succeeded and keep to the limits, [n].
+        known: of each objective, its values where they are known before any evaluation; else None.
+    """
+
+    values: Floats
+    usable: Mask
+    known: tuple[KnownValues | None, ...]
 
 
 @dataclass(frozen=True)
@@ -26,12 +43,14 @@ class History:
         rewards: larger is better, [n]; a failed evaluation has the worst reward so far, so that it is
             avoided.
         pending: ids that are being evaluated elsewhere.
+        objectives: where several are improved; the rewards are then the objectives made one.
     """
 
     problem: Problem = field(repr=False)
     indices: Ints
     rewards: Floats
     pending: Ints
+    objectives: Objectives | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -72,11 +91,14 @@ class History:
     def with_pending(self, ids: Sequence[int]) -> History:
         """The same with more under evaluation."""
         pending = np.concatenate([self.pending, np.array([*ids], dtype=np.int64)])
-        return History(self.problem, self.indices, self.rewards, pending)
+        return replace(self, pending=pending)
 
     def only(self, positions: Ints) -> History:
         """Some of the evaluations, in order; the others are forgotten, not merely unused."""
-        return History(self.problem, self.indices[positions], self.rewards[positions], self.pending)
+        several = self.objectives
+        if several is not None:
+            several = replace(several, values=several.values[positions], usable=several.usable[positions])
+        return History(self.problem, self.indices[positions], self.rewards[positions], self.pending, several)
 
     @cached_property
     def _all(self) -> Mask | None:
@@ -102,11 +124,15 @@ def make_history(
         rewards: larger is better; NaN where an evaluation failed.
         pending: ids being evaluated elsewhere.
     """
-    values = bounded(np.array(rewards, dtype=np.float64))
-    failed = np.isnan(values)
-    values[failed] = values[~failed].min() if (~failed).any() else 0.0
+    values = worst_of_failed(bounded(np.array(rewards, dtype=np.float64)))
     at, under_way = (np.array([*i], dtype=np.int64) for i in (indices, pending))
     return History(problem, at, values, under_way)
+
+
+def worst_of_failed(rewards: Floats) -> Floats:
+    """The worst reward in the place of NaN, 0 where there is none, [n] → [n]."""
+    failed = np.isnan(rewards)
+    return np.where(failed, rewards[~failed].min() if (~failed).any() else 0.0, rewards)
 
 
 LARGEST = 1e18  # of a reward that is a measurement; beyond it, it is a penalty

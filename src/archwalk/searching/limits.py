@@ -105,6 +105,11 @@ class Limits:
         """All of them."""
         return (*(limit for limit, _ in self.before), *self.after)
 
+    def known_of_all(self, name: str) -> Quantity | None:
+        """What is known of every architecture at once, by name; None: nothing is."""
+        quantity = self._quantities.get(name)
+        return quantity if quantity is not None and quantity.exact else None
+
     @property
     def before_text(self) -> str:
         """Those known before training, for messages."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from archwalk.spaces.base import Codes, Graph, ListedSpace, SearchSpace
 
 TokenKind = Literal["graph", "slots", "encoded"]
+PlainKind = Literal["graph", "slots"]  # numbers from 0 to 1, without an encoder
 
 
 @dataclass(frozen=True)

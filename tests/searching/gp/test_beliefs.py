@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from archwalk.searching.experience.source import Source
 from archwalk.searching.gp.beliefs import APART, CONCENTRATION, Beliefs, beliefs
 from archwalk.searching.gp.process import NOISES, structure, structure_lengths, warped
-from archwalk.searching.gp.surrogate import source_kernels, unhelped_kernels
+from archwalk.searching.gp.surrogate import Improvement, source_kernels, unhelped_kernels
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import ListedProblem, list_problem
 from archwalk.searching.methods import transfer_gp as method
@@ -144,7 +144,7 @@ def test_the_method_begins_with_the_portfolio_and_asks_every_fourth_time_without
         helped = step % method.TURNS != method.UNHELPED
         kernels = (source_kernels if helped else unhelped_kernels)(problem)
         assert {bool(kernel.sources) for kernel in kernels} == ({True, False} if helped else {False})
-        value = method.Improvement(problem, history, kernels)()
+        value = Improvement(problem, history, kernels)()
         value[found[:step]] = -np.inf
         assert value[found[step]] == value.max()
     assert search(strangers, target, 16)[: method.FIRST] != found[: method.FIRST]

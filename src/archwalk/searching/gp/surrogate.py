@@ -115,11 +115,22 @@ class Improvement:
             weights = weights[: len(self.fits)]
         self.weights = weights / weights.sum()
 
+    def predictions(self, ids: Ints | None = None) -> list[tuple[Floats, Floats]]:
+        """Mean and deviation of some architectures, or of all of a listed problem, [n] each, a pair a
+        hypothesis."""
+        return [
+            likely.predict(kernel(self._problem, self._rows, ids), kernel.variance(self._problem, ids))
+            for kernel, likely in self.fits
+        ]
+
+    def excess(self, predictions: Sequence[tuple[Floats, Floats]], levels: Floats) -> Floats:
+        """E[max(f - level, 0)] from ``predictions``, averaged over hypotheses, [n, levels]; levels as
+        ``warped`` rewards."""
+        total: Floats | float = 0.0
+        for weight, (mean, deviation) in zip(self.weights, predictions, strict=True):
+            total = total + weight * expected_improvement(mean[:, None], deviation[:, None], levels)
+        return np.asarray(total)
+
     def __call__(self, ids: Ints | None = None) -> Floats:
         """Of some architectures, or of all of a listed problem, [n]."""
-        total: Floats | float = 0.0
-        for weight, (kernel, likely) in zip(self.weights, self.fits, strict=True):
-            cross = kernel(self._problem, self._rows, ids)
-            mean, deviation = likely.predict(cross, kernel.variance(self._problem, ids))
-            total = total + weight * expected_improvement(mean, deviation, self._best)
-        return np.asarray(total)
+        return self.excess(self.predictions(ids), np.array([self._best]))[:, 0]

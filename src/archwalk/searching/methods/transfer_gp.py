@@ -6,8 +6,9 @@ import numpy as np
 
 from archwalk.searching.acquisition import maximise
 from archwalk.searching.gp.beliefs import beliefs
+from archwalk.searching.gp.front import improvement
 from archwalk.searching.gp.process import representative
-from archwalk.searching.gp.surrogate import Improvement, source_kernels, unhelped_kernels
+from archwalk.searching.gp.surrogate import source_kernels, unhelped_kernels
 from archwalk.searching.history import History
 from archwalk.searching.methods.gp import gp
 from archwalk.searching.methods.random import random
@@ -38,7 +39,7 @@ def transfer_gp(problem: Problem, history: History, seed: int) -> int:
             return random(problem, history, seed)
     kernels = unhelped_kernels if done % TURNS == UNHELPED else source_kernels
     learned = history.only(representative(history.rewards))
-    return maximise(problem, history, Improvement(problem, learned, kernels(problem)), seed)
+    return maximise(problem, history, improvement(problem, learned, kernels(problem)), seed)
 
 
 METHOD = make_method("transfer-gp", transfer_gp, source="this project; docs/search.md", knows_sources=True)
