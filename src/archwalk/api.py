@@ -5,6 +5,7 @@ In: names, paths and settings. Out: finished run folders, and what is to be said
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,8 +38,12 @@ from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import Evaluation, evaluate_agent, evaluate_walks, greedy_walks
 from archwalk.training.policies import Policy, policy_walks
 from archwalk.training.rundir import RunDir, laid_out
-from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights, with_body
+from archwalk.training.runner import OnRow, Runner, find_device, load_values, with_body
+from archwalk.training.sources import load_weights, moved_by
 from archwalk.training.spec import Regime, RunSpec, describe_benchmark, named_in
+from archwalk.transferring.base import Source, Target, parse_options
+from archwalk.transferring.registry import DEFAULT as INITIALISE
+from archwalk.transferring.registry import find_transfer
 
 __all__ = [
     "Step",
@@ -190,11 +195,15 @@ def order_training(
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
     regime: Regime = "scratch" if init is None else "retrain"
-    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row, init_part)
+    sources = () if init is None else (init,)
+    return _order(benchmark, task, run_dir, settings, seed, sources, regime, on_row, init_part)
+
+
+Sources = str | Path | Sequence[str | Path]
 
 
 def transfer(
-    source: str | Path,
+    source: Sources,
     task: str,
     regime: Moved,
     run_dir: str | Path,
@@ -206,11 +215,14 @@ def transfer(
     on_row: OnRow | None = None,
     part: Part = "all",
     frozen_body_steps: int = 0,
+    transfer: str = INITIALISE,
+    options: Mapping[str, Any] | None = None,
 ) -> RunDir:
     """Move a finished run's agent to another task, with the source's settings (paper, section 4).
 
     Args:
-        source: the finished run.
+        source: the finished run, or several where the method can use them; with other settings than the
+            first one's where those do not say what its network is and sees.
         task: the target task.
         regime: ``zero-shot`` uses the agent as it is; ``fine-tune`` trains on for ``fine_tune_steps``;
             ``retrain`` for ``trained_steps``. A retraining run keeps the fine-tuned one, which is the same
@@ -225,6 +237,10 @@ def transfer(
         part: ``all`` weights, or the ``body`` alone, the transformer, with a fresh embedding and fresh heads:
             for any space and tokens (paper, section 5.2).
         frozen_body_steps: trained steps during which the body keeps the source's weights.
+        transfer: how the source is used: ``initialise`` (the paper's), ``shaping``, ``demonstrations``,
+            ``policy-reuse``, ``mapping``, ``successor-features``, ``frozen-body``, or one that was registered
+            (docs/transfer-methods.md).
+        options: settings of that method, by name.
 
     Returns:
         The finished run.
@@ -233,13 +249,24 @@ def transfer(
         ArchwalkError: anything wrong with source, benchmark, task or folder, before any work.
     """
     runner = order_transfer(
-        source, task, regime, run_dir, benchmark, seed, steps, on_row, part, frozen_body_steps
+        source,
+        task,
+        regime,
+        run_dir,
+        benchmark,
+        seed,
+        steps,
+        on_row,
+        part,
+        frozen_body_steps,
+        transfer,
+        options,
     )
     return runner.make(find_device(device))
 
 
 def order_transfer(
-    source: str | Path,
+    source: Sources,
     task: str,
     regime: Moved,
     run_dir: str | Path,
@@ -249,11 +276,16 @@ def order_transfer(
     on_row: OnRow | None = None,
     part: Part = "all",
     frozen_body_steps: int = 0,
+    transfer: str = INITIALISE,
+    options: Mapping[str, Any] | None = None,
 ) -> Runner:
     """What ``transfer`` will do, checked; nothing is written yet."""
     if regime not in REGIMES:
         raise SettingsError(*unknown("regime", regime, REGIMES))
-    spec = RunDir(source).spec()
+    sources, how = sources_of(source), dict(options or {})
+    if transfer == "frozen-body" and frozen_body_steps:
+        how, frozen_body_steps = {"steps": frozen_body_steps, **how}, 0
+    spec = RunDir(sources[0]).spec()
     settings = spec.settings
     lengths = {"fine-tune": settings.training.fine_tune_steps, "retrain": settings.training.trained_steps}
     if regime != "zero-shot":
@@ -263,7 +295,17 @@ def order_transfer(
         )
     where = spec.benchmark if benchmark is None else benchmark
     used_seed = spec.seed if seed is None else seed
-    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row, part)
+    return _order(where, task, run_dir, settings, used_seed, sources, regime, on_row, part, transfer, how)
+
+
+def sources_of(given: Sources) -> tuple[str | Path, ...]:
+    """Run folders from one, several, or a text with commas between them."""
+    if isinstance(given, str | Path):
+        split = isinstance(given, str) and "," in given and not Path(given).exists()
+        return tuple(str(given).split(",")) if split else (given,)
+    if not given:
+        raise SettingsError("at least one source", "none", "name a finished run with --source")
+    return tuple(one for each in given for one in sources_of(each))
 
 
 def _order(
@@ -272,27 +314,35 @@ def _order(
     run_dir: str | Path,
     settings: Settings,
     seed: int,
-    source: str | Path | None,
+    sources: Sequence[str | Path],
     regime: Regime,
     on_row: OnRow | None,
     part: Part = "all",
+    transfer: str = INITIALISE,
+    options: Mapping[str, Any] | None = None,
 ) -> Runner:
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
-    _check_part(part, source, regime, settings)
+    source = sources[0] if sources else None
+    _check_part(part, source, regime, settings, transfer)
+    across = find_transfer(transfer).across
     settings, opened = settled(settings), load_tasks(benchmark)
     tasks = split_tasks(task, opened.tasks)
     if isinstance(opened, Tables) and len(tasks) == 1:
         opened, task = opened.place(task)
         benchmark, tasks = one_of(benchmark, opened), (task,)
     if source is not None and part == "all" and not isinstance(opened, Tables):
-        opened = laid_out(opened, RunDir(source).spec(), str(source))
+        try:
+            opened = laid_out(opened, RunDir(source).spec(), str(source))
+        except RunError:
+            if not across:
+                raise
     if isinstance(opened, Benchmark | Tables):
         for table, name in places_of(opened, tasks):
             table.reward(name)  # complete
     run = RunDir(run_dir)
     origin: dict[str, Any] = {}
-    weights = None
+    weights, moved = None, None
     if source is not None:
         source_run = RunDir(source)
         source_spec = source_run.spec()
@@ -315,6 +365,32 @@ def _order(
             "algorithm": source_spec.algorithm,
             "source_part": "" if part == "all" else part,
         }
+        if transfer != INITIALISE or len(sources) > 1:
+            if isinstance(opened, Tables) or len(tasks) > 1:
+                raise SettingsError(
+                    f"one task, to train on with --transfer {transfer}", task, "name one of them"
+                )
+            runs = [RunDir(one) for one in sources]
+            for other in runs[1:]:
+                _check_source(other, other.spec(), settings, part)
+            target = Target(opened, tasks[0], settings, seed)
+            moved = moved_by(transfer, options or {}, runs, target, source_spec.algorithm)
+            if regime == "zero-shot" and moved.zero_shot_steps:
+                settings = settings.replace(training={"trained_steps": moved.zero_shot_steps})
+                moved = replace(moved, target=replace(target, settings=settings))
+            if part == "all":
+                as_it_is = regime == "zero-shot" and not moved.zero_shot_steps
+                weights = dict(moved.sources[0].weights) if as_it_is else moved.weights()
+            origin |= {
+                "source_task": "+".join(one.task for one in moved.sources),
+                "source_weights": "+".join(one.digest for one in moved.sources),
+                "source_trained_steps": sum(one.trained_steps for one in moved.sources),
+                "transfer": transfer,
+                "transfer_options": moved.method.given.model_dump(),
+                "sources": identified(moved.sources) if len(sources) > 1 else (),
+            }
+        elif options:
+            parse_options(find_transfer(transfer), options)  # it has none
     spec = RunSpec(
         benchmark=describe_benchmark(benchmark),
         checksum=opened.checksum,
@@ -326,15 +402,28 @@ def _order(
         tasks=tasks if len(tasks) > 1 else (),
         **origin,
     )
-    return Runner(run, spec, opened, weights, on_row)
+    return Runner(run, spec, opened, weights, on_row, moved)
 
 
-def _check_part(part: Part, source: str | Path | None, regime: str, settings: Settings) -> None:
+def identified(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
+    """What tells sources apart, for a spec."""
+    return tuple(
+        {"task": one.task, "weights": one.digest, "trained_steps": one.trained_steps} for one in sources
+    )
+
+
+def _check_part(
+    part: Part, source: str | Path | None, regime: str, settings: Settings, transfer: str
+) -> None:
     """What is moved must be there, and be of use as it is where nothing is trained."""
     if part not in PARTS:
         raise SettingsError(*unknown("part", part, PARTS))
     if part == "all":
         return
+    if transfer not in (INITIALISE, "frozen-body"):
+        raise SettingsError(
+            "--transfer initialise or frozen-body, for a part of the weights", transfer, "move all of them"
+        )
     remedy = "move all, or train on: fine-tune, retrain"
     if source is None:
         raise SettingsError("a source, whose body is to be moved", "none", "name one with --init")
@@ -445,7 +534,8 @@ def _evaluate(
     # Else a task of the same name is another one.
     name = named_in(spec, opened, walking.task)
     here = opened.checksum in spec.checksum.split(",") or same_space(walking.written.describe(), spec.space)
-    own = here and name in spec.each_task and spec.regime != "zero-shot"
+    prepared = spec.regime != "zero-shot" or costs.trained_steps > 0
+    own = here and name in spec.each_task and prepared
     moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
     found = _result(
         opened,

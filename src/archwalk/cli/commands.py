@@ -198,7 +198,7 @@ def evaluate(
 
 
 def transfer(
-    source: Path,
+    source: Annotated[tuple[str, ...], tyro.conf.UseAppendAction],
     task: str,
     regime: Literal["zero-shot", "fine-tune", "retrain"],
     run_dir: Path,
@@ -208,12 +208,14 @@ def transfer(
     device: str = "auto",
     part: Literal["all", "body"] = "all",
     frozen_body_steps: int = 0,
+    transfer: str = "initialise",
+    option: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Move a finished run's agent to another task, then evaluate it there.
 
     Args:
-        source: Folder of the finished source run.
+        source: Folder of the finished source run; may be repeated, or a,b, where the method can use several.
         task: The target task.
         regime: zero-shot: as it is; fine-tune: trained on briefly; retrain: trained on at full length.
         run_dir: Folder of the new run.
@@ -224,12 +226,16 @@ def transfer(
         device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
         part: all weights, or the body alone, the transformer, with a fresh embedding and fresh heads.
         frozen_body_steps: Trained steps during which the body keeps the source's weights.
+        transfer: How the source is used: initialise, shaping, demonstrations, policy-reuse, mapping,
+            successor-features, frozen-body (docs/transfer-methods.md).
+        option: A setting of that method, as NAME=VALUE; may be repeated. A wrong one lists those there are.
         json: Print one JSON object.
     """
     from archwalk import api
     from archwalk.training.rundir import RunDir
 
-    training = RunDir(source).spec().settings.training
+    options = dict(_pair(text) for text in option)
+    training = RunDir(api.sources_of(source)[0]).spec().settings.training
     total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
     with Reporter(total) as reporter:
         api.transfer(
@@ -244,9 +250,19 @@ def transfer(
             on_row=reporter,
             part=part,
             frozen_body_steps=frozen_body_steps,
+            transfer=transfer,
+            options=options,
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """NAME=VALUE in two."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError("an option as NAME=VALUE", repr(text), "correct --option")
+    return name, value
 
 
 def fit(

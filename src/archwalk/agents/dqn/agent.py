@@ -90,6 +90,13 @@ class DQN(Agent):
             policy: what they act by at first.
         """
 
+    def renew(self) -> None:
+        """Walks and target go by the present parameters at once, as after a preparation without walks."""
+        frozen = self.snapshot()
+        if isinstance(self.target, TargetNetwork):
+            self.target.snapshot = frozen
+        self.publish(frozen)
+
     @abstractmethod
     def publish(self, frozen: Snapshot | None) -> None:
         """The present parameters for the walks; ``frozen`` has them, if the target was given them too."""
@@ -164,6 +171,12 @@ class DQNAgent(DQN):
     def publish(self, frozen: Snapshot | None) -> None:
         """The walks act by them from their next step."""
         self.rollout.policy = self.snapshot() if frozen is None else frozen
+
+    def renew(self) -> None:
+        """With the step that the walks were about to take."""
+        super().renew()
+        rollout = self.rollout
+        rollout.q = rollout.policy.q(rollout.walks.architecture, rollout.offered)
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """With the walks and the replay; without the target where it is the walks' own copy, and shares

@@ -65,6 +65,8 @@ def errors(
 
 
 Loss = Callable[[Tensor, Tensor, Tensor], Errors]
+# A sample and the Q-values of all actions offered where its transitions begin → what is added to the loss.
+ExtraLoss = Callable[[Sample, Tensor], Tensor]
 
 
 class Learner:
@@ -76,7 +78,12 @@ class Learner:
         generator: draws the tokens' padding, and offers where not all neighbours are offered.
         reuse: see ``Online``.
         loss: Q-values, targets and importance weights → ``Errors``.
+
+    Attributes:
+        extra: what is added to the loss, such as a margin for demonstrations; None for nothing.
     """
+
+    extra: ExtraLoss | None = None
 
     def __init__(
         self,
@@ -89,22 +96,34 @@ class Learner:
         self.values, self.settings, self._generator = values, settings, generator
         self._reuse, self._loss = reuse, loss
         self.trained_steps = 0
-        self._body = [p for name, p in values.network.named_parameters() if is_body(name)]
+        self.freeze(is_body, settings.frozen_body_steps)
         self.optimiser = torch.optim.Adam(values.network.parameters(), lr=settings.learning_rate, fused=True)
+
+    def freeze(self, chosen: Callable[[str], bool], steps: float) -> None:
+        """Let some parameters keep the weights that they begin with.
+
+        Args:
+            chosen: whether a parameter, by its name, is meant.
+            steps: trained steps during which they do; ``inf`` for good.
+        """
+        self._frozen = [p for name, p in self.values.network.named_parameters() if chosen(name)]
+        self._frozen_steps = steps
 
     def update(self, sample: Sample, target: Target) -> Learned:
         """One step of Adam on the importance-weighted loss."""
         batch, device = sample.transitions, self.values.device
         online = Online(self.values, batch, self._generator, self._reuse)
-        q = online.q.index_select(0, online.at.to(device))
+        every = q = online.q.index_select(0, online.at.to(device))
         y, action = target.goals(batch, online)
         if action is not None:
             q = q.gather(1, action[:, None].to(device))
         loss, error, mean_q = self._loss(q, y.to(device), sample.weight.to(device))
+        if self.extra is not None:
+            loss = loss + self.extra(sample, every)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        if self.trained_steps < self.settings.frozen_body_steps:
-            for parameter in self._body:
+        if self.trained_steps < self._frozen_steps:
+            for parameter in self._frozen:
                 parameter.grad = None  # neither moved nor counted in the norm
         norm = nn.utils.clip_grad_norm_(self.values.network.parameters(), self.settings.max_grad_norm)
         self.optimiser.param_groups[0]["lr"] = self.learning_rate()
