@@ -12,7 +12,7 @@ arriving at χ(x), where x is where a leads. χ is
   and the last layers of the heads re-scaled (``scale``).
 - where slots have the same names: the same choices (``spaces.correspondence``).
 - elsewhere: the nearest architectures of the source's space by what their operations are (``encoding.words``)
-  and where they stand, each space in units of its own spread. A fresh network is fitted to the mapped values.
+  and where they stand. A fresh network is fitted to the mapped values.
 """
 
 from __future__ import annotations
@@ -75,15 +75,13 @@ def descriptions(space: SearchSpace, codes: Codes) -> NDArray[np.float32]:
 
 
 def nearest(wanted: NDArray[np.float32], there: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """For each of ``wanted`` the rows of ``there`` that are nearest, [n, count], each side in units of
-    its own mean and spread; what does not vary on both sides says nothing."""
-    count = min(count, len(there))
-    varies = (wanted.std(0) > 1e-6) & (there.std(0) > 1e-6)
+    """For each of ``wanted`` the rows of ``there`` that are nearest, [n, count], every feature in units of its
+    spread in ``there``; what does not vary on both sides says nothing."""
+    count, spread = min(count, len(there)), there.std(0)
+    varies = (wanted.std(0) > 1e-6) & (spread > 1e-6)
     if not varies.any():
         return np.tile(np.arange(count), (len(wanted), 1))
-    a, b = (
-        torch.from_numpy(((x - x.mean(0)) / np.maximum(x.std(0), 1e-6))[:, varies]) for x in (wanted, there)
-    )
+    a, b = (torch.from_numpy(x[:, varies] / spread[varies]) for x in (wanted, there))
     found = [torch.cdist(part, b).topk(count, largest=False).indices for part in a.split(CHUNK)]
     return torch.cat(found).numpy()
 

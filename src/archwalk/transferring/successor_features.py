@@ -71,7 +71,7 @@ def features(codes: Codes, sizes: Sequence[int]) -> NDArray[np.float32]:
         ]
     every = np.concatenate(parts, 1)
     every = every[:, every.std(0) > 0]
-    return (every - every.mean(0)) / np.sqrt(len(parts))
+    return ((every - every.mean(0)) / np.sqrt(len(parts))).astype(np.float32)
 
 
 def successors(
