@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from archwalk.agents.registry import DEFAULT, find_algorithm
 from archwalk.agents.values import QFunction
 from archwalk.config import (
     ExecutorName,
@@ -131,6 +132,7 @@ def train(
     device: str = "auto",
     on_row: OnRow | None = None,
     init_part: Part = "all",
+    algorithm: str = DEFAULT,
 ) -> RunDir:
     """Train an agent on a task, from scratch or from another run's weights. Called again, it resumes.
 
@@ -149,6 +151,7 @@ def train(
         device: where the network is: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         on_row: called with each row of metrics and the seconds so far.
         init_part: of the weights of ``init``: ``all``, or the ``body``, as for ``transfer``.
+        algorithm: what trains it (docs/algorithms.md); ``init`` must be of the same.
 
     Returns:
         The finished run.
@@ -157,7 +160,7 @@ def train(
         ArchwalkError: anything wrong with benchmark, task, settings, source or folder, before any work.
     """
     where = ray_settings(executor, ray)
-    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part)
+    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part, algorithm)
     if where is None:
         return runner.make(find_device(device))
     if runner.spec.tasks:
@@ -184,13 +187,14 @@ def order_training(
     steps: int | None = None,
     on_row: OnRow | None = None,
     init_part: Part = "all",
+    algorithm: str = DEFAULT,
 ) -> Runner:
     """What ``train`` will do, checked; nothing is written yet."""
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
     regime: Regime = "scratch" if init is None else "retrain"
-    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row, init_part)
+    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row, init_part, algorithm)
 
 
 def transfer(
@@ -263,7 +267,7 @@ def order_transfer(
         )
     where = spec.benchmark if benchmark is None else benchmark
     used_seed = spec.seed if seed is None else seed
-    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row, part)
+    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row, part, spec.algorithm)
 
 
 def _order(
@@ -276,7 +280,9 @@ def _order(
     regime: Regime,
     on_row: OnRow | None,
     part: Part = "all",
+    algorithm: str = DEFAULT,
 ) -> Runner:
+    find_algorithm(algorithm)
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
     _check_part(part, source, regime, settings)
@@ -300,7 +306,7 @@ def _order(
         weights = source_run.weights() if whole else load_weights(source_run, task, opened)
         if run.path.resolve() == source_run.path.resolve():
             raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
-        _check_source(source_run, source_spec, settings, part)
+        _check_source(source_run, source_spec, settings, part, algorithm)
         if part == "body":
             told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
             space = opened.tables[0].space if isinstance(opened, Tables) else opened.space
@@ -312,7 +318,6 @@ def _order(
             "source_task": source_spec.task,
             "source_weights": source_run.weights_digest(),
             "source_trained_steps": source_spec.source_trained_steps + source_run.costs().trained_steps,
-            "algorithm": source_spec.algorithm,
             "source_part": "" if part == "all" else part,
         }
     spec = RunSpec(
@@ -324,6 +329,7 @@ def _order(
         regime=regime,
         settings=settings,
         tasks=tasks if len(tasks) > 1 else (),
+        algorithm=algorithm,
         **origin,
     )
     return Runner(run, spec, opened, weights, on_row)
@@ -344,8 +350,15 @@ def _check_part(part: Part, source: str | Path | None, regime: str, settings: Se
         raise SettingsError("a network with transformer layers, which are its body", "none", remedy)
 
 
-def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part) -> None:
-    """A source must have seen its space through the same tokens with the same network; a body sees none."""
+def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part, algorithm: str) -> None:
+    """A source must have been trained by the same algorithm, and have seen its space through the same tokens
+    with the same network; a body sees none."""
+    if spec.algorithm != algorithm:
+        raise RunError(
+            f"a source trained by {algorithm}, whose network this is",
+            f"{run.path}, trained by {spec.algorithm}",
+            f"train with --algorithm {spec.algorithm}, or begin with an agent trained by {algorithm}",
+        )
     for group in ("observation", "network"):
         there, asked = getattr(spec.settings, group), getattr(settings, group)
         alike = there == asked or (group == "observation" and (part == "body" or same_tokens(there, asked)))

@@ -130,6 +130,7 @@ def train(
     device: str = "auto",
     protocol: str | None = None,
     init_part: Literal["all", "body"] = "all",
+    algorithm: str = "ape-x",
 ) -> None:
     """Train an agent on a task, or on several at once. The same command again resumes.
 
@@ -148,6 +149,7 @@ def train(
         ray: Which cluster, and how its resources are shared out.
         device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
         init_part: Of the weights of --init: all, or the body alone, with a fresh embedding and fresh heads.
+        algorithm: ape-x, ppo, distributional, model-based (docs/algorithms.md), or one of a package.
     """
     from archwalk import api
 
@@ -166,6 +168,7 @@ def train(
             device=device,
             on_row=reporter,
             init_part=init_part,
+            algorithm=algorithm,
         )
     print(f"finished: {run.path}    next: archwalk evaluate {run.path}")
 
@@ -631,6 +634,8 @@ def study(
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
     protocol: str | None = None,
     multi_task: tyro.conf.FlagCreatePairsOff[bool] = False,
+    algorithms: str = "ape-x",
+    transfers: str = "initialise",
 ) -> None:
     """Train an agent a task, move each to every other task, evaluate every regime. The same command again
     resumes; run twice at once, both share the work.
@@ -649,6 +654,8 @@ def study(
         ray: Which cluster, and what an agent takes of it.
         dry_run: Print the plan with estimated steps and time, and do nothing.
         multi_task: Also agents of all tasks, and of all but each, which move to the one left out.
+        algorithms: What trains the agents, as ape-x,ppo: every agent by each; more may be asked for later.
+        transfers: How agents are moved, with commas between: every agent in each way; likewise.
     """
     from dataclasses import replace
 
@@ -657,7 +664,9 @@ def study(
     from archwalk.studies.study import forecast, run_study
 
     where = _under(benchmark, protocol)
-    plan = replace(make_plan(where, tasks.split(","), seeds, settings, multi_task), preset=preset)
+    dimensions = algorithms.split(","), transfers.split(",")
+    plan = make_plan(where, tasks.split(","), seeds, settings, multi_task, *dimensions)
+    plan = replace(plan, preset=preset)
     if dry_run:
         print_forecast(plan, forecast(plan, run_dir, jobs, device), jobs)
         return

@@ -93,7 +93,13 @@ def _train(study: StudyDir, job: Job, device: str, on_row: OnRow) -> None:
     plan, folder, benchmark = study.plan(), study.run(job).path, study.benchmark()
     if job.scratch:
         runner = api.order_training(
-            benchmark, job.target_task, folder, plan.settings, job.seed, on_row=on_row
+            benchmark,
+            job.target_task,
+            folder,
+            plan.settings,
+            job.seed,
+            on_row=on_row,
+            algorithm=job.algorithm,
         )
     else:
         source = study.run(job.source).path
