@@ -160,6 +160,12 @@ def train(
         ArchwalkError: anything wrong with benchmark, task, settings, source or folder, before any work.
     """
     where = ray_settings(executor, ray)
+    if where is not None and algorithm != DEFAULT:
+        raise SettingsError(
+            f"algorithm {DEFAULT}, the only one with walks and replay on Ray",
+            algorithm,
+            "leave --executor out",
+        )
     runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part, algorithm)
     if where is None:
         return runner.make(find_device(device))
@@ -286,7 +292,7 @@ def _order(
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
     _check_part(part, source, regime, settings)
-    settings, opened = settled(settings), load_tasks(benchmark)
+    settings, opened = settled(settings.only(algorithm)), load_tasks(benchmark)
     tasks = split_tasks(task, opened.tasks)
     if isinstance(opened, Tables) and len(tasks) == 1:
         opened, task = opened.place(task)
@@ -311,7 +317,7 @@ def _order(
             told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
             space = opened.tables[0].space if isinstance(opened, Tables) else opened.space
             features = token_length(space, settings.observation) + told
-            weights = with_body(weights, features, settings, seed)
+            weights = with_body(weights, features, settings, seed, algorithm)
         elif len(tasks) > 1:
             _check_same_tasks(source_run, source_spec, tasks, settings, regime)
         origin = {

@@ -40,6 +40,7 @@ from archwalk.config import (
     RaySettings,
     Settings,
     SkeletonSettings,
+    check_own_groups,
     invalid,
     load_preset,
 )
@@ -153,7 +154,7 @@ def train(
     """
     from archwalk import api
 
-    del preset  # its settings came as defaults
+    check_own_groups(settings, load_preset(preset), (algorithm,))
     with Reporter(steps or settings.training.trained_steps) as reporter:
         run = api.train(
             _under(benchmark, protocol),
@@ -665,6 +666,7 @@ def study(
 
     where = _under(benchmark, protocol)
     dimensions = algorithms.split(","), transfers.split(",")
+    check_own_groups(settings, load_preset(preset), dimensions[0])
     plan = make_plan(where, tasks.split(","), seeds, settings, multi_task, *dimensions)
     plan = replace(plan, preset=preset)
     if dry_run:

@@ -122,7 +122,7 @@ def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]
             for unit, (_, _, label) in UNITS.items()
             if unit != "evaluations"
         },
-        settings=_flat(data.plan.settings.model_dump()),
+        settings=_flat(data.plan.settings.tables(*data.plan.algorithms)),
         assumptions=_assumptions(data),
         fixed_assumptions=FIXED_ASSUMPTIONS,
         versions=versions(),

@@ -83,6 +83,7 @@ class StudyDir:
             made, asked = getattr(there, name), getattr(plan, name)
             if not set(made) <= set(asked):
                 old["study"][name], new["study"][name] = list(made), list(asked)
+        new = {group: fields for group, fields in new.items() if group in old}  # not those of new algorithms
         check_same(self.path, old, new)
 
     def begin(self, plan: StudyPlan) -> None:

@@ -164,7 +164,7 @@ class StudyPlan:
         return self.settings.training.trained_steps
 
     def to_toml(self) -> str:
-        """Every field, the settings as tables."""
+        """Every field, the settings as tables, without those of other algorithms."""
         return tomli_w.dumps(self._values())
 
     def _values(self) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class StudyPlan:
         for name, default in (("algorithms", (DEFAULT,)), ("transfers", (INITIALISE,))):
             if getattr(self, name) != default:
                 study[name] = list(getattr(self, name))
-        return {"study": study} | self.settings.model_dump()
+        return {"study": study} | self.settings.tables(*self.algorithms)
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a folder to be continued: all but where the benchmark lies, the preset's name,
@@ -247,7 +247,9 @@ def make_plan(
         if name not in transfer_names():
             raise SettingsError(*unknown("way of moving agents", name, transfer_names()))
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
-    settings = settled(settings).replace(training={"threads": 1})  # one worker a core; bits depend on it
+    settings = settled(settings.only(*algorithms)).replace(
+        training={"threads": 1}
+    )  # one worker a core; bits depend on it
     training = settings.training
     if training.fine_tune_steps > training.trained_steps:
         raise SettingsError(

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from archwalk.agents.base import MakeAgent
 from archwalk.agents.multitask import weights_on
-from archwalk.agents.networks import QNetwork, is_body
-from archwalk.agents.registry import find_algorithm
+from archwalk.agents.networks import is_body
+from archwalk.agents.registry import DEFAULT, find_algorithm, form_of
 from archwalk.agents.values import CPU, QFunction, make_values
 from archwalk.config import Settings
 from archwalk.envs.build import greedy_process
@@ -130,7 +130,7 @@ class Runner:
 
 
 def load_weights(run: RunDir, task: str, benchmark: AnyTasks) -> dict[str, Tensor]:
-    """A finished run's weights, of an ordinary network; of a run on several tasks those for one task.
+    """A finished run's weights, of a network that is told no task; of several tasks those for one.
 
     Args:
         run: the run.
@@ -144,7 +144,7 @@ def load_weights(run: RunDir, task: str, benchmark: AnyTasks) -> dict[str, Tenso
 
 
 def with_body(
-    weights: Mapping[str, Tensor], features: int, settings: Settings, seed: int
+    weights: Mapping[str, Tensor], features: int, settings: Settings, seed: int, algorithm: str = DEFAULT
 ) -> dict[str, Tensor]:
     """A network with the body of another one; embedding and heads are drawn from the seed, as for a run from
     scratch (paper, section 5.2: body swapping).
@@ -154,8 +154,11 @@ def with_body(
         features: length of the tokens that the new one sees.
         settings: sizes.
         seed: of what is drawn.
+        algorithm: whose network it is.
     """
-    fresh = QNetwork(features, settings.network, make_generator(seed, "weights")).state_dict()
+    fresh = (
+        form_of(algorithm).network(features, settings, make_generator(seed, "weights"), False).state_dict()
+    )
     return fresh | {name: value for name, value in weights.items() if is_body(name)}
 
 
@@ -166,7 +169,8 @@ def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFu
         RunError: the run is not finished, or its weights do not fit.
     """
     spec, weights = run.spec(), load_weights(run, task, benchmark)
-    values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
+    process, form = greedy_process(benchmark, spec.settings), form_of(spec.algorithm)
+    values = make_values(process, spec.settings, spec.seed, form=form)
     try:
         values.network.load_state_dict(weights)
     except (RuntimeError, TypeError) as error:

@@ -83,8 +83,8 @@ class RunSpec:
         return replace(self, regime="fine-tune", settings=settings)
 
     def to_toml(self) -> str:
-        """Every field, the settings as tables."""
-        values = asdict(self) | {"settings": self.settings.model_dump()}
+        """Every field, the settings as tables, without those of other algorithms."""
+        values = asdict(self) | {"settings": self.settings.tables(self.algorithm)}
         for name in ("tasks", "source_part"):
             if not values[name]:
                 del values[name]
