@@ -3,12 +3,13 @@
     python benchmarks/transfers.py --benchmark micro.parquet@transnas-best --seeds 5 --out runs/transfers
     python benchmarks/transfers.py --out runs/transfers --figure docs/images/transfer-methods.svg
 
-Each source is trained from scratch with ``--preset`` once a task and seed; each transfer is a retraining run of
-``--steps`` trained steps. A row a run is kept in OUT/rows; the same command again goes on, and more seeds, pairs
-or methods may be asked for later. Without ``--benchmark`` the rows there are summed up: the final validation
-score, trained steps and evaluations until the greedy policy first scores 0.97 (a run that never does is counted
-as its whole length, and how many did is said), and the score and evaluations before any training of the agent's
-own (zero-shot). Differences to ``initialise`` are paired by pair and seed; the interval is over pairs.
+Each source is trained from scratch with ``--preset`` once a task and seed; each transfer is a retraining run
+of ``--steps`` trained steps. A row a run is kept in OUT/rows; the same command again goes on, and more seeds,
+pairs or methods may be asked for later. Without ``--benchmark`` the rows there are summed up: the final
+validation score; trained steps and evaluations until the greedy policy first scores 0.97 (a run that never
+does counts as its whole length, and how many did is said); the score and the evaluations before any training
+of the agent's own (zero-shot). Differences to ``initialise`` are paired by pair and seed, and their interval
+is over pairs.
 """
 
 from __future__ import annotations
@@ -167,8 +168,10 @@ def summary(out: Path) -> None:
     found = rows_of(out)
     base = found.get("initialise", {})
     print(
-        "| method | runs | zero-shot | its evaluations | final | against initialise | reached 0.97 | steps to it "
-        "| against initialise | evaluations to it | against initialise | CPU s |\n" + "|---" * 12 + "|"
+        "| method | runs | zero-shot | its evaluations | final | against initialise | reached 0.97 "
+        "| steps to it | against initialise | evaluations to it | against initialise | CPU s |\n"
+        + "|---" * 12
+        + "|"
     )
     for method in sorted(found, key=lambda m: METHODS.index(m) if m in METHODS else 99):
         of = found[method]

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from archwalk.agents.registry import DEFAULT, find_algorithm
 from archwalk.agents.values import QFunction
 from archwalk.config import (
     ExecutorName,
@@ -42,8 +43,7 @@ from archwalk.training.runner import OnRow, Runner, find_device, load_values, wi
 from archwalk.training.sources import load_weights, moved_by
 from archwalk.training.spec import Regime, RunSpec, describe_benchmark, named_in
 from archwalk.transferring.base import Source, Target, parse_options
-from archwalk.transferring.registry import DEFAULT as INITIALISE
-from archwalk.transferring.registry import find_transfer
+from archwalk.transferring.registry import INITIALISE, find_transfer
 
 __all__ = [
     "Step",
@@ -136,6 +136,7 @@ def train(
     device: str = "auto",
     on_row: OnRow | None = None,
     init_part: Part = "all",
+    algorithm: str = DEFAULT,
 ) -> RunDir:
     """Train an agent on a task, from scratch or from another run's weights. Called again, it resumes.
 
@@ -154,6 +155,7 @@ def train(
         device: where the network is: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         on_row: called with each row of metrics and the seconds so far.
         init_part: of the weights of ``init``: ``all``, or the ``body``, as for ``transfer``.
+        algorithm: what trains it (docs/algorithms.md); ``init`` must be of the same.
 
     Returns:
         The finished run.
@@ -162,7 +164,13 @@ def train(
         ArchwalkError: anything wrong with benchmark, task, settings, source or folder, before any work.
     """
     where = ray_settings(executor, ray)
-    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part)
+    if where is not None and algorithm != DEFAULT:
+        raise SettingsError(
+            f"algorithm {DEFAULT}, the only one with walks and replay on Ray",
+            algorithm,
+            "leave --executor out",
+        )
+    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part, algorithm)
     if where is None:
         return runner.make(find_device(device))
     if runner.spec.tasks:
@@ -189,6 +197,7 @@ def order_training(
     steps: int | None = None,
     on_row: OnRow | None = None,
     init_part: Part = "all",
+    algorithm: str = DEFAULT,
 ) -> Runner:
     """What ``train`` will do, checked; nothing is written yet."""
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
@@ -196,7 +205,7 @@ def order_training(
         settings = settings.replace(training={"trained_steps": steps})
     regime: Regime = "scratch" if init is None else "retrain"
     sources = () if init is None else (init,)
-    return _order(benchmark, task, run_dir, settings, seed, sources, regime, on_row, init_part)
+    return _order(benchmark, task, run_dir, settings, seed, sources, regime, on_row, init_part, algorithm)
 
 
 Sources = str | Path | Sequence[str | Path]
@@ -295,7 +304,20 @@ def order_transfer(
         )
     where = spec.benchmark if benchmark is None else benchmark
     used_seed = spec.seed if seed is None else seed
-    return _order(where, task, run_dir, settings, used_seed, sources, regime, on_row, part, transfer, how)
+    return _order(
+        where,
+        task,
+        run_dir,
+        settings,
+        used_seed,
+        sources,
+        regime,
+        on_row,
+        part,
+        spec.algorithm,
+        transfer,
+        how,
+    )
 
 
 def sources_of(given: Sources) -> tuple[str | Path, ...]:
@@ -318,15 +340,17 @@ def _order(
     regime: Regime,
     on_row: OnRow | None,
     part: Part = "all",
+    algorithm: str = DEFAULT,
     transfer: str = INITIALISE,
     options: Mapping[str, Any] | None = None,
 ) -> Runner:
+    find_algorithm(algorithm)
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
     source = sources[0] if sources else None
     _check_part(part, source, regime, settings, transfer)
     across = find_transfer(transfer).across
-    settings, opened = settled(settings), load_tasks(benchmark)
+    settings, opened = settled(settings.only(algorithm)), load_tasks(benchmark)
     tasks = split_tasks(task, opened.tasks)
     if isinstance(opened, Tables) and len(tasks) == 1:
         opened, task = opened.place(task)
@@ -350,19 +374,18 @@ def _order(
         weights = source_run.weights() if whole else load_weights(source_run, task, opened)
         if run.path.resolve() == source_run.path.resolve():
             raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
-        _check_source(source_run, source_spec, settings, part)
+        _check_source(source_run, source_spec, settings, part, algorithm)
         if part == "body":
             told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
             space = opened.tables[0].space if isinstance(opened, Tables) else opened.space
             features = token_length(space, settings.observation) + told
-            weights = with_body(weights, features, settings, seed)
+            weights = with_body(weights, features, settings, seed, algorithm)
         elif len(tasks) > 1:
             _check_same_tasks(source_run, source_spec, tasks, settings, regime)
         origin = {
             "source_task": source_spec.task,
             "source_weights": source_run.weights_digest(),
             "source_trained_steps": source_spec.source_trained_steps + source_run.costs().trained_steps,
-            "algorithm": source_spec.algorithm,
             "source_part": "" if part == "all" else part,
         }
         if transfer != INITIALISE or len(sources) > 1:
@@ -372,9 +395,9 @@ def _order(
                 )
             runs = [RunDir(one) for one in sources]
             for other in runs[1:]:
-                _check_source(other, other.spec(), settings, part)
+                _check_source(other, other.spec(), settings, part, algorithm)
             target = Target(opened, tasks[0], settings, seed)
-            moved = moved_by(transfer, options or {}, runs, target, source_spec.algorithm)
+            moved = moved_by(transfer, options or {}, runs, target, algorithm)
             if regime == "zero-shot" and moved.zero_shot_steps:
                 settings = settings.replace(training={"trained_steps": moved.zero_shot_steps})
                 moved = replace(moved, target=replace(target, settings=settings))
@@ -400,6 +423,7 @@ def _order(
         regime=regime,
         settings=settings,
         tasks=tasks if len(tasks) > 1 else (),
+        algorithm=algorithm,
         **origin,
     )
     return Runner(run, spec, opened, weights, on_row, moved)
@@ -433,8 +457,15 @@ def _check_part(
         raise SettingsError("a network with transformer layers, which are its body", "none", remedy)
 
 
-def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part) -> None:
-    """A source must have seen its space through the same tokens with the same network; a body sees none."""
+def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part, algorithm: str) -> None:
+    """A source must have been trained by the same algorithm, and have seen its space through the same tokens
+    with the same network; a body sees none."""
+    if spec.algorithm != algorithm:
+        raise RunError(
+            f"a source trained by {algorithm}, whose network this is",
+            f"{run.path}, trained by {spec.algorithm}",
+            f"train with --algorithm {spec.algorithm}, or begin with an agent trained by {algorithm}",
+        )
     for group in ("observation", "network"):
         there, asked = getattr(spec.settings, group), getattr(settings, group)
         alike = there == asked or (group == "observation" and (part == "body" or same_tokens(there, asked)))

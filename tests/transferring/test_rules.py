@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -72,7 +74,7 @@ def test_shaped_rewards_sum_to_potentials_at_both_ends() -> None:
     potential, discount = torch.tensor([3.0, -1.0, 7.0, 2.0]), 0.9
     shaper, walk = Shaper(potential, discount), [0, 2, 2, 1, 3]
     total = 0.0
-    for t, (a, b) in enumerate(zip(walk, walk[1:], strict=False)):
+    for t, (a, b) in enumerate(pairwise(walk)):
         no, at = torch.tensor([False]), torch.tensor([b])
         outcome = Outcome(at, torch.tensor([10.0]), no, no)
         total += discount**t * (float(shaper.reward(torch.tensor([a]), outcome)) - 10.0)

@@ -276,10 +276,10 @@ def check_same(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None
         RunError: any field differs.
     """
     changed = [
-        f"{group}.{name}: {there[group].get(name)!r} there, {asked[group].get(name)!r} asked"
+        f"{group}.{name}: {there.get(group, {}).get(name)!r} there, {asked[group].get(name)!r} asked"
         for group in asked
-        for name in sorted({*there[group], *asked[group]})
-        if there[group].get(name) != asked[group].get(name)
+        for name in sorted({*there.get(group, {}), *asked[group]})
+        if there.get(group, {}).get(name) != asked[group].get(name)
     ]
     if changed:
         raise RunError(

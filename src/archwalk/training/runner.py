@@ -21,8 +21,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from archwalk.agents.base import MakeAgent
-from archwalk.agents.networks import QNetwork, is_body
-from archwalk.agents.registry import find_algorithm
+from archwalk.agents.networks import is_body
+from archwalk.agents.registry import DEFAULT, find_algorithm, form_of
 from archwalk.agents.values import CPU, QFunction, make_values
 from archwalk.config import Settings
 from archwalk.envs.build import greedy_process
@@ -134,7 +134,7 @@ class Runner:
 
 
 def with_body(
-    weights: Mapping[str, Tensor], features: int, settings: Settings, seed: int
+    weights: Mapping[str, Tensor], features: int, settings: Settings, seed: int, algorithm: str = DEFAULT
 ) -> dict[str, Tensor]:
     """A network with the body of another one; embedding and heads are drawn from the seed, as for a run from
     scratch (paper, section 5.2: body swapping).
@@ -144,8 +144,11 @@ def with_body(
         features: length of the tokens that the new one sees.
         settings: sizes.
         seed: of what is drawn.
+        algorithm: whose network it is.
     """
-    fresh = QNetwork(features, settings.network, make_generator(seed, "weights")).state_dict()
+    fresh = (
+        form_of(algorithm).network(features, settings, make_generator(seed, "weights"), False).state_dict()
+    )
     return fresh | {name: value for name, value in weights.items() if is_body(name)}
 
 
@@ -156,7 +159,8 @@ def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFu
         RunError: the run is not finished, or its weights do not fit.
     """
     spec, weights = run.spec(), load_weights(run, task, benchmark)
-    values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
+    process, form = greedy_process(benchmark, spec.settings), form_of(spec.algorithm)
+    values = make_values(process, spec.settings, spec.seed, form=form)
     try:
         values.network.load_state_dict(weights)
     except (RuntimeError, TypeError) as error:
@@ -267,8 +271,9 @@ class _Keeper:
                     f"{len(kept)}",
                     "restore the file, or start again in another folder",
                 )
-            content = "".join(json.dumps(row) + "\n" for row in kept)
-            write_atomically(path / name, content.encode())
+            if (path / name).exists():  # no file of a run may be there before its settings are
+                content = "".join(json.dumps(row) + "\n" for row in kept)
+                write_atomically(path / name, content.encode())
         return rows, seconds
 
 

@@ -102,6 +102,7 @@ def make_source(run: RunDir, target: Target) -> Source:
         run.weights_digest(),
         steps,
         spec.settings,
+        spec.algorithm,
         weights,
         open_own,
         foreign,

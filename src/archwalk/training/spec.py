@@ -19,7 +19,7 @@ from archwalk.encoding.frozen import digest_of_place
 from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.registry import benchmark_names, split_protocol
 from archwalk.tasks.several import AnyTasks, split_benchmarks
-from archwalk.transferring.registry import DEFAULT as DEFAULT_TRANSFER
+from archwalk.transferring.registry import INITIALISE
 
 if TYPE_CHECKING:
     Regime = Literal["scratch", "zero-shot", "fine-tune", "retrain"]
@@ -66,7 +66,7 @@ class RunSpec:
     algorithm: str = DEFAULT
     tasks: tuple[str, ...] = ()
     source_part: str = ""
-    transfer: str = DEFAULT_TRANSFER
+    transfer: str = INITIALISE
     transfer_options: dict[str, Any] = field(default_factory=dict)
     sources: tuple[dict[str, Any], ...] = ()
 
@@ -96,12 +96,12 @@ class RunSpec:
         return replace(self, regime="fine-tune", settings=settings)
 
     def to_toml(self) -> str:
-        """Every field, the settings as tables."""
-        values = asdict(self) | {"settings": self.settings.model_dump()}
+        """Every field, the settings as tables, without those of other algorithms."""
+        values = asdict(self) | {"settings": self.settings.tables(self.algorithm)}
         for name in ("tasks", "source_part", "transfer_options", "sources"):
             if not values[name]:
                 del values[name]
-        if self.transfer == DEFAULT_TRANSFER:
+        if self.transfer == INITIALISE:
             del values["transfer"]
         return tomli_w.dumps(
             {"run": {k: v for k, v in values.items() if k != "settings"}} | values["settings"]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from archwalk.agents.base import Agent, Update, Walked
+from archwalk.agents.registry import form_of
 from archwalk.agents.values import QFunction, make_values
 from archwalk.config import Settings
 from archwalk.envs.process import SearchProcess
@@ -25,7 +26,7 @@ from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.base import Predicted
 from archwalk.tasks.table import Benchmark
 
-APEX = "ape-x"
+APEX, DISTRIBUTIONAL = "ape-x", "distributional"
 
 
 class Options(BaseModel):
@@ -44,6 +45,7 @@ class Source:
         digest: SHA-256 of its weights file.
         trained_steps: that went into it, and into whatever it began with.
         settings: of its run.
+        algorithm: that trained it.
         weights: of its network, as an ordinary one of one task.
         open_own: opens its own benchmark.
         foreign: its architectures are others than the target's, and its tokens mean nothing there.
@@ -55,6 +57,7 @@ class Source:
     digest: str
     trained_steps: int
     settings: Settings
+    algorithm: str
     weights: Mapping[str, Tensor]
     open_own: Callable[[], Benchmark | Predicted]
     foreign: bool = False
@@ -62,7 +65,7 @@ class Source:
 
     def values(self, process: SearchProcess) -> QFunction:
         """Its network, frozen, in a process whose tokens it knows."""
-        values = make_values(process, self.settings, 0)
+        values = make_values(process, self.settings, 0, form=form_of(self.algorithm))
         try:
             values.network.load_state_dict(dict(self.weights))
         except (RuntimeError, TypeError) as error:

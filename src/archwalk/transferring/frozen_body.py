@@ -17,7 +17,7 @@ from pydantic import Field
 from archwalk.agents.base import Agent
 from archwalk.agents.dqn.agent import DQN
 from archwalk.agents.networks import is_body
-from archwalk.transferring.base import APEX, Options, Schedule, Source, Target, TransferMethod
+from archwalk.transferring.base import APEX, DISTRIBUTIONAL, Options, Schedule, Source, Target, TransferMethod
 
 
 class FrozenOptions(Options):
@@ -34,7 +34,7 @@ class FrozenBody(TransferMethod):
 
     name = "frozen-body"
     options = FrozenOptions
-    algorithms = (APEX,)
+    algorithms = (APEX, DISTRIBUTIONAL)
     given: FrozenOptions
 
     def _frozen(self, parameter: str) -> bool:
@@ -45,5 +45,5 @@ class FrozenBody(TransferMethod):
         """The learner leaves those weights alone."""
         del sources, target
         assert isinstance(agent, DQN)
-        agent.learner.freeze(self._frozen, self.given.steps or math.inf)
+        agent.learner.descent.freeze(self._frozen, self.given.steps or math.inf)
         return Schedule()

@@ -75,8 +75,8 @@ def descriptions(space: SearchSpace, codes: Codes) -> NDArray[np.float32]:
 
 
 def nearest(wanted: NDArray[np.float32], there: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """For each of ``wanted`` the rows of ``there`` that are nearest, [n, count], every feature in units of its
-    spread in ``there``; what does not vary on both sides says nothing."""
+    """For each of ``wanted`` the rows of ``there`` that are nearest, [n, count], every feature in units of
+    its spread in ``there``; what does not vary on both sides says nothing."""
     count, spread = min(count, len(there)), there.std(0)
     varies = (wanted.std(0) > 1e-6) & (spread > 1e-6)
     if not varies.any():

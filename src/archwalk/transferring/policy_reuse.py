@@ -25,7 +25,7 @@ from archwalk.agents.dqn.rollout import Guide
 from archwalk.agents.values import Snapshot
 from archwalk.envs.process import Outcome, Walks
 from archwalk.seeding import Generators
-from archwalk.transferring.base import APEX, Options, Schedule, Source, Target, TransferMethod
+from archwalk.transferring.base import APEX, DISTRIBUTIONAL, Options, Schedule, Source, Target, TransferMethod
 
 MANY = 10**9  # states that a source is asked about in all: those of a table at once
 
@@ -153,7 +153,7 @@ class PolicyReuse(TransferMethod):
 
     name = "policy-reuse"
     options = ReuseOptions
-    algorithms = (APEX,)
+    algorithms = (APEX, DISTRIBUTIONAL)
     many = True
     given: ReuseOptions
 
@@ -165,7 +165,7 @@ class PolicyReuse(TransferMethod):
         """The sources have a say from now on."""
         assert isinstance(agent, DQNAgent)
         process, own = agent.process, Generators(target.seed, "reuse ")
-        policies = [Snapshot(source.values(process), True, MANY, own["padding"]) for source in sources]
+        policies = [source.values(process).frozen(True, MANY, own["padding"]) for source in sources]
         reuse = Reuse(
             policies,
             self.given,

@@ -24,7 +24,7 @@ __all__ = [
     "transfer_names",
 ]
 
-DEFAULT = "initialise"
+INITIALISE = "initialise"
 GROUP = "archwalk.transfers"
 _METHODS: dict[str, type[TransferMethod]] = {
     method.name: method
