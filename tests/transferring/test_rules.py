@@ -21,10 +21,10 @@ from archwalk.envs.process import Outcome, Walks
 from archwalk.seeding import Generators, make_generator
 from archwalk.spaces.registry import make_listed
 from archwalk.transferring.demonstrations import DemonstrationReplay, margin_loss
-from archwalk.transferring.mapping import descriptions, nearest, rescaled
+from archwalk.transferring.mapping import descriptions, nearest
 from archwalk.transferring.plans import OpinionatedPlanner
 from archwalk.transferring.policy_reuse import Reuse, ReuseOptions, chances
-from archwalk.transferring.scale import SMALLEST, Scale, line, own_rewards
+from archwalk.transferring.scale import SMALLEST, Scale, line, own_rewards, rescaled
 from archwalk.transferring.shaping import Shaper
 from archwalk.transferring.successor_features import features, ridge, successors
 from tests.conftest import small_settings, tiny_benchmark

@@ -29,6 +29,7 @@ from archwalk.config import ReplaySettings
 from archwalk.envs.process import start
 from archwalk.seeding import Generators
 from archwalk.transferring.base import APEX, Options, Schedule, Source, Target, TransferMethod
+from archwalk.transferring.scale import begin_agreeing
 
 
 class DemonstrationOptions(Options):
@@ -48,8 +49,10 @@ class DemonstrationOptions(Options):
     """Trained steps after which the weight has halved: weight/(1 + trained/halving); 0: it stays."""
     bonus: float = Field(1.0, ge=0)
     """Added to the TD error of a demonstration for its priority."""
-    begin: Literal["fresh", "source"] = "fresh"
-    """Weights to begin with: drawn anew, or the source's."""
+    begin: Literal["fresh", "source", "agreeing"] = "agreeing"
+    """Weights to begin with: drawn anew; the source's; or those, if what the source takes
+    for rewards agrees with the rewards of the first starts, with a correlation of at least 0.5. (These are
+    evaluations, but with reward.standardise they are made anyway.)"""
 
 
 def margin_loss(
@@ -181,6 +184,8 @@ class Demonstrations(TransferMethod):
     def prepare(self, agent: Agent, sources: Sequence[Source], target: Target) -> Schedule:
         """The source walks; its steps are in replay for good."""
         assert isinstance(agent, DQNAgent)
+        if self.given.begin == "agreeing":
+            begin_agreeing(agent, sources[0], target.seed)
         process, given = agent.process, self.given
         generators = Generators(target.seed, "demonstrations ")
         policy = Snapshot(sources[0].values(process), True, given.walks * given.steps, generators["padding"])

@@ -15,7 +15,10 @@ from archwalk.agents.dqn.agent import DQNAgent
 from archwalk.agents.dqn.planner import known_of
 from archwalk.agents.dqn.replay import Sample, Transitions
 from archwalk.agents.dqn.targets import Goals, Online
+from archwalk.envs.tabular import TabularProcess
+from archwalk.seeding import make_generator
 from archwalk.transferring.base import Schedule
+from archwalk.transferring.scale import line, rescaled
 
 
 class Fixed:
@@ -45,14 +48,29 @@ class Fixed:
 class Fitting(Schedule):
     """The first updates fit the network to ``arrival``; then the walks begin by it.
 
+    Before them its heads are re-scaled, so that what is left to learn is no difference of units.
+
     Args:
         agent: whose network it is.
         arrival: value of arriving at each state of its table.
         steps: trained steps of fitting, which count as all others do.
+        trained: the network has been trained elsewhere, so that a line over its Q-values means something; of
+            a fresh one the level alone is set.
     """
 
-    def __init__(self, agent: DQNAgent, arrival: Float32[Tensor, " states"], steps: int) -> None:
+    def __init__(
+        self, agent: DQNAgent, arrival: Float32[Tensor, " states"], steps: int, trained: bool
+    ) -> None:
         super().__init__()
+        process, network = agent.process, agent.values.network
+        assert isinstance(process, TabularProcess)
+        q = agent.values.sweep(make_generator(agent.generators.seed, "levels"))
+        y = known_of(process.choices, arrival)
+        real = y > -torch.inf
+        scale = line(q[real], y[real])
+        if not trained:
+            scale = scale._replace(slope=1.0, offset=float(y[real].mean() - q[real].mean()))
+        network.load_state_dict(rescaled(network.state_dict(), scale, 0.0))
         self._agent, self._target, self._steps = agent, Fixed(arrival), steps
 
     def preparing(self, trained_steps: int) -> bool:

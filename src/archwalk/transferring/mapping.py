@@ -17,7 +17,7 @@ arriving at χ(x), where x is where a leads. χ is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,10 +28,8 @@ from torch import Tensor
 
 from archwalk.agents.base import Agent
 from archwalk.agents.dqn.agent import DQNAgent
-from archwalk.agents.values import CPU
 from archwalk.encoding.encoder import draw
 from archwalk.envs.build import greedy_process
-from archwalk.envs.process import SearchProcess
 from archwalk.envs.tabular import TabularProcess
 from archwalk.errors import ArchitectureError, SettingsError
 from archwalk.spaces.base import Codes, SearchSpace
@@ -39,11 +37,10 @@ from archwalk.spaces.correspondence import carry
 from archwalk.tasks.table import Benchmark
 from archwalk.transferring.base import APEX, Options, Schedule, Source, Target, TransferMethod, source_q
 from archwalk.transferring.fitted import Fitting
-from archwalk.transferring.scale import Scale, at_starts, keep_of, line, own_rewards
+from archwalk.transferring.scale import at_starts, believed, keep_of, line, own_rewards, rescaled
 from archwalk.transferring.shaping import refuse_shaped
 
 CHUNK = 2_048  # architectures described, or compared, at a time
-LAST = ("advantage", "value")  # heads, whose last layers are scaled
 
 
 class MappingOptions(Options):
@@ -51,7 +48,7 @@ class MappingOptions(Options):
 
     nearest: int = Field(4, ge=1)
     """Architectures of the source whose values are averaged, where spaces have other slots."""
-    fitting: int = Field(51_200, ge=1)
+    fitting: int = Field(15_360, ge=1)
     """Trained steps of fitting a fresh network to the mapped values, where weights cannot be kept."""
 
 
@@ -107,24 +104,6 @@ def mapped_rows(target: Benchmark, source: Benchmark, count: int) -> NDArray[np.
     return rows
 
 
-def rescaled(weights: Mapping[str, Tensor], scale: Scale, discount: float) -> dict[str, Tensor]:
-    """A network whose Q-values are a Q + b / (1 - γ): its heads are linear at their ends.
-
-    Args:
-        weights: of a ``QNetwork``.
-        scale: a and b.
-        discount: γ.
-    """
-    last = {head: max(int(k.split(".")[1]) for k in weights if k.startswith(f"{head}.")) for head in LAST}
-    found = dict(weights)
-    for head, layer in last.items():
-        for kind in ("weight", "bias"):
-            found[f"{head}.{layer}.{kind}"] = scale.slope * weights[f"{head}.{layer}.{kind}"]
-    name = f"value.{last['value']}.bias"
-    found[name] = found[name] + scale.offset / (1 - discount)
-    return found
-
-
 class Mapped(TransferMethod):
     """The source's values through a map of architectures, in the target's units.
 
@@ -162,10 +141,9 @@ class Mapped(TransferMethod):
         assert isinstance(agent, DQNAgent)
         (source,) = sources
         if source.foreign:
-            return Fitting(agent, self._arrival(agent, source, target), self.given.fitting)
+            return Fitting(agent, self._arrival(agent, source, target), self.given.fitting, False)
         starts, rewards = at_starts(agent)
-        q = at_states(source, agent.process, starts, target.seed)
-        scale = line(own_rewards(q, source.settings.learner.discount), rewards)
+        scale = line(believed(source, agent, starts, target.seed), rewards)
         network = agent.values.network
         network.load_state_dict(rescaled(network.state_dict(), scale, agent.settings.learner.discount))
         agent.renew()
@@ -188,11 +166,3 @@ class Mapped(TransferMethod):
         starts, rewards = at_starts(agent)
         scale = line(own_rewards(q, discount)[rows].mean(1)[starts], rewards)
         return scale.of_values(keep_of(q)[rows].mean(1), discount).float()
-
-
-def at_states(source: Source, process: SearchProcess, states: Tensor, seed: int) -> Tensor:
-    """A source's Q-values at some states of a process, [states, actions]. Costs no evaluation."""
-    generator = torch.Generator().manual_seed(seed)
-    values = source.values(process)
-    with torch.no_grad():
-        return values.q(states, process.offer(states, generator), generator).to(CPU)

@@ -26,6 +26,7 @@ from archwalk.agents.values import Snapshot
 from archwalk.envs.process import Outcome, Walks
 from archwalk.seeding import Generators
 from archwalk.transferring.base import APEX, DISTRIBUTIONAL, Options, Schedule, Source, Target, TransferMethod
+from archwalk.transferring.scale import begin_agreeing
 
 MANY = 10**9  # states that a source is asked about in all: those of a table at once
 
@@ -39,8 +40,10 @@ class ReuseOptions(Options):
     """What the probability is multiplied by at each step, upsilon."""
     cooling: float = Field(0.05, ge=0)
     """Added to the inverse temperature, tau, by every walk that ends."""
-    begin: Literal["fresh", "source"] = "fresh"
-    """Weights to begin with: drawn anew, or the first source's."""
+    begin: Literal["fresh", "source", "agreeing"] = "agreeing"
+    """Weights to begin with: drawn anew; the first source's; or those, if what the first source takes
+    for rewards agrees with the rewards of the first starts, with a correlation of at least 0.5. (These are
+    evaluations, but with reward.standardise they are made anyway.)"""
 
 
 def chances(gain: Float64[Tensor, " policies"], inverse: float) -> Float64[Tensor, " policies"]:
@@ -164,6 +167,8 @@ class PolicyReuse(TransferMethod):
     def prepare(self, agent: Agent, sources: Sequence[Source], target: Target) -> Schedule:
         """The sources have a say from now on."""
         assert isinstance(agent, DQNAgent)
+        if self.given.begin == "agreeing":
+            begin_agreeing(agent, sources[0], target.seed)
         process, own = agent.process, Generators(target.seed, "reuse ")
         policies = [source.values(process).frozen(True, MANY, own["padding"]) for source in sources]
         reuse = Reuse(

@@ -9,6 +9,7 @@ off; so what holds of rewards is fitted to rewards, and what follows for values 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,12 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from archwalk.agents.dqn.agent import DQNAgent
+from archwalk.agents.values import CPU
 from archwalk.envs.process import SearchProcess
+from archwalk.transferring.base import Source
 
+LAST = ("advantage", "value")  # heads, whose last layers are scaled
+AGREES = 0.5  # correlation from which on a source's weights are worth beginning with
 SMALLEST = 0.05  # slope: a source that contradicts the target is believed so little, not upside down
 
 
@@ -90,3 +95,47 @@ def keep_of(q: Float32[Tensor, "states actions"]) -> Float32[Tensor, " states"]:
 def best_of(q: Float32[Tensor, "states actions"]) -> Float32[Tensor, " states"]:
     """The value of each architecture, V."""
     return torch.amax(q, 1)
+
+
+def rescaled(weights: Mapping[str, Tensor], scale: Scale, discount: float) -> dict[str, Tensor]:
+    """A network whose Q-values are a Q + b / (1 - γ): its heads are linear at their ends.
+
+    Args:
+        weights: of a ``QNetwork``.
+        scale: a and b.
+        discount: γ.
+    """
+    last = {head: max(int(k.split(".")[1]) for k in weights if k.startswith(f"{head}.")) for head in LAST}
+    found = dict(weights)
+    for head, layer in last.items():
+        for kind in ("weight", "bias"):
+            found[f"{head}.{layer}.{kind}"] = scale.slope * weights[f"{head}.{layer}.{kind}"]
+    name = f"value.{last['value']}.bias"
+    found[name] = found[name] + scale.offset / (1 - discount)
+    return found
+
+
+def believed(
+    source: Source, agent: DQNAgent, states: Int64[Tensor, " n"], seed: int
+) -> Float32[Tensor, " n"]:
+    """``own_rewards`` of a source at some states of the target. Costs no evaluation."""
+    generator = torch.Generator().manual_seed(seed)
+    process, values = agent.process, source.values(agent.process)
+    with torch.no_grad():
+        q = values.q(states, process.offer(states, generator), generator).to(CPU)
+    return own_rewards(q, source.settings.learner.discount)
+
+
+def begin_agreeing(agent: DQNAgent, source: Source, seed: int) -> None:
+    """Let an agent begin with a source's weights after all, if what the source takes for rewards and the
+    rewards of the first starts agree (``AGREES``).
+
+    Args:
+        agent: just made, with fresh weights.
+        source: of the same network.
+        seed: of the tokens' padding.
+    """
+    starts, rewards = at_starts(agent)
+    if line(believed(source, agent, starts, seed), rewards).correlation >= AGREES:
+        agent.values.network.load_state_dict(dict(source.weights))
+        agent.renew()

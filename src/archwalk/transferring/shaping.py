@@ -39,7 +39,7 @@ from archwalk.transferring.base import (
     source_q,
 )
 from archwalk.transferring.plans import OpinionatedPlanner
-from archwalk.transferring.scale import best_of, line_of
+from archwalk.transferring.scale import begin_agreeing, best_of, line_of
 
 
 class ShapingOptions(Options):
@@ -47,10 +47,12 @@ class ShapingOptions(Options):
 
     sources: Literal["best", "mean"] = "best"
     """Of several sources: the one that agrees best with the rewards of the first starts, or the mean."""
-    unknown: bool = True
+    unknown: bool = False
     """Whether a plan has targets for what has not been evaluated."""
-    begin: Literal["fresh", "source"] = "fresh"
-    """Weights to begin with: drawn anew, or those of the first source."""
+    begin: Literal["fresh", "source", "agreeing"] = "agreeing"
+    """Weights to begin with: drawn anew; the first source's; or those, if what the first source takes
+    for rewards agrees with the rewards of the first starts, with a correlation of at least 0.5. (These are
+    evaluations, but with reward.standardise they are made anyway.)"""
 
 
 def potential_of(
@@ -122,6 +124,8 @@ class Shaping(TransferMethod):
     def prepare(self, agent: Agent, sources: Sequence[Source], target: Target) -> Schedule:
         """Rewards of steps, and targets of a plan, are shaped from now on."""
         assert isinstance(agent, DQNAgent)
+        if self.given.begin == "agreeing":
+            begin_agreeing(agent, sources[0], target.seed)
         discount = agent.settings.learner.discount
         potential, mean = potential_of(agent, sources, target.seed, self.given.sources)
         agent.rollout.guide = Shaper(potential, discount)

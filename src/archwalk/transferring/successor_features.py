@@ -48,9 +48,9 @@ class SuccessorOptions(Options):
 
     ridge: float = Field(1.0, gt=0)
     """Of the regression of standardised rewards on features of spread one."""
-    fitting: int = Field(51_200, ge=1)
+    fitting: int = Field(15_360, ge=1)
     """Trained steps of fitting the network to the values, without walks."""
-    unknown: bool = True
+    unknown: bool = False
     """Whether a plan has targets, by the values, for what has not been evaluated."""
 
 
@@ -164,7 +164,7 @@ class Improving(Fitting):
 
     def __init__(self, agent: DQNAgent, improvement: Improvement, steps: int) -> None:
         self._improvement = improvement
-        super().__init__(agent, improvement.arrival(), steps)
+        super().__init__(agent, improvement.arrival(), steps, True)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Those of ``Improvement``."""
