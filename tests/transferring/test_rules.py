@@ -24,7 +24,7 @@ from archwalk.transferring.demonstrations import DemonstrationReplay, margin_los
 from archwalk.transferring.mapping import descriptions, nearest
 from archwalk.transferring.plans import OpinionatedPlanner
 from archwalk.transferring.policy_reuse import Reuse, ReuseOptions, chances
-from archwalk.transferring.scale import SMALLEST, Scale, line, own_rewards, rescaled
+from archwalk.transferring.scale import SMALLEST, Scale, line, own_rewards, rescaled, without_values
 from archwalk.transferring.shaping import Shaper
 from archwalk.transferring.successor_features import features, ridge, successors
 from tests.conftest import small_settings, tiny_benchmark
@@ -269,6 +269,10 @@ def test_heads_are_rescaled_exactly() -> None:
     network.load_state_dict(rescaled(network.state_dict(), Scale(2.0, 0.3, 1.0, 0.0), 0.9))
     after = network(tokens, exists).detach()
     assert torch.allclose(after, 2 * before + 3.0, atol=1e-5)
+    network.load_state_dict(without_values(network.state_dict()))
+    flat = network(tokens, exists).detach()
+    assert torch.allclose(flat[:, :2].mean(1), torch.zeros(4), atol=1e-6)
+    assert torch.allclose(flat[:, 0] - flat[:, 1], after[:, 0] - after[:, 1], atol=1e-5)
 
 
 def test_an_operation_stands_for_itself_in_another_space() -> None:

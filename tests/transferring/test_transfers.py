@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import archwalk
+from archwalk.agents.dqn.agent import DQNAgent
 from archwalk.api import order_transfer
 from archwalk.config import Settings
 from archwalk.envs.build import task_process
 from archwalk.errors import RunError, SettingsError
+from archwalk.training.loop import Loop
 from archwalk.training.rundir import METRICS, SETTINGS, WEIGHTS, RunDir
 from archwalk.transferring import registry
 from archwalk.transferring.initialise import Initialise
@@ -173,6 +176,24 @@ def test_what_each_does_before_any_step(source: RunDir, folder: Path, tmp_path: 
         else:
             assert (found["evaluations"], found["trained_steps"]) == (0, 0)
             assert found["mean"] == as_it_is["mean"]  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("method", ["successor-features", "demonstrations"])
+def test_walks_begin_by_what_was_prepared(source: RunDir, tmp_path: Path, method: str) -> None:
+    """Not by the network that there was before."""
+    order = order_transfer(
+        source.path, "two", "retrain", tmp_path / "r", steps=128, transfer=method, options=QUICK[method]
+    )
+    assert order.moved is not None
+    loop = Loop(order.benchmark, "two", order.spec.settings, 0, order.initial, prepare=order.moved.prepare)
+    list(loop.run())
+    agent = loop.agent
+    assert isinstance(agent, DQNAgent)
+    assert agent.learner.trained_steps == 128
+    here, offered = agent.rollout.walks.architecture, agent.rollout.offered
+    with torch.no_grad():
+        q = agent.values.q(here, offered, torch.Generator())
+    assert torch.allclose(agent.rollout.q, q, atol=1e-5)
 
 
 def test_demonstrations_and_their_costs(source: RunDir, tmp_path: Path) -> None:

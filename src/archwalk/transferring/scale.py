@@ -126,16 +126,32 @@ def believed(
     return own_rewards(q, source.settings.learner.discount)
 
 
-def begin_agreeing(agent: DQNAgent, source: Source, seed: int) -> None:
-    """Let an agent begin with a source's weights after all, if what the source takes for rewards and the
-    rewards of the first starts agree (``AGREES``).
+def agrees(agent: DQNAgent, source: Source, seed: int) -> bool:
+    """Whether what a source takes for rewards correlates by ``AGREES`` with the rewards of the first starts.
 
     Args:
-        agent: just made, with fresh weights.
-        source: of the same network.
+        agent: just made; its first starts are evaluated.
+        source: whose opinion counts.
         seed: of the tokens' padding.
     """
     starts, rewards = at_starts(agent)
-    if line(believed(source, agent, starts, seed), rewards).correlation >= AGREES:
+    return line(believed(source, agent, starts, seed), rewards).correlation >= AGREES
+
+
+def begin_agreeing(agent: DQNAgent, source: Source, seed: int) -> None:
+    """Let an agent with fresh weights begin with a source's after all, if the source ``agrees``."""
+    if agrees(agent, source, seed):
         agent.values.network.load_state_dict(dict(source.weights))
         agent.renew()
+
+
+def without_values(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A network with the advantages of another one, and the value 0 of every state: its value head ends in
+    zeros.
+
+    Args:
+        weights: of a ``QNetwork``.
+    """
+    last = max(int(name.split(".")[1]) for name in weights if name.startswith("value."))
+    ends = (f"value.{last}.weight", f"value.{last}.bias")
+    return dict(weights) | {name: torch.zeros_like(weights[name]) for name in ends}

@@ -39,7 +39,7 @@ from archwalk.transferring.base import (
     source_q,
 )
 from archwalk.transferring.plans import OpinionatedPlanner
-from archwalk.transferring.scale import begin_agreeing, best_of, line_of
+from archwalk.transferring.scale import agrees, best_of, line_of, without_values
 
 
 class ShapingOptions(Options):
@@ -50,9 +50,9 @@ class ShapingOptions(Options):
     unknown: bool = False
     """Whether a plan has targets for what has not been evaluated."""
     begin: Literal["fresh", "source", "agreeing"] = "agreeing"
-    """Weights to begin with: drawn anew; the first source's; or those, if what the first source takes
-    for rewards agrees with the rewards of the first starts, with a correlation of at least 0.5. (These are
-    evaluations, but with reward.standardise they are made anyway.)"""
+    """Weights to begin with: drawn anew; the first source's advantages, with the value 0, since what is
+    learned is Q - Φ; or those, if what the first source takes for rewards agrees with the rewards of the
+    first starts, with a correlation of at least 0.5."""
 
 
 def potential_of(
@@ -118,14 +118,17 @@ class Shaping(TransferMethod):
         refuse_shaped(self.name, sources)
 
     def weights(self, sources: Sequence[Source], target: Target) -> dict[str, Tensor] | None:
-        """As ``begin`` says."""
-        return super().weights(sources, target) if self.given.begin == "source" else None
+        """Fresh ones, until it is known whether the source agrees."""
+        del sources, target
+        return None
 
     def prepare(self, agent: Agent, sources: Sequence[Source], target: Target) -> Schedule:
         """Rewards of steps, and targets of a plan, are shaped from now on."""
         assert isinstance(agent, DQNAgent)
-        if self.given.begin == "agreeing":
-            begin_agreeing(agent, sources[0], target.seed)
+        begin = self.given.begin
+        if begin == "source" or (begin == "agreeing" and agrees(agent, sources[0], target.seed)):
+            agent.values.network.load_state_dict(without_values(sources[0].weights))
+            agent.renew()
         discount = agent.settings.learner.discount
         potential, mean = potential_of(agent, sources, target.seed, self.given.sources)
         agent.rollout.guide = Shaper(potential, discount)
