@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from archwalk.agents.registry import DEFAULT, find_algorithm
+from archwalk.agents.registry import DEFAULT, find_algorithm, form_of
 from archwalk.agents.values import QFunction
 from archwalk.config import (
     ExecutorName,
@@ -291,7 +291,7 @@ def _order(
     find_algorithm(algorithm)
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
-    _check_part(part, source, regime, settings)
+    _check_part(part, source, regime, settings, algorithm)
     settings, opened = settled(settings.only(algorithm)), load_tasks(benchmark)
     tasks = split_tasks(task, opened.tasks)
     if isinstance(opened, Tables) and len(tasks) == 1:
@@ -341,7 +341,9 @@ def _order(
     return Runner(run, spec, opened, weights, on_row)
 
 
-def _check_part(part: Part, source: str | Path | None, regime: str, settings: Settings) -> None:
+def _check_part(
+    part: Part, source: str | Path | None, regime: str, settings: Settings, algorithm: str
+) -> None:
     """What is moved must be there, and be of use as it is where nothing is trained."""
     if part not in PARTS:
         raise SettingsError(*unknown("part", part, PARTS))
@@ -352,6 +354,10 @@ def _check_part(part: Part, source: str | Path | None, regime: str, settings: Se
         raise SettingsError("a source, whose body is to be moved", "none", "name one with --init")
     if regime == "zero-shot":
         raise SettingsError("training, for a body with a fresh embedding and fresh heads", regime, remedy)
+    if not form_of(algorithm).body:
+        raise SettingsError(
+            "an algorithm whose network has a body", f"{algorithm}, which has no body of its own", "move all"
+        )
     if not settings.network.layers:
         raise SettingsError("a network with transformer layers, which are its body", "none", remedy)
 
