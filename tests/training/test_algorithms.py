@@ -51,8 +51,10 @@ def test_all_four_are_known() -> None:
 
 LEARNING: dict[str, dict[str, dict[str, object]]] = {
     "ppo": {},
-    "distributional": {"learner": {"learning_rate": 4e-3, "halving_steps": 10_000}},
-    "model-based": {"training": {"trained_steps": 8_192}},
+    "distributional": {
+        "learner": {"learning_rate": 4e-3, "batch_size": 64, "n_step": 1, "double": False, "planning": True}
+    },
+    "model-based": {"training": {"trained_steps": 6_144}},
 }
 
 
@@ -60,7 +62,7 @@ LEARNING: dict[str, dict[str, dict[str, object]]] = {
 def test_it_learns_what_planning_knows(algorithm: str) -> None:
     """Greedy walks on a small table end about where value iteration's do."""
     benchmark = tiny_benchmark()
-    often = {"trained_steps": 16_384, "log_every": 8_192, "evaluate_every": 8_192}
+    often = {"trained_steps": 12_288, "log_every": 6_144, "evaluate_every": 6_144}
     settings = settings_of(
         network={"width": 32, "feedforward": 32, "heads": 2}, training=often | {"sampled_per_trained": 0.5}
     ).replace(**LEARNING[algorithm])
