@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from archwalk.agents.registry import DEFAULT, find_algorithm
+from archwalk.agents.registry import DEFAULT, find_algorithm, form_of
 from archwalk.agents.values import QFunction
 from archwalk.config import (
     ExecutorName,
@@ -348,7 +348,7 @@ def _order(
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
     source = sources[0] if sources else None
-    _check_part(part, source, regime, settings, transfer)
+    _check_part(part, source, regime, settings, algorithm, transfer)
     across = find_transfer(transfer).across
     settings, opened = settled(settings.only(algorithm)), load_tasks(benchmark)
     tasks = split_tasks(task, opened.tasks)
@@ -437,7 +437,12 @@ def identified(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
 
 
 def _check_part(
-    part: Part, source: str | Path | None, regime: str, settings: Settings, transfer: str
+    part: Part,
+    source: str | Path | None,
+    regime: str,
+    settings: Settings,
+    algorithm: str,
+    transfer: str,
 ) -> None:
     """What is moved must be there, and be of use as it is where nothing is trained."""
     if part not in PARTS:
@@ -453,6 +458,10 @@ def _check_part(
         raise SettingsError("a source, whose body is to be moved", "none", "name one with --init")
     if regime == "zero-shot":
         raise SettingsError("training, for a body with a fresh embedding and fresh heads", regime, remedy)
+    if not form_of(algorithm).body:
+        raise SettingsError(
+            "an algorithm whose network has a body", f"{algorithm}, which has no body of its own", "move all"
+        )
     if not settings.network.layers:
         raise SettingsError("a network with transformer layers, which are its body", "none", remedy)
 

@@ -214,10 +214,12 @@ class Form:
         network: makes one: length of a token, settings, generator of the weights, whether to multiply in
             bfloat16.
         function: what greedy walks go by: the network in a process, under the settings.
+        body: whether the network has a transformer, which can be moved by itself.
     """
 
     network: Callable[[int, Settings, torch.Generator, bool], TokenNetwork]
     function: Callable[[TokenNetwork, SearchProcess, Settings], QFunction]
+    body: bool = True
 
 
 def _q_network(features: int, settings: Settings, generator: torch.Generator, bfloat16: bool) -> TokenNetwork:

@@ -116,15 +116,15 @@ class StudyPlan:
         return {",".join(one): one for one in (self.tasks, *left) if len(one) > 1}
 
     def jobs(self) -> list[Job]:
-        """Every agent, sources before what is made of them, algorithm by algorithm and seed by seed: with
+        """Every agent, sources before what is made of them, seed by seed and algorithm by algorithm: with
         four tasks 4 + 12 a seed, and 1 + 4 + 4 of several tasks; 12 and 4 more a further way of moving. All
         are trained equally long."""
         several, parts = list(self.mixtures), self.mixtures
         pairs = [(a, b) for a in self.tasks for b in self.tasks if a != b]
         mixed = [(a, b) for a in several for b in self.tasks if b not in parts[a]]
         jobs = []
-        for algorithm in self.algorithms:
-            for seed in range(self.seeds):
+        for seed in range(self.seeds):
+            for algorithm in self.algorithms:
                 for sources, moves in ((self.tasks, pairs), (several, mixed)):
                     jobs += [Job(one, one, seed, algorithm) for one in sources]
                     jobs += [Job(*move, seed, algorithm, way) for way in self.transfers for move in moves]

@@ -13,7 +13,6 @@ from archwalk.agents.distributional.network import QuantileFunction, QuantileSna
 from archwalk.agents.dqn.learner import Errors, Learner
 from archwalk.agents.dqn.replay import Sample, Transitions
 from archwalk.agents.dqn.targets import Goals, Online, Target, TargetNetwork
-from archwalk.agents.values import CPU
 from archwalk.config import DistributionalSettings, LearnerSettings
 from archwalk.spaces.base import PAD
 
@@ -24,8 +23,8 @@ def quantile_errors(
     weight: Float32[Tensor, " batch"],
     kappa: float,
 ) -> Errors:
-    """The quantile Huber loss (Dabney et al. 2018, equations 9 and 10): of a column the sum over i of the mean
-    over j of |τ_i - 1{u < 0}| L_κ(u) / κ with u = y_j - θ_i and τ_i = (i - 1/2) / N, divided by N.
+    """The quantile Huber loss (Dabney et al. 2018, equations 9 and 10): of a column the mean over i and j of
+    |τ_i - 1{u < 0}| L_κ(u) / κ with u = y_j - θ_i and τ_i = (i - 1/2) / N; the paper sums over i.
 
     Args:
         theta: quantiles of the return of each column, an action.
@@ -110,5 +109,4 @@ class QuantileLearner(Learner):
         else:
             theta = theta[torch.arange(len(action)), action][:, None]
             y = y[:, None]
-        loss, error, mean = quantile_errors(theta, y.to(device), sample.weight.to(device), self._kappa)
-        return Errors(loss, error.to(CPU), mean)
+        return quantile_errors(theta, y.to(device), sample.weight.to(device), self._kappa)

@@ -118,4 +118,4 @@ def _function(network: TokenNetwork, process: SearchProcess, settings: Settings)
     return RewardFunction(network, process, settings.learner.discount, settings.model_based.backups)
 
 
-REWARD_FORM = Form(_network, _function)
+REWARD_FORM = Form(_network, _function, body=False)
