@@ -375,6 +375,12 @@ def _order(
         if run.path.resolve() == source_run.path.resolve():
             raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
         _check_source(source_run, source_spec, settings, part, algorithm)
+        if source_spec.shaped and regime == "zero-shot":
+            raise SettingsError(
+                "a source whose Q-values are those of its task, for an agent used as it is",
+                f"{source}, whose values are less a potential (--transfer shaping)",
+                "train on, or see how good it is with 'archwalk evaluate --task'",
+            )
         if part == "body":
             told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
             space = opened.tables[0].space if isinstance(opened, Tables) else opened.space

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def followed(phi: np.ndarray, policy: np.ndarray, discount: float, steps: int = 2_000) -> np.ndarray:
+def followed(phi: np.ndarray, policy: np.ndarray, discount: float, steps: int = 300) -> np.ndarray:
     """Σ γ^t φ along the policy from each state on, the state itself first, walk by walk, [states, d]."""
     found = np.zeros(phi.shape)
     for first in range(len(phi)):
