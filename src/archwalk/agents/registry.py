@@ -20,7 +20,6 @@ from archwalk.errors import SettingsError, unknown
 __all__ = [
     "algorithm_names",
     "find_algorithm",
-    "form_of",
     "register_algorithm",
 ]
 
@@ -62,7 +61,7 @@ def find_algorithm(name: str) -> MakeAgent:
         if point.name == name:
             make: MakeAgent = point.load()
             return make
-    raise SettingsError(*unknown("algorithm", name, algorithm_names()))
+    raise SettingsError(*unknown("name of an algorithm", name, algorithm_names()))
 
 
 def form_of(name: str) -> Form:
