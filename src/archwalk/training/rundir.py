@@ -259,7 +259,8 @@ def laid_out(benchmark: AnyBenchmark, spec: RunSpec, whose: str) -> AnyBenchmark
         if encoded:  # a predicting task whose slots stand in another order
             return benchmark
         across = (
-            "agents with --observation.tokens encoded move across spaces, and the body of any (--part body)"
+            "agents with --observation.tokens encoded move across spaces, and of any the body (--part body) "
+            "and the values (--transfer mapping)"
         )
         raise RunError(error.expected, error.got, f"{error.remedy}; {across}") from error
 

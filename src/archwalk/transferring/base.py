@@ -218,7 +218,7 @@ def parse_options(method: type[TransferMethod], given: Mapping[str, Any]) -> Opt
     except ValidationError as error:
         first = error.errors()[0]
         known = [
-            f"{name} ({(field.description or '').rstrip('.')}; {field.default!r} by default)"
+            f"{name} ({' '.join((field.description or '').split()).rstrip('.')}; {field.default!r} by default)"
             for name, field in method.options.model_fields.items()
         ]
         raise SettingsError(
