@@ -217,10 +217,10 @@ def parse_options(method: type[TransferMethod], given: Mapping[str, Any]) -> Opt
         return method.options.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
-        known = [
-            f"{name} ({' '.join((field.description or '').split()).rstrip('.')}; {field.default!r} by default)"
-            for name, field in method.options.model_fields.items()
-        ]
+        known = []
+        for name, field in method.options.model_fields.items():
+            said = " ".join((field.description or "").split()).rstrip(".")
+            known.append(f"{name} ({said}; {field.default!r} by default)")
         raise SettingsError(
             f"options of --transfer {method.name}: {'; '.join(known) or 'it has none'}",
             f"{'.'.join(map(str, first['loc']))} = {first.get('input')!r}: {first['msg']}",
