@@ -205,7 +205,9 @@ def figure(out: Path, file: Path) -> None:
                 curve = curves[method][key]
                 at = np.searchsorted(curve[:, column], grid, side="right") - 1
                 each.append(np.where(at >= 0, curve[at.clip(0), 2], np.nan))
-            mean = np.nanmean(np.where(np.isnan(each).mean(0) > 0.5, np.nan, each), 0)
+            most = np.isnan(each).mean(0) <= 0.5  # runs have begun, and the first evaluation is there
+            mean = np.full(len(grid), np.nan)
+            mean[most] = np.nanmean(np.array(each)[:, most], 0)
             axis.plot(grid, mean, label=method, linewidth=2.2 if method == "initialise" else 1.4)
     for axis, label in zip(axes, ("trained steps", "evaluations on the target"), strict=True):
         axis.set_xlabel(label)
