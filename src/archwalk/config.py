@@ -235,11 +235,13 @@ class ModelBasedSettings(_Group):
     """Steps that a plan looks ahead; beyond them walks stay where they are."""
     plan_every: int = Field(1_024, ge=1)
     """Trained steps between two plans."""
+    best_share: float = Field(0.5, ge=0, lt=1)
+    """Share of a batch that is drawn from the best tenth of what was evaluated, the rest from all of it."""
     batch_size: int = Field(32, ge=1)
     """Architectures a step of Adam; an update of learner.batch_size of them is several."""
     learning_rate: float = Field(3e-3, gt=0)
     """Adam's step size at the start."""
-    halving_steps: int = Field(50_000, ge=0)
+    halving_steps: int = Field(20_000, ge=0)
     """Trained steps after which the step size has halved; 0: constant."""
 
 

@@ -177,6 +177,10 @@ def test_in_an_open_space_nothing_is_asked_for_twice_and_it_learns(algorithm: st
     for _ in range(3):
         ours, theirs = (one.agent.act() for one in (loop, again))
         assert all(torch.equal(a.architecture, b.architecture) for a, b in zip(ours, theirs, strict=True))
+        for one, walked in ((loop, ours), (again, theirs)):
+            one._count(walked)
+        here, there = (one.agent.update()[0].metrics for one in (loop, again))
+        assert all(torch.equal(here[name], there[name]) for name in here)
 
 
 @pytest.mark.parametrize("algorithm", OTHERS)

@@ -90,3 +90,19 @@ def test_heads_disagree_less_about_what_was_evaluated() -> None:
     deviation = loop.agent.values.predicted(make_generator(0, "t")).std(0)
     known = loop.process.evaluated
     assert deviation[known].mean() < 0.8 * deviation[~known].mean()
+
+
+def test_a_share_of_a_batch_is_from_the_best() -> None:
+    """Half of it from the best 32, the other half from all 54, of which as many are the best."""
+    settings = small_settings(
+        model_based={"best_share": 0.5, "batch_size": 4_000}, learner={"batch_size": 4_000}
+    )
+    loop = Loop(tiny_benchmark(), "main", settings, 0, make_agent=find_algorithm("model-based"))
+    loop.process.mark(torch.arange(54))
+    drawn: list[torch.Tensor] = []
+    learn = loop.agent._learn
+    loop.agent._learn = lambda state: (drawn.append(state), learn(state))[1]
+    loop.agent.update()
+    best = torch.zeros(54, dtype=torch.bool)
+    best[loop.process.rewards.topk(32).indices] = True
+    assert float(best[torch.cat(drawn)].float().mean()) == pytest.approx(0.5 + 0.5 * 32 / 54, abs=0.04)

@@ -28,6 +28,7 @@ from archwalk.seeding import Generators
 from archwalk.spaces.base import PAD
 
 MOST_NORM = 40.0  # of a gradient
+BEST = 32  # fewest that count as the best; else a tenth of what was evaluated
 
 
 class ModelBasedAgent(Agent):
@@ -142,19 +143,31 @@ class ModelBasedAgent(Agent):
         return sampled_steps > 0
 
     def update(self) -> tuple[Update, list[Walked]]:
-        """Some steps of Adam on a batch of what was evaluated, uniformly drawn; a new plan if it has come
-        due."""
+        """Some steps of Adam on a batch of what was evaluated, a share of it from the best; a new plan if it
+        has come due."""
         own, batch = self.settings.model_based, self.settings.learner.batch_size
         generator = self.generators["learner"]
         self._take_in()
         seen = self._known.nonzero().squeeze(1)
         before = self.descent.trained_steps
-        drawn = seen[torch.randint(len(seen), (batch,), generator=generator)]
+        drawn = torch.where(
+            torch.rand(batch, generator=generator) < own.best_share,
+            self._drawn(self._best(seen), batch),
+            self._drawn(seen, batch),
+        )
         told = [self._learn(state) for state in drawn.split(own.batch_size)]
         if before // own.plan_every != self.descent.trained_steps // own.plan_every:
             self._plan()
         means = torch.stack([torch.stack(numbers) for numbers in told]).mean(0)
         return Update(batch, dict(zip(self.metrics, means, strict=True))), []
+
+    def _best(self, seen: Int64[Tensor, " n"]) -> Int64[Tensor, " best"]:
+        """Those of the largest rewards, where the plans end: there errors count most."""
+        count = min(len(seen), max(BEST, len(seen) // 10))
+        return seen[self._rewards[seen].topk(count).indices]
+
+    def _drawn(self, among: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " count"]:
+        return among[torch.randint(len(among), (count,), generator=self.generators["learner"])]
 
     def _learn(self, state: Int64[Tensor, " n"]) -> tuple[Tensor, Tensor, Tensor]:
         """One step of Adam; its ``metrics``."""
