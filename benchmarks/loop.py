@@ -62,7 +62,7 @@ network = loop.agent.values.network
 network.embed = timed(network.embed)  # type: ignore[method-assign]
 network.judge = timed(network.judge)  # type: ignore[method-assign]
 torch.Tensor.backward = timed(torch.Tensor.backward)  # type: ignore[method-assign]
-loop.agent.learner.optimiser.step = timed(loop.agent.learner.optimiser.step)  # type: ignore[method-assign]
+loop.agent.learner.descent.optimiser.step = timed(loop.agent.learner.descent.optimiser.step)  # type: ignore[method-assign]
 torch.nn.utils.clip_grad_norm_ = timed(torch.nn.utils.clip_grad_norm_)
 
 inside, began = 0.0, time.perf_counter()

@@ -5,11 +5,13 @@ In: names, paths and settings. Out: finished run folders, and what is to be said
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from archwalk.agents.registry import DEFAULT, find_algorithm, form_of
 from archwalk.agents.values import QFunction
 from archwalk.config import (
     ExecutorName,
@@ -37,8 +39,11 @@ from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import Evaluation, evaluate_agent, evaluate_walks, greedy_walks
 from archwalk.training.policies import Policy, policy_walks
 from archwalk.training.rundir import RunDir, laid_out
-from archwalk.training.runner import OnRow, Runner, find_device, load_values, load_weights, with_body
+from archwalk.training.runner import OnRow, Runner, find_device, load_values, with_body
+from archwalk.training.sources import load_weights, moved_by
 from archwalk.training.spec import Regime, RunSpec, describe_benchmark, named_in
+from archwalk.transferring.base import Source, Target, parse_options
+from archwalk.transferring.registry import INITIALISE, find_transfer
 
 __all__ = [
     "Step",
@@ -131,6 +136,7 @@ def train(
     device: str = "auto",
     on_row: OnRow | None = None,
     init_part: Part = "all",
+    algorithm: str = DEFAULT,
 ) -> RunDir:
     """Train an agent on a task, from scratch or from another run's weights. Called again, it resumes.
 
@@ -149,6 +155,7 @@ def train(
         device: where the network is: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         on_row: called with each row of metrics and the seconds so far.
         init_part: of the weights of ``init``: ``all``, or the ``body``, as for ``transfer``.
+        algorithm: what trains it (docs/algorithms.md); ``init`` must be of the same.
 
     Returns:
         The finished run.
@@ -157,7 +164,13 @@ def train(
         ArchwalkError: anything wrong with benchmark, task, settings, source or folder, before any work.
     """
     where = ray_settings(executor, ray)
-    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part)
+    if where is not None and algorithm != DEFAULT:
+        raise SettingsError(
+            f"algorithm {DEFAULT}, the only one with walks and replay on Ray",
+            algorithm,
+            "leave --executor out",
+        )
+    runner = order_training(benchmark, task, run_dir, preset, seed, init, steps, on_row, init_part, algorithm)
     if where is None:
         return runner.make(find_device(device))
     if runner.spec.tasks:
@@ -184,17 +197,22 @@ def order_training(
     steps: int | None = None,
     on_row: OnRow | None = None,
     init_part: Part = "all",
+    algorithm: str = DEFAULT,
 ) -> Runner:
     """What ``train`` will do, checked; nothing is written yet."""
     settings = preset if isinstance(preset, Settings) else load_preset(preset)
     if steps is not None:
         settings = settings.replace(training={"trained_steps": steps})
     regime: Regime = "scratch" if init is None else "retrain"
-    return _order(benchmark, task, run_dir, settings, seed, init, regime, on_row, init_part)
+    sources = () if init is None else (init,)
+    return _order(benchmark, task, run_dir, settings, seed, sources, regime, on_row, init_part, algorithm)
+
+
+Sources = str | Path | Sequence[str | Path]
 
 
 def transfer(
-    source: str | Path,
+    source: Sources,
     task: str,
     regime: Moved,
     run_dir: str | Path,
@@ -206,11 +224,14 @@ def transfer(
     on_row: OnRow | None = None,
     part: Part = "all",
     frozen_body_steps: int = 0,
+    transfer: str = INITIALISE,
+    options: Mapping[str, Any] | None = None,
 ) -> RunDir:
     """Move a finished run's agent to another task, with the source's settings (paper, section 4).
 
     Args:
-        source: the finished run.
+        source: the finished run, or several where the method can use them; with other settings than the
+            first one's where those do not say what its network is and sees.
         task: the target task.
         regime: ``zero-shot`` uses the agent as it is; ``fine-tune`` trains on for ``fine_tune_steps``;
             ``retrain`` for ``trained_steps``. A retraining run keeps the fine-tuned one, which is the same
@@ -225,6 +246,10 @@ def transfer(
         part: ``all`` weights, or the ``body`` alone, the transformer, with a fresh embedding and fresh heads:
             for any space and tokens (paper, section 5.2).
         frozen_body_steps: trained steps during which the body keeps the source's weights.
+        transfer: how the source is used: ``initialise`` (the paper's), ``shaping``, ``demonstrations``,
+            ``policy-reuse``, ``mapping``, ``successor-features``, ``frozen-body``, or one that was registered
+            (docs/transfer-methods.md).
+        options: settings of that method, by name.
 
     Returns:
         The finished run.
@@ -233,13 +258,24 @@ def transfer(
         ArchwalkError: anything wrong with source, benchmark, task or folder, before any work.
     """
     runner = order_transfer(
-        source, task, regime, run_dir, benchmark, seed, steps, on_row, part, frozen_body_steps
+        source,
+        task,
+        regime,
+        run_dir,
+        benchmark,
+        seed,
+        steps,
+        on_row,
+        part,
+        frozen_body_steps,
+        transfer,
+        options,
     )
     return runner.make(find_device(device))
 
 
 def order_transfer(
-    source: str | Path,
+    source: Sources,
     task: str,
     regime: Moved,
     run_dir: str | Path,
@@ -249,11 +285,16 @@ def order_transfer(
     on_row: OnRow | None = None,
     part: Part = "all",
     frozen_body_steps: int = 0,
+    transfer: str = INITIALISE,
+    options: Mapping[str, Any] | None = None,
 ) -> Runner:
     """What ``transfer`` will do, checked; nothing is written yet."""
     if regime not in REGIMES:
         raise SettingsError(*unknown("regime", regime, REGIMES))
-    spec = RunDir(source).spec()
+    sources, how = sources_of(source), dict(options or {})
+    if transfer == "frozen-body" and frozen_body_steps:
+        how, frozen_body_steps = {"steps": frozen_body_steps, **how}, 0
+    spec = RunDir(sources[0]).spec()
     settings = spec.settings
     lengths = {"fine-tune": settings.training.fine_tune_steps, "retrain": settings.training.trained_steps}
     if regime != "zero-shot":
@@ -263,7 +304,30 @@ def order_transfer(
         )
     where = spec.benchmark if benchmark is None else benchmark
     used_seed = spec.seed if seed is None else seed
-    return _order(where, task, run_dir, settings, used_seed, source, regime, on_row, part)
+    return _order(
+        where,
+        task,
+        run_dir,
+        settings,
+        used_seed,
+        sources,
+        regime,
+        on_row,
+        part,
+        spec.algorithm,
+        transfer,
+        how,
+    )
+
+
+def sources_of(given: Sources) -> tuple[str | Path, ...]:
+    """Run folders from one, several, or a text with commas between them."""
+    if isinstance(given, str | Path):
+        split = isinstance(given, str) and "," in given and not Path(given).exists()
+        return tuple(str(given).split(",")) if split else (given,)
+    if not given:
+        raise SettingsError("at least one source", "none", "name a finished run with --source")
+    return tuple(one for each in given for one in sources_of(each))
 
 
 def _order(
@@ -272,27 +336,37 @@ def _order(
     run_dir: str | Path,
     settings: Settings,
     seed: int,
-    source: str | Path | None,
+    sources: Sequence[str | Path],
     regime: Regime,
     on_row: OnRow | None,
     part: Part = "all",
+    algorithm: str = DEFAULT,
+    transfer: str = INITIALISE,
+    options: Mapping[str, Any] | None = None,
 ) -> Runner:
+    find_algorithm(algorithm)
     if seed < 0:
         raise SettingsError("a seed of at least 0", str(seed), "choose another")
-    _check_part(part, source, regime, settings)
-    settings, opened = settled(settings), load_tasks(benchmark)
+    source = sources[0] if sources else None
+    _check_part(part, source, regime, settings, algorithm, transfer)
+    across = find_transfer(transfer).across
+    settings, opened = settled(settings.only(algorithm)), load_tasks(benchmark)
     tasks = split_tasks(task, opened.tasks)
     if isinstance(opened, Tables) and len(tasks) == 1:
         opened, task = opened.place(task)
         benchmark, tasks = one_of(benchmark, opened), (task,)
     if source is not None and part == "all" and not isinstance(opened, Tables):
-        opened = laid_out(opened, RunDir(source).spec(), str(source))
+        try:
+            opened = laid_out(opened, RunDir(source).spec(), str(source))
+        except RunError:
+            if not across:
+                raise
     if isinstance(opened, Benchmark | Tables):
         for table, name in places_of(opened, tasks):
             table.reward(name)  # complete
     run = RunDir(run_dir)
     origin: dict[str, Any] = {}
-    weights = None
+    weights, moved = None, None
     if source is not None:
         source_run = RunDir(source)
         source_spec = source_run.spec()
@@ -300,21 +374,52 @@ def _order(
         weights = source_run.weights() if whole else load_weights(source_run, task, opened)
         if run.path.resolve() == source_run.path.resolve():
             raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
-        _check_source(source_run, source_spec, settings, part)
+        _check_source(source_run, source_spec, settings, part, algorithm)
+        if source_spec.shaped and regime == "zero-shot":
+            raise SettingsError(
+                "a source whose Q-values are those of its task, for an agent used as it is",
+                f"{source}, whose values are less a potential (--transfer shaping)",
+                "train on, or see how good it is with 'archwalk evaluate --task'",
+            )
         if part == "body":
             told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
             space = opened.tables[0].space if isinstance(opened, Tables) else opened.space
             features = token_length(space, settings.observation) + told
-            weights = with_body(weights, features, settings, seed)
+            weights = with_body(weights, features, settings, seed, algorithm)
         elif len(tasks) > 1:
             _check_same_tasks(source_run, source_spec, tasks, settings, regime)
         origin = {
             "source_task": source_spec.task,
             "source_weights": source_run.weights_digest(),
             "source_trained_steps": source_spec.source_trained_steps + source_run.costs().trained_steps,
-            "algorithm": source_spec.algorithm,
             "source_part": "" if part == "all" else part,
         }
+        if transfer != INITIALISE or len(sources) > 1:
+            if isinstance(opened, Tables) or len(tasks) > 1:
+                raise SettingsError(
+                    f"one task, to train on with --transfer {transfer}", task, "name one of them"
+                )
+            runs = [RunDir(one) for one in sources]
+            for other in runs[1:]:
+                _check_source(other, other.spec(), settings, part, algorithm)
+            target = Target(opened, tasks[0], settings, seed)
+            moved = moved_by(transfer, options or {}, runs, target, algorithm)
+            if regime == "zero-shot" and moved.zero_shot_steps:
+                settings = settings.replace(training={"trained_steps": moved.zero_shot_steps})
+                moved = replace(moved, target=replace(target, settings=settings))
+            if part == "all":
+                as_it_is = regime == "zero-shot" and not moved.zero_shot_steps
+                weights = dict(moved.sources[0].weights) if as_it_is else moved.weights()
+            origin |= {
+                "source_task": "+".join(one.task for one in moved.sources),
+                "source_weights": "+".join(one.digest for one in moved.sources),
+                "source_trained_steps": sum(one.trained_steps for one in moved.sources),
+                "transfer": transfer,
+                "transfer_options": moved.method.given.model_dump(),
+                "sources": identified(moved.sources) if len(sources) > 1 else (),
+            }
+        elif options:
+            parse_options(find_transfer(transfer), options)  # it has none
     spec = RunSpec(
         benchmark=describe_benchmark(benchmark),
         checksum=opened.checksum,
@@ -324,28 +429,58 @@ def _order(
         regime=regime,
         settings=settings,
         tasks=tasks if len(tasks) > 1 else (),
+        algorithm=algorithm,
         **origin,
     )
-    return Runner(run, spec, opened, weights, on_row)
+    return Runner(run, spec, opened, weights, on_row, moved)
 
 
-def _check_part(part: Part, source: str | Path | None, regime: str, settings: Settings) -> None:
+def identified(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
+    """What tells sources apart, for a spec."""
+    return tuple(
+        {"task": one.task, "weights": one.digest, "trained_steps": one.trained_steps} for one in sources
+    )
+
+
+def _check_part(
+    part: Part,
+    source: str | Path | None,
+    regime: str,
+    settings: Settings,
+    algorithm: str,
+    transfer: str,
+) -> None:
     """What is moved must be there, and be of use as it is where nothing is trained."""
     if part not in PARTS:
         raise SettingsError(*unknown("part", part, PARTS))
     if part == "all":
         return
+    if transfer not in (INITIALISE, "frozen-body"):
+        raise SettingsError(
+            "--transfer initialise or frozen-body, for a part of the weights", transfer, "move all of them"
+        )
     remedy = "move all, or train on: fine-tune, retrain"
     if source is None:
         raise SettingsError("a source, whose body is to be moved", "none", "name one with --init")
     if regime == "zero-shot":
         raise SettingsError("training, for a body with a fresh embedding and fresh heads", regime, remedy)
+    if not form_of(algorithm).body:
+        raise SettingsError(
+            "an algorithm whose network has a body", f"{algorithm}, which has no body of its own", "move all"
+        )
     if not settings.network.layers:
         raise SettingsError("a network with transformer layers, which are its body", "none", remedy)
 
 
-def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part) -> None:
-    """A source must have seen its space through the same tokens with the same network; a body sees none."""
+def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part, algorithm: str) -> None:
+    """A source must have been trained by the same algorithm, and have seen its space through the same tokens
+    with the same network; a body sees none."""
+    if spec.algorithm != algorithm:
+        raise RunError(
+            f"a source trained by {algorithm}, whose network this is",
+            f"{run.path}, trained by {spec.algorithm}",
+            f"train with --algorithm {spec.algorithm}, or begin with an agent trained by {algorithm}",
+        )
     for group in ("observation", "network"):
         there, asked = getattr(spec.settings, group), getattr(settings, group)
         alike = there == asked or (group == "observation" and (part == "body" or same_tokens(there, asked)))
@@ -445,7 +580,8 @@ def _evaluate(
     # Else a task of the same name is another one.
     name = named_in(spec, opened, walking.task)
     here = opened.checksum in spec.checksum.split(",") or same_space(walking.written.describe(), spec.space)
-    own = here and name in spec.each_task and spec.regime != "zero-shot"
+    prepared = spec.regime != "zero-shot" or costs.trained_steps > 0
+    own = here and name in spec.each_task and prepared
     moved = bool(spec.source_task) and (own or spec.regime == "zero-shot")
     found = _result(
         opened,

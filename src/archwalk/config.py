@@ -10,6 +10,7 @@ Defaults are the published values (the preset ``paper`` repeats them); what the 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -20,11 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from archwalk.errors import SettingsError, unknown
 
 __all__ = [
+    "DistributionalSettings",
     "ExplorationSettings",
     "LearnerSettings",
+    "ModelBasedSettings",
     "MultiTaskSettings",
     "NetworkSettings",
     "ObservationSettings",
+    "PPOSettings",
     "RaySettings",
     "ReplaySettings",
     "RewardSettings",
@@ -37,6 +41,8 @@ __all__ = [
 ]
 
 EXECUTORS = ("inline", "ray")
+# Groups of settings that one algorithm alone reads.
+OWN_GROUPS = {"ppo": "ppo", "distributional": "distributional", "model-based": "model_based"}
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -180,6 +186,65 @@ class LearnerSettings(_Group):
         return self
 
 
+class PPOSettings(_Group):
+    """Of the algorithm ppo alone (Schulman et al. 2017). Epochs are 1 / training.sampled_per_trained."""
+
+    horizon: int = Field(16, ge=1)
+    """Steps of every walk between two rounds of updates."""
+    trace: float = Field(0.95, ge=0, le=1)
+    """Lambda of generalised advantage estimation (Schulman et al. 2016, equation 16)."""
+    clip: float = Field(0.2, gt=0)
+    """Furthest that the probability ratio is rewarded to move from 1."""
+    entropy: float = Field(0.01, ge=0)
+    """Weight of the entropy bonus."""
+    value_weight: float = Field(0.5, ge=0)
+    """Weight of the value head's squared error."""
+    learning_rate: float = Field(3e-4, gt=0)
+    """Adam's step size at the start."""
+    halving_steps: int = Field(0, ge=0)
+    """Trained steps after which the step size has halved; 0: constant."""
+    max_grad_norm: float = Field(0.5, gt=0)
+    """Gradients are clipped to this L2 norm."""
+
+
+class DistributionalSettings(_Group):
+    """Of the algorithm distributional alone: quantiles (Dabney et al. 2018) and noisy heads (Fortunato et al.
+    2018). The learner, replay and walks are those of ape-x, whose epsilons it does not have."""
+
+    quantiles: int = Field(32, ge=1)
+    """Quantiles of the return, at the midpoints of as many equal parts of (0, 1)."""
+    kappa: float = Field(1.0, gt=0)
+    """Error up to which the quantile Huber loss is quadratic."""
+    noise: float = Field(0.5, ge=0)
+    """Sigma_0: noise of a weight at first, times 1/sqrt(fan-in)."""
+
+
+class ModelBasedSettings(_Group):
+    """Of the algorithm model-based alone: a model of the reward, planned in with optimism."""
+
+    members: int = Field(8, ge=2)
+    """Heads of the model; how far they disagree is its uncertainty."""
+    walks: int = Field(32, ge=1)
+    """Walks at once, in place of exploration's: few, since plans soon know where to go."""
+    optimism: float = Field(1.0, ge=0)
+    """Standard deviations that the most daring walks add to a reward that is not known; the walks lie evenly
+    between none and this."""
+    levels: int = Field(4, ge=1)
+    """Different plans at a time, from none to most daring."""
+    backups: int = Field(16, ge=1)
+    """Steps that a plan looks ahead; beyond them walks stay where they are."""
+    plan_every: int = Field(1_024, ge=1)
+    """Trained steps between two plans."""
+    best_share: float = Field(0.5, ge=0, lt=1)
+    """Share of a batch that is drawn from the best tenth of what was evaluated, the rest from all of it."""
+    batch_size: int = Field(32, ge=1)
+    """Architectures a step of Adam; an update of learner.batch_size of them is several."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """Adam's step size at the start."""
+    halving_steps: int = Field(20_000, ge=0)
+    """Trained steps after which the step size has halved; 0: constant."""
+
+
 class MultiTaskSettings(_Group):
     """Runs on several tasks at once; no effect on a run on one."""
 
@@ -233,6 +298,18 @@ class Settings(_Group):
     learner: LearnerSettings = LearnerSettings()
     multitask: MultiTaskSettings = MultiTaskSettings()
     training: TrainingSettings = TrainingSettings()
+    ppo: PPOSettings = PPOSettings()
+    distributional: DistributionalSettings = DistributionalSettings()
+    model_based: ModelBasedSettings = ModelBasedSettings()
+
+    def tables(self, *algorithms: str) -> dict[str, Any]:
+        """Plain values by group, without the groups of other algorithms, which decide nothing."""
+        others = {group for name, group in OWN_GROUPS.items() if name not in algorithms}
+        return {group: value for group, value in self.model_dump().items() if group not in others}
+
+    def only(self, *algorithms: str) -> Settings:
+        """The same with the groups of other algorithms at their defaults."""
+        return Settings.model_validate(self.tables(*algorithms))
 
     def to_toml(self) -> str:
         """As TOML, every field written out."""
@@ -367,6 +444,19 @@ def preset_names() -> tuple[str, ...]:
     """Names of the presets in the package."""
     folder = resources.files("archwalk.presets")
     return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def check_own_groups(asked: Settings, preset: Settings, algorithms: Sequence[str]) -> None:
+    """Raises ``SettingsError`` if a setting differs from its preset that belongs to an algorithm which is not
+    among those that run."""
+    for name, group in OWN_GROUPS.items():
+        if name not in algorithms and getattr(asked, group) != getattr(preset, group):
+            flag = group.replace("_", "-")
+            raise SettingsError(
+                f"settings of {', '.join(algorithms)}",
+                f"--{flag}.…, of the algorithm {name}, which does not run",
+                f"leave them out, or ask for the algorithm {name}",
+            )
 
 
 def load_preset(name_or_path: str | Path) -> Settings:

@@ -15,6 +15,7 @@ import pytest
 import archwalk
 from archwalk.errors import ArchwalkError, RunError
 from archwalk.reporting.data import read_study
+from archwalk.reporting.dimensions import ALGORITHMS, TRANSFERS
 from archwalk.reporting.figures import FIGURES
 from archwalk.reporting.policies import policy_rows
 from archwalk.reporting.published import published_correlation, published_results
@@ -82,7 +83,8 @@ def parsed(html: str) -> Links:
 
 
 def test_every_figure_and_table_is_there(study: StudyDir, html: str) -> None:
-    for spec in FIGURES:
+    several = (ALGORITHMS, TRANSFERS)  # of studies with more than one
+    for spec in (figure for figure in FIGURES if figure.name not in several):
         svg, png = (study.path / "figures" / f"{spec.name}.{kind}" for kind in ("svg", "png"))
         assert svg.read_text().lstrip().startswith("<?xml")
         assert png.read_bytes().startswith(b"\x89PNG")

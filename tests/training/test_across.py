@@ -122,6 +122,7 @@ def test_other_tokens_say_how_to_move_across_spaces(folder: Path, tmp_path: Path
         archwalk.transfer(run.path, "one", "fine-tune", tmp_path / "r", benchmark=folder / "cells.parquet")
     assert "--observation.tokens encoded" in refused.value.remedy
     assert "--part body" in refused.value.remedy
+    assert "--transfer mapping" in refused.value.remedy
     with pytest.raises(SettingsError, match="training, for a body"):
         archwalk.transfer(run.path, "one", "zero-shot", tmp_path / "r", part="body")
     with pytest.raises(SettingsError, match="part"):

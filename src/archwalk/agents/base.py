@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from archwalk.agents.values import QFunction
+from archwalk.agents.values import Q_FORM, Form, QFunction
 from archwalk.config import Settings
 from archwalk.envs.process import SearchProcess
 from archwalk.seeding import Generators
@@ -60,8 +60,10 @@ class Agent(ABC):
     Attributes:
         values: the network in the process: what is trained, and what greedy walks go by.
         metrics: names that every ``Update`` has, in the order of the rows.
+        form: the kind of its network, which a finished run is opened with; a Q-network unless it says.
     """
 
+    form: ClassVar[Form] = Q_FORM
     values: QFunction
     metrics: tuple[str, ...]
 

@@ -55,4 +55,4 @@ def values_on(values: QFunction, task: str) -> QFunction:
     first.in_features = alone.features
     first.weight = nn.Parameter(weights[f"{FIRST}.weight"], requires_grad=False)
     first.bias = nn.Parameter(weights[f"{FIRST}.bias"], requires_grad=False)
-    return QFunction(network, alone)
+    return values.over(alone, network)

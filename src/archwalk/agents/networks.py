@@ -1,12 +1,15 @@
-"""The Q-network: a transformer over the candidates, with dueling heads.
+"""The Q-network: a transformer over the candidates, with dueling heads; and what all networks share.
 
 In: tokens of the current architecture (first) and its neighbours. Out: one Q-value an action. Next:
-``agent`` reads Q-values through it, ``learner`` trains it.
+``values`` reads Q-values through it, an algorithm's folder trains it or one of its kin.
 
 Paper, section 4, and Wang et al. 2016 for the heads: Q = V + A - mean of A over the actions that exist.
 """
 
 from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float
@@ -54,12 +57,14 @@ class LayerNorm(nn.LayerNorm):
         return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
 
 
-def perceptron(inputs: int, width: int, outputs: int, layers: int) -> nn.Sequential:
-    """Linear layers with ReLU between them."""
+def perceptron(
+    inputs: int, width: int, outputs: int, layers: int, layer: Callable[[int, int], nn.Module] = Linear
+) -> nn.Sequential:
+    """Linear layers, or others that ``layer`` makes, with ReLU between them."""
     sizes = [inputs, *[width] * (layers - 1), outputs]
     parts: list[nn.Module] = []
     for i in range(layers):
-        parts.append(Linear(sizes[i], sizes[i + 1]))
+        parts.append(layer(sizes[i], sizes[i + 1]))
         if i < layers - 1:
             parts.append(nn.ReLU())
     return nn.Sequential(*parts)
@@ -99,14 +104,67 @@ class EncoderLayer(nn.Module):
         return y
 
 
-class QNetwork(nn.Module):
+class TokenNetwork(nn.Module):
+    """What the networks of all algorithms share: a token is embedded by itself, then judged in its company.
+
+    Args:
+        features: length of a token.
+        settings: sizes.
+        bfloat16: multiply matrices in bfloat16, not float32.
+
+    Weights, their gradients and scores are float32 always.
+    """
+
+    def __init__(self, features: int, settings: NetworkSettings, bfloat16: bool = False) -> None:
+        super().__init__()
+        self._precision = torch.bfloat16 if bfloat16 else torch.float32
+        self.embedding = perceptron(features, settings.width, settings.width, settings.embedding_layers)
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator) -> None:
+        """Draw the weights, with the framework's own ranges: uniform in ±1/sqrt(fan-in)."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                bound = module.in_features**-0.5
+                module.weight.uniform_(-bound, bound, generator=generator)
+                module.bias.uniform_(-bound, bound, generator=generator)
+
+    def embed(self, tokens: Float[Tensor, "*shape features"]) -> Float[Tensor, "*shape width"]:
+        """Each token to the latent space, by itself."""
+        embedded: Tensor = F.relu(self.embedding(tokens.to(self._precision)))
+        return embedded
+
+    @abstractmethod
+    def judge(
+        self, embedded: Float[Tensor, "batch actions width"], exists: Bool[Tensor, "batch actions"] | None
+    ) -> Float[Tensor, "batch actions"]:
+        """What greedy walks take the largest of, from embedded candidates, the current architecture first.
+
+        Args:
+            embedded: from ``embed``.
+            exists: False where an action is padding; None if all exist.
+
+        Returns:
+            A score an action, -inf where it does not exist.
+        """
+
+    def forward(
+        self, tokens: Float[Tensor, "batch actions features"], exists: Bool[Tensor, "batch actions"] | None
+    ) -> Float[Tensor, "batch actions"]:
+        """``judge`` of ``embed``."""
+        return self.judge(self.embed(tokens), exists)
+
+
+class QNetwork(TokenNetwork):
     """Tokens to Q-values.
 
     Args:
         features: length of a token.
         settings: sizes.
-        generator: draws the weights, with the framework's own ranges: uniform in ±1/sqrt(fan-in).
+        generator: draws the weights.
         bfloat16: multiply matrices in bfloat16, not float32.
+        outputs: numbers that each head gives; one, but for networks that are of this kind.
+        layer: makes the linear layers of the heads.
 
     Weights, their gradients and Q-values are float32 always. In bfloat16 what lies between the tokens and the
     last layers of the heads is rounded to eight bits; the sum of value and advantages, which differ little
@@ -114,32 +172,38 @@ class QNetwork(nn.Module):
     """
 
     def __init__(
-        self, features: int, settings: NetworkSettings, generator: torch.Generator, bfloat16: bool = False
+        self,
+        features: int,
+        settings: NetworkSettings,
+        generator: torch.Generator,
+        bfloat16: bool = False,
+        outputs: int = 1,
+        layer: Callable[[int, int], nn.Module] = Linear,
     ) -> None:
-        super().__init__()
-        width, self._precision = settings.width, torch.bfloat16 if bfloat16 else torch.float32
-        self.embedding = perceptron(features, width, width, settings.embedding_layers)
+        super().__init__(features, settings, bfloat16)
+        width = settings.width
         self.current = nn.Parameter(torch.empty(width))  # marks the current architecture's token
         self.encoder = nn.ModuleList(
             EncoderLayer(width, settings.heads, settings.feedforward) for _ in range(settings.layers)
         )
-        self.advantage = perceptron(width, width, 1, settings.head_layers)
-        self.value = perceptron(width, width, 1, settings.head_layers)
+        self.advantage = perceptron(width, width, outputs, settings.head_layers, layer)
+        self.value = perceptron(width, width, outputs, settings.head_layers, layer)
         self._initialise(generator)
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                bound = module.in_features**-0.5
-                module.weight.uniform_(-bound, bound, generator=generator)
-                module.bias.uniform_(-bound, bound, generator=generator)
+        super()._initialise(generator)
         self.current.uniform_(-0.1, 0.1, generator=generator)
 
-    def embed(self, tokens: Float[Tensor, "*shape features"]) -> Float[Tensor, "*shape width"]:
-        """Each token to the latent space, by itself."""
-        embedded: Tensor = F.relu(self.embedding(tokens.to(self._precision)))
-        return embedded
+    def compare(
+        self, embedded: Float[Tensor, "batch actions width"], exists: Bool[Tensor, "batch actions"] | None
+    ) -> Float[Tensor, "batch actions width"]:
+        """The body: each candidate in the company of the others."""
+        x = torch.cat([embedded[:, :1] + self.current.to(embedded.dtype), embedded[:, 1:]], dim=1)
+        attend = None if exists is None else exists[:, None, None, :]
+        for layer in self.encoder:
+            x = layer(x, attend)
+        return x
 
     def judge(
         self, embedded: Float[Tensor, "batch actions width"], exists: Bool[Tensor, "batch actions"] | None
@@ -153,10 +217,7 @@ class QNetwork(nn.Module):
         Returns:
             Q, -inf where an action does not exist. The order of the neighbours changes nothing else.
         """
-        x = torch.cat([embedded[:, :1] + self.current.to(embedded.dtype), embedded[:, 1:]], dim=1)
-        attend = None if exists is None else exists[:, None, None, :]
-        for layer in self.encoder:
-            x = layer(x, attend)
+        x = self.compare(embedded, exists)
         advantage = self.advantage[-1](self.advantage[:-1](x).float()).squeeze(-1)
         value = self.value[-1](self.value[:-1](x[:, 0]).float())
         if exists is None:
@@ -164,9 +225,3 @@ class QNetwork(nn.Module):
         counted = advantage.masked_fill(~exists, 0.0)
         mean = counted.sum(1, keepdim=True) / exists.sum(1, keepdim=True)
         return (value + advantage - mean).masked_fill(~exists, -torch.inf)
-
-    def forward(
-        self, tokens: Float[Tensor, "batch actions features"], exists: Bool[Tensor, "batch actions"] | None
-    ) -> Float[Tensor, "batch actions"]:
-        """``judge`` of ``embed``."""
-        return self.judge(self.embed(tokens), exists)

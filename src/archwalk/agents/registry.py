@@ -1,7 +1,8 @@
 """Algorithms by name.
 
-In: a name. Out: what makes the ``Agent``. Another algorithm is one folder beside ``dqn``, and a line here or
-an entry point of the group ``archwalk.algorithms``. Next: ``archwalk.training.loop``.
+In: a name. Out: what makes the ``Agent``, and the kind of its network. Another algorithm is one folder beside
+``dqn``, and a line here or an entry point of the group ``archwalk.algorithms``. Next:
+``archwalk.training.loop``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from archwalk.agents.base import MakeAgent
+from archwalk.agents.distributional.agent import DistributionalAgent
 from archwalk.agents.dqn.agent import DQNAgent
+from archwalk.agents.modelbased.agent import ModelBasedAgent
+from archwalk.agents.ppo.agent import PPOAgent
+from archwalk.agents.values import Q_FORM, Form
 from archwalk.errors import SettingsError, unknown
 
 __all__ = [
@@ -19,7 +24,12 @@ __all__ = [
 ]
 
 DEFAULT = "ape-x"
-_MAKERS: dict[str, MakeAgent] = {DEFAULT: DQNAgent}
+_MAKERS: dict[str, MakeAgent] = {
+    DEFAULT: DQNAgent,
+    "ppo": PPOAgent,
+    "distributional": DistributionalAgent,
+    "model-based": ModelBasedAgent,
+}
 GROUP = "archwalk.algorithms"
 
 
@@ -51,4 +61,10 @@ def find_algorithm(name: str) -> MakeAgent:
         if point.name == name:
             make: MakeAgent = point.load()
             return make
-    raise SettingsError(*unknown("algorithm", name, algorithm_names()))
+    raise SettingsError(*unknown("name of an algorithm", name, algorithm_names()))
+
+
+def form_of(name: str) -> Form:
+    """The kind of network of an algorithm: what its agents say (``Agent.form``), else a Q-network."""
+    form: Form = getattr(find_algorithm(name), "form", Q_FORM)
+    return form

@@ -1,4 +1,4 @@
-"""``QFunction``: a network in a process; and ``Snapshot``: Q-values of one frozen parameter version.
+"""``QFunction``: a network in a process; ``Form``: of which kind; ``Snapshot``: frozen Q-values.
 
 In: weights, a ``SearchProcess``. Out: Q-values. Next: an algorithm's folder learns them;
 ``archwalk.training.evaluation`` walks greedily by them.
@@ -7,12 +7,14 @@ In: weights, a ``SearchProcess``. Out: Q-values. Next: an algorithm's folder lea
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from archwalk.agents.networks import QNetwork, resolved_precision
+from archwalk.agents.networks import QNetwork, TokenNetwork, resolved_precision
 from archwalk.config import Settings
 from archwalk.envs.process import SearchProcess
 from archwalk.envs.tabular import TabularProcess
@@ -25,7 +27,7 @@ EMBED_CHUNK = 8_192  # architectures embedded at a time: their activations fit t
 
 
 class QFunction:
-    """A Q-network that sees one process.
+    """A network that sees one process: Q-values, or what else greedy walks take the largest of.
 
     States, offers and random numbers are on the CPU; tokens go to the network's device.
 
@@ -34,13 +36,21 @@ class QFunction:
         process: what can be offered, and what it looks like.
     """
 
-    def __init__(self, network: QNetwork, process: SearchProcess) -> None:
+    def __init__(self, network: TokenNetwork, process: SearchProcess) -> None:
         self.network, self.process = network, process
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.network.current.device
+        return next(self.network.parameters()).device
+
+    def over(self, process: SearchProcess, network: TokenNetwork | None = None) -> QFunction:
+        """The same kind of function in another process; with another network, if there is one."""
+        return QFunction(network or self.network, process)
+
+    def frozen(self, reuse: bool, requests: int, generator: torch.Generator) -> Snapshot:
+        """What walks go by at the present parameters, as ``Snapshot`` takes it."""
+        return Snapshot(self, reuse, requests, generator)
 
     def exists(self, offered: Int64[Tensor, "batch actions"]) -> Bool[Tensor, "batch actions"] | None:
         """Which actions exist, on the network's device; None if all do, which saves the mask."""
@@ -129,7 +139,7 @@ class Snapshot:
         self._generator = generator
         self._kept = reuse and values.process.offers_all
         network = copy.deepcopy(values.network).requires_grad_(False)
-        self._frozen = QFunction(network, values.process)
+        self._frozen = values.over(values.process, network)
         self._sweeper: Sweeper | None = None
         self._embedded: Tensor | None = None  # of every architecture, once the first state is met
         states = len(values.process)
@@ -196,22 +206,52 @@ class Snapshot:
             self._drawn, self._embedded = state["drawn"], None
 
 
+@dataclass(frozen=True)
+class Form:
+    """What kind of network an algorithm learns.
+
+    Attributes:
+        network: makes one: length of a token, settings, generator of the weights, whether to multiply in
+            bfloat16.
+        function: what greedy walks go by: the network in a process, under the settings.
+        body: whether the network has a transformer, which can be moved by itself.
+    """
+
+    network: Callable[[int, Settings, torch.Generator, bool], TokenNetwork]
+    function: Callable[[TokenNetwork, SearchProcess, Settings], QFunction]
+    body: bool = True
+
+
+def _q_network(features: int, settings: Settings, generator: torch.Generator, bfloat16: bool) -> TokenNetwork:
+    return QNetwork(features, settings.network, generator, bfloat16)
+
+
+def plain_function(network: TokenNetwork, process: SearchProcess, settings: Settings) -> QFunction:
+    """A ``QFunction``, which needs no settings."""
+    del settings
+    return QFunction(network, process)
+
+
+Q_FORM = Form(_q_network, plain_function)
+
+
 def make_values(
-    process: SearchProcess, settings: Settings, seed: int, device: torch.device = CPU
+    process: SearchProcess,
+    settings: Settings,
+    seed: int,
+    device: torch.device = CPU,
+    form: Form = Q_FORM,
 ) -> QFunction:
-    """A Q-network with weights drawn from the seed, in a process.
+    """A network with weights drawn from the seed, in a process.
 
     Args:
         process: what it sees.
         settings: sizes, and the precision of its arithmetic.
         seed: of the weights.
         device: where the network is.
+        form: of what kind; a Q-network by default.
     """
     precision = resolved_precision(settings.training.precision, settings.network.width, device)
-    network = QNetwork(
-        process.features,
-        settings.network,
-        make_generator(seed, "weights"),
-        bfloat16=precision == "bfloat16",
-    )
-    return QFunction(network.to(device), process)
+    generator = make_generator(seed, "weights")
+    network = form.network(process.features, settings, generator, precision == "bfloat16")
+    return form.function(network.to(device), process, settings)

@@ -112,3 +112,10 @@ def match(moved: Sequence[Curve], scratch: Sequence[Curve], kernel: int = KERNEL
         [np.where(a.any(0), c.cost[a.argmax(0)], c.cost[-1]) for a, c in zip(above, moved, strict=True)]
     )
     return Match(cost, reached)
+
+
+def reach(curve: Curve, level: float) -> tuple[float, bool]:
+    """The cost at which a run's score is first at least a level, unsmoothed; where it never is, the run's
+    whole cost, which is a lower bound. And whether it was."""
+    above = curve.score >= level
+    return float(curve.cost[above.argmax() if above.any() else -1]), bool(above.any())

@@ -40,6 +40,7 @@ from archwalk.config import (
     RaySettings,
     Settings,
     SkeletonSettings,
+    check_own_groups,
     invalid,
     load_preset,
 )
@@ -130,6 +131,7 @@ def train(
     device: str = "auto",
     protocol: str | None = None,
     init_part: Literal["all", "body"] = "all",
+    algorithm: str = "ape-x",
 ) -> None:
     """Train an agent on a task, or on several at once. The same command again resumes.
 
@@ -148,10 +150,11 @@ def train(
         ray: Which cluster, and how its resources are shared out.
         device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
         init_part: Of the weights of --init: all, or the body alone, with a fresh embedding and fresh heads.
+        algorithm: ape-x, ppo, distributional, model-based (docs/algorithms.md), or one of a package.
     """
     from archwalk import api
 
-    del preset  # its settings came as defaults
+    check_own_groups(settings, load_preset(preset), (algorithm,))
     with Reporter(steps or settings.training.trained_steps) as reporter:
         run = api.train(
             _under(benchmark, protocol),
@@ -166,6 +169,7 @@ def train(
             device=device,
             on_row=reporter,
             init_part=init_part,
+            algorithm=algorithm,
         )
     print(f"finished: {run.path}    next: archwalk evaluate {run.path}")
 
@@ -198,7 +202,7 @@ def evaluate(
 
 
 def transfer(
-    source: Path,
+    source: Annotated[tuple[str, ...], tyro.conf.UseAppendAction],
     task: str,
     regime: Literal["zero-shot", "fine-tune", "retrain"],
     run_dir: Path,
@@ -208,12 +212,14 @@ def transfer(
     device: str = "auto",
     part: Literal["all", "body"] = "all",
     frozen_body_steps: int = 0,
+    transfer: str = "initialise",
+    option: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Move a finished run's agent to another task, then evaluate it there.
 
     Args:
-        source: Folder of the finished source run.
+        source: Folder of the finished source run; may be repeated, or a,b, where the method can use several.
         task: The target task.
         regime: zero-shot: as it is; fine-tune: trained on briefly; retrain: trained on at full length.
         run_dir: Folder of the new run.
@@ -224,12 +230,16 @@ def transfer(
         device: auto (a GPU if there is one), cpu, cuda, or cuda:N.
         part: all weights, or the body alone, the transformer, with a fresh embedding and fresh heads.
         frozen_body_steps: Trained steps during which the body keeps the source's weights.
+        transfer: How the source is used: initialise, shaping, demonstrations, policy-reuse, mapping,
+            successor-features, frozen-body (docs/transfer-methods.md).
+        option: A setting of that method, as NAME=VALUE; may be repeated. A wrong one lists those there are.
         json: Print one JSON object.
     """
     from archwalk import api
     from archwalk.training.rundir import RunDir
 
-    training = RunDir(source).spec().settings.training
+    options = dict(_pair(text) for text in option)
+    training = RunDir(api.sources_of(source)[0]).spec().settings.training
     total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
     with Reporter(total) as reporter:
         api.transfer(
@@ -244,9 +254,19 @@ def transfer(
             on_row=reporter,
             part=part,
             frozen_body_steps=frozen_body_steps,
+            transfer=transfer,
+            options=options,
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """NAME=VALUE in two."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError("an option as NAME=VALUE", repr(text), "correct --option")
+    return name, value
 
 
 def fit(
@@ -631,6 +651,8 @@ def study(
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False,
     protocol: str | None = None,
     multi_task: tyro.conf.FlagCreatePairsOff[bool] = False,
+    algorithms: str = "ape-x",
+    transfers: str = "initialise",
 ) -> None:
     """Train an agent a task, move each to every other task, evaluate every regime. The same command again
     resumes; run twice at once, both share the work.
@@ -649,6 +671,8 @@ def study(
         ray: Which cluster, and what an agent takes of it.
         dry_run: Print the plan with estimated steps and time, and do nothing.
         multi_task: Also agents of all tasks, and of all but each, which move to the one left out.
+        algorithms: What trains the agents, as ape-x,ppo: every agent by each; more may be asked for later.
+        transfers: How agents are moved, with commas between: every agent in each way; likewise.
     """
     from dataclasses import replace
 
@@ -657,7 +681,10 @@ def study(
     from archwalk.studies.study import forecast, run_study
 
     where = _under(benchmark, protocol)
-    plan = replace(make_plan(where, tasks.split(","), seeds, settings, multi_task), preset=preset)
+    dimensions = algorithms.split(","), transfers.split(",")
+    check_own_groups(settings, load_preset(preset), dimensions[0])
+    plan = make_plan(where, tasks.split(","), seeds, settings, multi_task, *dimensions)
+    plan = replace(plan, preset=preset)
     if dry_run:
         print_forecast(plan, forecast(plan, run_dir, jobs, device), jobs)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from archwalk.agents.registry import DEFAULT
 from archwalk.analysis.curves import Curve, Match, match
 from archwalk.analysis.statistics import Interval
 from archwalk.errors import BenchmarkError, RunError
@@ -28,9 +29,11 @@ from archwalk.studies.folder import CURVES, RESULTS, StudyDir
 from archwalk.studies.plan import Job, StudyPlan
 from archwalk.tasks.registry import load_table
 from archwalk.tasks.table import Benchmark
+from archwalk.transferring.registry import INITIALISE
 
 Values = NDArray[np.float64]
 TRANSFERRED = ("retrain", "fine-tune", "zero-shot")
+SHARED = ("scratch", "multi-task", "zero-shot")  # regimes of agents that no way of moving has touched
 # What it takes to match an agent from scratch: name → column of curves.parquet, factor, label.
 UNITS = {
     "minutes": ("seconds", 1 / 60, "minutes"),
@@ -71,6 +74,9 @@ class StudyData:
         missing: agents that are not done.
         benchmark_path: name or file of the benchmark.
         comparisons: of search methods, that lie in the study's folder.
+        algorithm: whose agents ``results`` and ``curves`` are.
+        transfer: how they were moved.
+        whole: results and curves of all algorithms and ways of moving; None where there is one of each.
     """
 
     folder: StudyDir
@@ -81,6 +87,25 @@ class StudyData:
     missing: list[Job]
     benchmark_path: str
     comparisons: tuple[Comparison, ...]
+    algorithm: str = DEFAULT
+    transfer: str = INITIALISE
+    whole: tuple[pl.DataFrame, pl.DataFrame] | None = None
+
+    def of(self, algorithm: str, transfer: str = INITIALISE) -> StudyData:
+        """The same study, of the agents of one algorithm, moved in one way."""
+        results, curves = self.whole or (self.results, self.curves)
+        results, curves = (_of(table, algorithm, transfer) for table in (results, curves))
+        return replace(self, results=results, curves=curves, algorithm=algorithm, transfer=transfer)
+
+    @property
+    def hours(self) -> float:
+        """Wall time of all training of the study, in hours; a fine-tuned agent's is part of its retraining,
+        and one of several tasks has a row a task."""
+        results = self.whole[0] if self.whole else self.results
+        made = results.filter(pl.col("regime").is_in(["scratch", "retrain"]))
+        each = [name for name in ("source_task", "seed", "algorithm") if name in results.columns]
+        several = results.filter(pl.col("regime") == "multi-task").unique(each)
+        return float(pl.concat([made, several])["seconds"].sum()) / 3600
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -225,16 +250,30 @@ def read_study(path: str | Path, benchmark: str | Path | None = None) -> StudyDa
         raise RunError(
             f"at least one finished agent in {path}", "none", "run 'archwalk study' and let it go on"
         )
-    return StudyData(
+    results, curves = pl.read_parquet(folder.path / RESULTS), pl.read_parquet(folder.path / CURVES)
+    data = StudyData(
         folder,
         plan,
         table,
-        pl.read_parquet(folder.path / RESULTS),
-        pl.read_parquet(folder.path / CURVES),
+        results,
+        curves,
         folder.missing(),
         where,
         tuple(read_comparisons(folder.path / COMPARISONS, plan.checksum)),
+        whole=(results, curves),
     )
+    there = [name for name in plan.algorithms if name in results["algorithm"]]
+    return data.of(there[0], plan.transfers[0])
+
+
+def _of(table: pl.DataFrame, algorithm: str, transfer: str) -> pl.DataFrame:
+    """Rows of one algorithm and one way of moving; of a regime that it has not touched the shared ones."""
+    own = table.filter((pl.col("algorithm") == algorithm) & (pl.col("transfer") == transfer))
+    if transfer == INITIALISE:
+        return own
+    shared = [regime for regime in SHARED if regime not in own["regime"]]
+    initial = (pl.col("algorithm") == algorithm) & (pl.col("transfer") == INITIALISE)
+    return pl.concat([table.filter(initial & pl.col("regime").is_in(shared)), own])
 
 
 def named_protocol(protocol: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from archwalk.reporting import cost_figures, result_figures, search_figures, task_figures
+from archwalk.reporting import cost_figures, dimension_figures, result_figures, search_figures, task_figures
 from archwalk.reporting.data import StudyData
+from archwalk.reporting.dimensions import ALGORITHMS, LEVEL, TRANSFERS
 from archwalk.reporting.style import looks, save
 
 SEEDS = "Intervals are 95 % over seeds; a point is a seed."
@@ -149,6 +150,19 @@ FIGURES = (
         "which no two differ at the 5 % level (signed-rank tests over targets, Holm's correction). Thick: "
         "methods that know other tasks.",
         lambda data: search_figures.critical_difference(data.comparisons),
+    ),
+    FigureSpec(
+        ALGORITHMS,
+        "Algorithms against each other",
+        f"Validation score by regime, and what it took to a first greedy evaluation of {LEVEL} or more; "
+        f"agents that never got there count with their whole training. {SEEDS}",
+        dimension_figures.algorithms,
+    ),
+    FigureSpec(
+        TRANSFERS,
+        "Ways of moving agents, pair by pair",
+        f"Validation score by regime; zero-shot is the source's agent as it is. {SEEDS}",
+        dimension_figures.transfers,
     ),
 )
 

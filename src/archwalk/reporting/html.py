@@ -9,12 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import polars as pl
-
 from archwalk.analysis.curves import Match
 from archwalk.errors import RunError, SettingsError
 from archwalk.files import write_atomically
 from archwalk.reporting.data import UNITS, StudyData, format_interval, format_number, read_study
+from archwalk.reporting.dimensions import ALGORITHMS, TRANSFERS, dimension_tables, dimensions
 from archwalk.reporting.figures import FigureSpec, draw_figures
 from archwalk.reporting.page import REPORT, image, render, versions
 from archwalk.reporting.searches.comparison import report_comparison
@@ -93,7 +92,7 @@ def report(run_dir: str | Path, *, benchmark: str | Path | None = None) -> Path:
             )
         return report_search(run_dir) if kind == "search" else report_comparison(run_dir)
     data = read_study(run_dir, benchmark)
-    tables = make_tables(data)
+    tables = make_tables(data) | dimension_tables(data)
     write_tables(tables, data.folder.path / "tables")
     figures = draw_figures(data, data.folder.path / "figures")
     file = data.folder.path / REPORT
@@ -105,6 +104,7 @@ def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]
     drawn = {spec.name: spec for spec in figures}
     answered = answers(data, tables)
     shown = {name for answer in answered for name in answer.figures}
+    shown |= {ALGORITHMS, TRANSFERS}
     return render(
         "report.html.j2",
         missing=what_is_missing(data),
@@ -112,6 +112,7 @@ def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]
         data=data,
         plan=data.plan,
         answers=answered,
+        dimensions=dimensions(data, tables),
         drawn=drawn,
         images={name: image(data.folder.path / "figures" / f"{name}.svg") for name in drawn},
         others=[spec for spec in figures if spec.name not in shown],
@@ -121,11 +122,11 @@ def _render(data: StudyData, tables: dict[str, Table], figures: list[FigureSpec]
             for unit, (_, _, label) in UNITS.items()
             if unit != "evaluations"
         },
-        settings=_flat(data.plan.settings.model_dump()),
+        settings=_flat(data.plan.settings.tables(*data.plan.algorithms)),
         assumptions=_assumptions(data),
         fixed_assumptions=FIXED_ASSUMPTIONS,
         versions=versions(),
-        hours=format_number(_total_hours(data.results)),
+        hours=format_number(data.hours),
     )
 
 
@@ -157,11 +158,3 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
 def _assumptions(data: StudyData) -> list[tuple[str, Any, str]]:
     settings = _flat(data.plan.settings.model_dump())
     return [(name, settings[name], meaning) for name, meaning in ASSUMPTIONS.items()]
-
-
-def _total_hours(results: pl.DataFrame) -> float:
-    """Wall time of all training, in hours; a fine-tuned agent's is part of its retraining, and one of several
-    tasks has a row a task."""
-    made = results.filter(pl.col("regime").is_in(["scratch", "retrain"]))
-    several = results.filter(pl.col("regime") == "multi-task").unique(["source_task", "seed"])
-    return float(pl.concat([made, several])["seconds"].sum()) / 3600

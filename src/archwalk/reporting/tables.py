@@ -51,8 +51,8 @@ class Table:
 def make_tables(data: StudyData) -> dict[str, Table]:
     """All tables, by name."""
     tables = (
-        _regimes(data),
-        _results(data),
+        make_regimes(data),
+        make_results(data),
         _to_match(data),
         _tasks(data),
         _gamma(data),
@@ -70,7 +70,7 @@ def write_tables(tables: dict[str, Table], folder: Path) -> None:
         write_atomically(folder / f"{table.name}.csv", table.frame.write_csv().encode())
 
 
-def _results(data: StudyData) -> Table:
+def make_results(data: StudyData) -> Table:
     """One row a pair of tasks and regime, all statistics over its seeds."""
     rows = []
     for target in data.tasks:
@@ -168,7 +168,7 @@ def _search(data: StudyData) -> list[Table]:
     return [] if frame is None else [Table("search", "Searching with few evaluations", caption, frame)]
 
 
-def _regimes(data: StudyData) -> Table:
+def make_regimes(data: StudyData) -> Table:
     """One row a regime over all pairs of tasks."""
     rows = []
     for regime in ("scratch", *reversed(TRANSFERRED)):

@@ -128,7 +128,7 @@ def walk_map(data: StudyData) -> Figure | None:
     The first half of the slots is the column and the second half the row, both sorted by mean reward, so
     that one edit is one horizontal or vertical step and better architectures lie to the upper right.
     """
-    done = [task for task in data.tasks if data.folder.run(Job(task, task, 0)).finished]
+    done = [task for task in data.tasks if data.folder.run(Job(task, task, 0, data.algorithm)).finished]
     if not done:
         return None
     wide = min(len(done), 2)
@@ -179,7 +179,7 @@ def _place(codes: NDArray[Any], reward: Values) -> NDArray[Any]:
 def _walks(data: StudyData, task: str) -> NDArray[Any]:
     """Greedy walks from a few random starts, [steps, walks]."""
     walking = api.load_agent(
-        data.folder.run(Job(task, task, 0)).path, benchmark=data.benchmark_path, task=task
+        data.folder.run(Job(task, task, 0, data.algorithm)).path, benchmark=data.benchmark_path, task=task
     )
     generator = make_generator(0, "walks of the report")
     starts = torch.randint(len(data.benchmark), (WALKS_SHOWN,), generator=generator)

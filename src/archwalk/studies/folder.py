@@ -5,6 +5,7 @@ In: a folder. Out: what is done and what is missing, and the two tables:
     study.toml            what was asked
     runs/seed-0/from-A/on-B/   a run folder an agent; from-A/on-A is trained from scratch
     runs/.../on-B.json    its evaluations: there when the agent is done
+    runs/ppo/seed-0/...   of another algorithm than ape-x; of another way of moving one folder further down
     results.parquet       one row an evaluated agent
     curves.parquet        one row an evaluation during training
 
@@ -20,6 +21,7 @@ from typing import Any
 
 import polars as pl
 
+from archwalk.agents.registry import DEFAULT
 from archwalk.errors import RunError
 from archwalk.files import json_text, write_atomically
 from archwalk.studies.plan import Job, Result, StudyPlan, read_plan
@@ -37,6 +39,7 @@ from archwalk.training.rundir import (
     check_same,
     read_lines,
 )
+from archwalk.transferring.registry import INITIALISE
 
 __all__ = [
     "StudyDir",
@@ -65,7 +68,8 @@ class StudyDir:
         """Refuse a folder that holds another study, or anything else.
 
         Raises:
-            RunError: another benchmark, other tasks or settings, more seeds, or foreign files.
+            RunError: another benchmark, other tasks or settings, more seeds, algorithms or ways of moving
+                than are asked for, or foreign files.
         """
         check_free(self.path, STUDY)
         if not (self.path / STUDY).exists():
@@ -76,6 +80,11 @@ class StudyDir:
             old["study"]["seeds"], new["study"]["seeds"] = there.seeds, plan.seeds
         if there.multi_task and not plan.multi_task:
             old["study"]["multi_task"], new["study"]["multi_task"] = True, False
+        for name in ("algorithms", "transfers"):
+            made, asked = getattr(there, name), getattr(plan, name)
+            if not set(made) <= set(asked):
+                old["study"][name], new["study"][name] = list(made), list(asked)
+        new = {group: fields for group, fields in new.items() if group in old}  # not those of new algorithms
         check_same(self.path, old, new)
 
     def begin(self, plan: StudyPlan) -> None:
@@ -84,8 +93,12 @@ class StudyDir:
 
     def run(self, job: Job) -> RunDir:
         """The run folder of an agent."""
-        a, b, seed = job
-        return RunDir(self.path / "runs" / f"seed-{seed}" / f"from-{a}" / f"on-{b}")
+        a, b, seed, algorithm, transfer = job
+        below = self.path / "runs"
+        for name, default in ((algorithm, DEFAULT), (transfer, INITIALISE)):
+            if name != default:
+                below /= name
+        return RunDir(below / f"seed-{seed}" / f"from-{a}" / f"on-{b}")
 
     def lock(self, job: Job) -> Path:
         """The file to hold while making an agent."""
@@ -175,11 +188,12 @@ class StudyDir:
                 f"{len(rows)} rows of metrics and {len(times)} of times",
                 "delete this run's folder and run the study again: it makes this run anew",
             )
-        name = _named(Result(*job[:2], job.regime, job.seed))
+        by = (job.algorithm, job.transfer)
+        name = _named(Result(*job[:2], job.regime, job.seed, *by))
         parts = plan.mixtures.get(job.target_task)
         of_each = [(name, "")]
         if parts:  # a curve a task
-            of_each = [(_named(Result(job[0], t, "multi-task", job.seed)), f"/{t}") for t in parts]
+            of_each = [(_named(Result(job[0], t, "multi-task", job.seed, *by)), f"/{t}") for t in parts]
         curve = [
             named
             | {column: row[column] for column in _COSTS_OF_CURVE}
@@ -191,7 +205,7 @@ class StudyDir:
         ]
         if job.scratch:
             return curve
-        as_it_is = Result(*job[:2], "zero-shot", job.seed)
+        as_it_is = Result(*job[:2], "zero-shot", job.seed, job.algorithm)
         evaluations = self.evaluations(job.source) or []  # they are there, or the agent would not be done
         begun = evaluations[plan.results(job.source).index(as_it_is)]
         costs = dict.fromkeys((*_COSTS_OF_CURVE, "seconds"), 0)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from archwalk.agents.registry import DEFAULT, find_algorithm
 from archwalk.config import ExecutorName, RaySettings, Settings, ray_settings
 from archwalk.execution.cluster import connected
 from archwalk.execution.executor import Executor, run
@@ -25,6 +26,7 @@ from archwalk.studies.worker import Event, OnEvent, agent_work
 from archwalk.tasks.registry import benchmark_names, load_benchmark, split_protocol
 from archwalk.training.loop import Loop
 from archwalk.training.runner import find_device
+from archwalk.transferring.registry import INITIALISE
 
 __all__ = [
     "study",
@@ -46,10 +48,12 @@ def study(
     ray: RaySettings | None = None,
     on_event: OnEvent | None = None,
     multi_task: bool = False,
+    algorithms: Sequence[str] = (DEFAULT,),
+    transfers: Sequence[str] = (INITIALISE,),
 ) -> StudyDir:
     """Train an agent a task and seed, move each to every other task, and evaluate every regime.
 
-    Called again it resumes; called with more seeds it adds them.
+    Called again it resumes; called with more seeds, algorithms or transfers it adds them.
 
     Args:
         benchmark: name or file.
@@ -64,6 +68,8 @@ def study(
         ray: which cluster, and what an agent takes of it; used with ``ray`` alone.
         on_event: called with every ``Event``.
         multi_task: also agents of all tasks, and of all but each, which are moved to the one left out.
+        algorithms: every agent is trained by each of them; more may be asked for later.
+        transfers: every agent is moved in each of these ways; likewise.
 
     Returns:
         The finished study.
@@ -71,7 +77,7 @@ def study(
     Raises:
         ArchwalkError: anything wrong with benchmark, tasks, settings or folder, before any work.
     """
-    plan = make_plan(benchmark, tasks, seeds, preset, multi_task)
+    plan = make_plan(benchmark, tasks, seeds, preset, multi_task, algorithms, transfers)
     return run_study(plan, run_dir, jobs=jobs, device=device, executor=executor, ray=ray, on_event=on_event)
 
 
@@ -121,11 +127,12 @@ def _make(
     folder.collect()
 
 
-def steps_a_second(plan: StudyPlan, device: torch.device) -> float:
+def steps_a_second(plan: StudyPlan, device: torch.device, algorithm: str = DEFAULT) -> float:
     """Trained steps a second of one worker on this machine, measured for a few seconds; nothing is kept."""
     often = {"trained_steps": 10**12, "log_every": plan.settings.learner.batch_size, "evaluate_every": 10**12}
     table, settings = load_benchmark(plan.benchmark), plan.settings.replace(training=often)
-    loop = Loop(table, plan.tasks[0], settings, 0, device=device)
+    make = find_algorithm(algorithm)
+    loop = Loop(table, plan.tasks[0], settings, 0, device=device, make_agent=make)
     began = first = 0.0
     for _ in loop.run():
         trained = loop.counters.trained_steps
@@ -138,7 +145,8 @@ def steps_a_second(plan: StudyPlan, device: torch.device) -> float:
 
 
 def forecast(plan: StudyPlan, run_dir: str | Path, jobs: int, device: str = "auto") -> dict[str, Any]:
-    """What a study would take: ``agents, done, steps, steps_a_second, hours`` (of what is left to do).
+    """What a study would take: ``agents, done, steps, steps_a_second, hours`` (of what is left to do; with
+    several algorithms the speed is their mean over what each has left).
 
     Raises:
         ArchwalkError: as ``study``, of which nothing is begun.
@@ -147,7 +155,9 @@ def forecast(plan: StudyPlan, run_dir: str | Path, jobs: int, device: str = "aut
     folder.check(plan)
     every = plan.jobs()
     left = [job for job in every if not folder.done(job)]
-    steps, rate = len(left) * plan.steps_a_job, steps_a_second(plan, find_device(device))
+    steps, where = len(left) * plan.steps_a_job, find_device(device)
+    rates = {name: steps_a_second(plan, where, name) for name in plan.algorithms}
+    rate = len(left or every) / sum(1 / rates[job.algorithm] for job in left or every)
     workers = min(jobs, max(len(left), 1))
     return {
         "agents": len(every),

@@ -93,12 +93,24 @@ def _train(study: StudyDir, job: Job, device: str, on_row: OnRow) -> None:
     plan, folder, benchmark = study.plan(), study.run(job).path, study.benchmark()
     if job.scratch:
         runner = api.order_training(
-            benchmark, job.target_task, folder, plan.settings, job.seed, on_row=on_row
+            benchmark,
+            job.target_task,
+            folder,
+            plan.settings,
+            job.seed,
+            on_row=on_row,
+            algorithm=job.algorithm,
         )
     else:
         source = study.run(job.source).path
         runner = api.order_transfer(
-            source, job.target_task, "retrain", folder, benchmark=benchmark, on_row=on_row
+            source,
+            job.target_task,
+            "retrain",
+            folder,
+            benchmark=benchmark,
+            on_row=on_row,
+            transfer=job.transfer,
         )
     spec = replace(runner.spec, benchmark=plan.benchmark)  # as if made where the study is
     replace(runner, spec=spec).make(find_device(device))

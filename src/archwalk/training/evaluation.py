@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from archwalk.agents.multitask import values_on
-from archwalk.agents.values import QFunction, Snapshot
+from archwalk.agents.values import QFunction
 from archwalk.envs.open import OpenProcess
 from archwalk.envs.process import SearchProcess
 from archwalk.errors import BenchmarkError
@@ -104,7 +104,7 @@ def greedy_walks(
     starts.
     """
     process = values.process
-    frozen = Snapshot(values, True, len(starts), generator)
+    frozen = values.frozen(True, len(starts), generator)
     here, path = starts, [starts]
     under_way = torch.ones_like(starts, dtype=torch.bool)
     while bool(under_way.any()) and len(path) <= process.step_limit:
@@ -205,7 +205,7 @@ def evaluate_training(
         found = _in_table(walk, values.process, benchmark, task, split, most_starts, generator)
         return {name: getattr(found, name) for name in CURVE}
     assert isinstance(values.process, OpenProcess)
-    apart = QFunction(values.network, values.process.fresh())  # what is met here is no part of the run
+    apart = values.over(values.process.fresh())  # what is met here is no part of the run
     walk = partial(greedy_walks, apart)
     found = _in_the_open(walk, apart.process, benchmark, task, min(most_starts, CURVE_STARTS), generator)
     return {name: getattr(found, name) for name in (*CURVE, "random_quantile")}

@@ -22,6 +22,7 @@ from archwalk.seeding import Generators, make_generator
 from archwalk.tasks.base import split_tasks
 from archwalk.tasks.several import AnyTasks
 from archwalk.training.evaluation import evaluate_training
+from archwalk.transferring.base import Prepare, Schedule
 
 Row = dict[str, Any]  # numbers; None where the benchmark has none
 
@@ -80,10 +81,12 @@ class Loop:
             for none. It has no effect on training.
         device: where the network is; walks and replay are on the CPU.
         make_agent: what makes the algorithm's agent; ``ape-x`` in this process by default.
+        prepare: makes the agent ready with what others know; nothing by default.
 
     Attributes:
         tasks: the tasks, one or several.
         agent: the algorithm.
+        schedule: what a transfer still does while the agent is trained.
         process: where the walks are, with the ledger of what was evaluated.
         at_cut: whether the last update was the one that reached the cut.
     """
@@ -98,6 +101,7 @@ class Loop:
         cut: int = 0,
         device: torch.device = CPU,
         make_agent: MakeAgent | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         self.benchmark, self.settings, self.cut = benchmark, settings, cut
         self.tasks = split_tasks(task, benchmark.tasks)
@@ -107,6 +111,8 @@ class Loop:
         self.process = run_process(benchmark, self.tasks, settings)
         make_agent = make_agent or find_algorithm(DEFAULT)
         self.agent = make_agent(self.process, settings, self.generators, device, weights)
+        self.schedule = prepare(self.agent) if prepare else Schedule()
+        self._count(self.schedule.walked)
         self._sums = torch.zeros(len(self.agent.metrics), dtype=torch.float64)  # since the last row
         self._reported_updates = 0
 
@@ -116,6 +122,8 @@ class Loop:
         training, batch = self.settings.training, self.settings.learner.batch_size
         self.agent.begin()
         while self.counters.trained_steps < training.trained_steps:
+            if self.schedule.preparing(self.counters.trained_steps):  # without walking
+                self.counters.owed += batch
             if self.counters.owed >= batch:  # first, since a run may have stopped between two updates
                 yield from self._learn()
                 continue
@@ -133,7 +141,7 @@ class Loop:
         return sum(part.steps for part in walked)
 
     def _learn(self) -> Iterator[Row]:
-        update, walked = self.agent.update()
+        update, walked = self.schedule.update(self.agent)
         self.counters.owed += self._count(walked) / self.settings.training.sampled_per_trained
         self._sums += torch.stack([update.metrics[name] for name in self.agent.metrics])
         due = self.counters.updated(update.trained_steps, self.settings, self.cut)
@@ -154,6 +162,7 @@ class Loop:
             "walks_ended": c.walks_ended,
             "walk_length": c.walk_steps / c.walks_ended if c.walks_ended else 0.0,
             **self.agent.report(),
+            **self.schedule.report(),
         }
         self._sums.zero_()
         c.walks_ended = c.walk_steps = 0
@@ -179,6 +188,7 @@ class Loop:
             "generators": self.generators.state_dict(),
             "process": self.process.state_dict(),
             "progress": {"sums": self._sums},
+            "transfer": self.schedule.state_dict(),
         }
         return {f"{part}/{name}": v for part, state in parts.items() for name, v in state.items()}
 
@@ -194,5 +204,6 @@ class Loop:
         self.counters = Counters(owed=owed, **{k: int(v) for k, v in counters.items()})
         self.process.load_state_dict(parts["process"])
         self.agent.load_parts(parts)
+        self.schedule.load_state_dict(parts.get("transfer", {}))
         self.generators.load_state_dict(parts["generators"])
         self._sums = parts["progress"]["sums"]

@@ -259,7 +259,8 @@ def laid_out(benchmark: AnyBenchmark, spec: RunSpec, whose: str) -> AnyBenchmark
         if encoded:  # a predicting task whose slots stand in another order
             return benchmark
         across = (
-            "agents with --observation.tokens encoded move across spaces, and the body of any (--part body)"
+            "agents with --observation.tokens encoded move across spaces, and of any the body (--part body) "
+            "and the values (--transfer mapping)"
         )
         raise RunError(error.expected, error.got, f"{error.remedy}; {across}") from error
 
@@ -276,10 +277,10 @@ def check_same(path: Path, there: dict[str, Any], asked: dict[str, Any]) -> None
         RunError: any field differs.
     """
     changed = [
-        f"{group}.{name}: {there[group].get(name)!r} there, {asked[group].get(name)!r} asked"
+        f"{group}.{name}: {there.get(group, {}).get(name)!r} there, {asked[group].get(name)!r} asked"
         for group in asked
-        for name in sorted({*there[group], *asked[group]})
-        if there[group].get(name) != asked[group].get(name)
+        for name in sorted({*there.get(group, {}), *asked[group]})
+        if there.get(group, {}).get(name) != asked[group].get(name)
     ]
     if changed:
         raise RunError(

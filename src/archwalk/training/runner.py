@@ -21,9 +21,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from archwalk.agents.base import MakeAgent
-from archwalk.agents.multitask import weights_on
-from archwalk.agents.networks import QNetwork, is_body
-from archwalk.agents.registry import find_algorithm
+from archwalk.agents.networks import is_body
+from archwalk.agents.registry import DEFAULT, find_algorithm, form_of
 from archwalk.agents.values import CPU, QFunction, make_values
 from archwalk.config import Settings
 from archwalk.envs.build import greedy_process
@@ -46,7 +45,8 @@ from archwalk.training.rundir import (
     read_lines,
     read_tensors,
 )
-from archwalk.training.spec import RunSpec, named_in
+from archwalk.training.sources import Moved, load_weights
+from archwalk.training.spec import RunSpec
 
 OnRow = Callable[[Row, float], None]
 
@@ -83,6 +83,7 @@ class Runner:
         benchmark: what the spec names.
         initial: weights to begin with; drawn from the seed if None.
         on_row: called with each new row of metrics and the seconds so far.
+        moved: how sources are used beyond those weights; None if not at all.
     """
 
     run: RunDir
@@ -90,13 +91,14 @@ class Runner:
     benchmark: AnyTasks
     initial: dict[str, Tensor] | None = None
     on_row: OnRow | None = None
+    moved: Moved | None = None
 
     def make(self, device: torch.device = CPU, make_agent: MakeAgent | None = None) -> RunDir:
         """Run to the end, from the last checkpoint if there is one.
 
         Killed at any moment and called again, it goes on, in one process with the same bits in weights and
         metrics. A folder whose run has the same spec but fewer trained steps is continued. A zero-shot run
-        has its source's weights and costs nothing.
+        has its source's weights and costs nothing, unless its transfer method has something to prepare.
 
         Args:
             device: where the network is.
@@ -105,7 +107,8 @@ class Runner:
         Raises:
             RunError: the folder belongs to another run, is in use, damaged, or cannot be written.
         """
-        if self.spec.regime == "zero-shot" and self.initial is not None:
+        as_it_is = self.moved is None or not self.moved.zero_shot_steps
+        if self.spec.regime == "zero-shot" and as_it_is and self.initial is not None:
             self.run.adopt(self.spec, self.initial)
             return self.run
         spec = self.run.settled(self.spec, device)
@@ -118,6 +121,7 @@ class Runner:
             spec.cut_steps,
             device,
             make_agent or find_algorithm(spec.algorithm),
+            self.moved.prepare if self.moved else None,
         )
         with closing(loop), self.run.claimed(spec), threads(spec.settings.training.threads):
             keeper = _Keeper(self.run, spec, loop, self.on_row)
@@ -129,22 +133,8 @@ class Runner:
         return self.run
 
 
-def load_weights(run: RunDir, task: str, benchmark: AnyTasks) -> dict[str, Tensor]:
-    """A finished run's weights, of an ordinary network; of a run on several tasks those for one task.
-
-    Args:
-        run: the run.
-        task: one that it was trained on, or another one, which has the mean embedding.
-        benchmark: where the task is.
-    """
-    spec = run.spec()
-    task = named_in(spec, benchmark, task)
-    place = spec.tasks.index(task) if task in spec.tasks else None
-    return weights_on(run.weights(), spec.told_tasks, place)
-
-
 def with_body(
-    weights: Mapping[str, Tensor], features: int, settings: Settings, seed: int
+    weights: Mapping[str, Tensor], features: int, settings: Settings, seed: int, algorithm: str = DEFAULT
 ) -> dict[str, Tensor]:
     """A network with the body of another one; embedding and heads are drawn from the seed, as for a run from
     scratch (paper, section 5.2: body swapping).
@@ -154,8 +144,11 @@ def with_body(
         features: length of the tokens that the new one sees.
         settings: sizes.
         seed: of what is drawn.
+        algorithm: whose network it is.
     """
-    fresh = QNetwork(features, settings.network, make_generator(seed, "weights")).state_dict()
+    fresh = (
+        form_of(algorithm).network(features, settings, make_generator(seed, "weights"), False).state_dict()
+    )
     return fresh | {name: value for name, value in weights.items() if is_body(name)}
 
 
@@ -166,7 +159,8 @@ def load_values(run: RunDir, benchmark: Benchmark | Predicted, task: str) -> QFu
         RunError: the run is not finished, or its weights do not fit.
     """
     spec, weights = run.spec(), load_weights(run, task, benchmark)
-    values = make_values(greedy_process(benchmark, spec.settings), spec.settings, spec.seed)
+    process, form = greedy_process(benchmark, spec.settings), form_of(spec.algorithm)
+    values = make_values(process, spec.settings, spec.seed, form=form)
     try:
         values.network.load_state_dict(weights)
     except (RuntimeError, TypeError) as error:
@@ -277,8 +271,9 @@ class _Keeper:
                     f"{len(kept)}",
                     "restore the file, or start again in another folder",
                 )
-            content = "".join(json.dumps(row) + "\n" for row in kept)
-            write_atomically(path / name, content.encode())
+            if (path / name).exists():  # no file of a run may be there before its settings are
+                content = "".join(json.dumps(row) + "\n" for row in kept)
+                write_atomically(path / name, content.encode())
         return rows, seconds
 
 

@@ -7,7 +7,7 @@ In: what a user asks for. Out: one frozen description, which a run folder keeps 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ from archwalk.encoding.frozen import digest_of_place
 from archwalk.errors import RunError, SettingsError, reason
 from archwalk.tasks.registry import benchmark_names, split_protocol
 from archwalk.tasks.several import AnyTasks, split_benchmarks
+from archwalk.transferring.registry import INITIALISE
 
 if TYPE_CHECKING:
     Regime = Literal["scratch", "zero-shot", "fine-tune", "retrain"]
@@ -45,6 +46,10 @@ class RunSpec:
         algorithm: name of the algorithm (``agents.registry``).
         source_part: ``body`` where only the transformer's weights came from the source; empty for all.
         tasks: the names in ``task`` if there are several, else empty.
+        transfer: name of the transfer method (``transferring.registry``), where there is a source.
+        transfer_options: its settings, every one.
+        sources: task, weights and trained steps of each source if there are several, whose names and digests
+            stand in ``source_task`` and ``source_weights`` with a + between them; else empty.
     """
 
     benchmark: str
@@ -61,6 +66,14 @@ class RunSpec:
     algorithm: str = DEFAULT
     tasks: tuple[str, ...] = ()
     source_part: str = ""
+    transfer: str = INITIALISE
+    transfer_options: dict[str, Any] = field(default_factory=dict)
+    sources: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def shaped(self) -> bool:
+        """Whether the Q-values are less a potential, so that their order alone means what it says."""
+        return self.transfer == "shaping" and self.regime != "zero-shot"
 
     @property
     def cut_steps(self) -> int:
@@ -83,11 +96,13 @@ class RunSpec:
         return replace(self, regime="fine-tune", settings=settings)
 
     def to_toml(self) -> str:
-        """Every field, the settings as tables."""
-        values = asdict(self) | {"settings": self.settings.model_dump()}
-        for name in ("tasks", "source_part"):
+        """Every field, the settings as tables, without those of other algorithms."""
+        values = asdict(self) | {"settings": self.settings.tables(self.algorithm)}
+        for name in ("tasks", "source_part", "transfer_options", "sources"):
             if not values[name]:
                 del values[name]
+        if self.transfer == INITIALISE:
+            del values["transfer"]
         return tomli_w.dumps(
             {"run": {k: v for k, v in values.items() if k != "settings"}} | values["settings"]
         )
@@ -106,7 +121,8 @@ def read_spec(file: Path) -> RunSpec:
     try:
         values = tomllib.loads(file.read_text("utf-8"))
         run = values.pop("run")
-        run["tasks"] = tuple(run.get("tasks", ()))
+        for name in ("tasks", "sources"):
+            run[name] = tuple(run.get(name, ()))
         return RunSpec(**run, settings=parse_settings(values, str(file)))
     except (OSError, KeyError, TypeError, ValueError, SettingsError) as error:
         got = "no such file" if isinstance(error, OSError) else reason(error)

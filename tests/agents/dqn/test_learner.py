@@ -99,11 +99,11 @@ def test_updates_move_q_towards_a_fixed_target() -> None:
 def test_the_step_size_halves_on_schedule_whatever_the_length() -> None:
     a = agent()
     learner = Learner(a, LearnerSettings(learning_rate=1e-3, halving_steps=80), make_generator(0, "l"))
-    assert learner.learning_rate() == 1e-3
+    assert learner.descent.learning_rate() == 1e-3
     target = bootstrap(a)
     for _ in range(2):
         learner.update(sample_of(a), target)
-    assert learner.learning_rate() == pytest.approx(5e-4)
+    assert learner.descent.learning_rate() == pytest.approx(5e-4)
 
 
 def test_gradients_are_clipped_to_their_norm() -> None:

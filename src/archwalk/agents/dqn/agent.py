@@ -69,15 +69,15 @@ class DQN(Agent):
         walks = start(process, settings.exploration.walks, generators["starts"])
         if settings.reward.standardise:
             process.standardise(walks.architecture)
-        self.values = make_values(process, settings, generators.seed, device)
+        self.values = make_values(process, settings, generators.seed, device, self.form)
         if weights is not None:
             self.values.network.load_state_dict(dict(weights))
         self.epsilon = epsilons(settings.exploration)
-        learner = settings.learner
-        self.learner = Learner(self.values, learner, generators["learner"], settings.training.reuse)
+        self.learner = self.make_learner()
         policy = self.snapshot()
+        planned = settings.learner.planning
         self.target: TargetNetwork | Planner = (
-            Planner(process, learner.discount) if learner.planning else TargetNetwork(policy, learner.double)
+            Planner(process, settings.learner.discount) if planned else self.make_target(policy)
         )
         self.set_up(walks, policy)
 
@@ -90,9 +90,25 @@ class DQN(Agent):
             policy: what they act by at first.
         """
 
+    def renew(self) -> None:
+        """Walks and target go by the present parameters at once, as after a preparation without walks."""
+        frozen = self.snapshot()
+        if isinstance(self.target, TargetNetwork):
+            self.target.snapshot = frozen
+        self.publish(frozen)
+
     @abstractmethod
     def publish(self, frozen: Snapshot | None) -> None:
         """The present parameters for the walks; ``frozen`` has them, if the target was given them too."""
+
+    def make_learner(self) -> Learner:
+        """What trains the network."""
+        reuse = self.settings.training.reuse
+        return Learner(self.values, self.settings.learner, self.generators["learner"], reuse)
+
+    def make_target(self, frozen: Snapshot) -> TargetNetwork:
+        """Targets where nothing is planned, from a copy of the network."""
+        return TargetNetwork(frozen, self.settings.learner.double)
 
     def snapshot(self) -> Snapshot:
         """The present parameters, frozen until the next copy."""
@@ -164,6 +180,12 @@ class DQNAgent(DQN):
     def publish(self, frozen: Snapshot | None) -> None:
         """The walks act by them from their next step."""
         self.rollout.policy = self.snapshot() if frozen is None else frozen
+
+    def renew(self) -> None:
+        """With the step that the walks were about to take."""
+        super().renew()
+        rollout = self.rollout
+        rollout.q = rollout.policy.q(rollout.walks.architecture, rollout.offered)
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """With the walks and the replay; without the target where it is the walks' own copy, and shares

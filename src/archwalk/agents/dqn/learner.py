@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float32
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from archwalk.agents.descent import Descent
 from archwalk.agents.dqn.replay import Sample
 from archwalk.agents.dqn.targets import Online, Target
-from archwalk.agents.networks import is_body
 from archwalk.agents.values import CPU, QFunction
 from archwalk.config import LearnerSettings
 
@@ -65,6 +65,8 @@ def errors(
 
 
 Loss = Callable[[Tensor, Tensor, Tensor], Errors]
+# A sample and the Q-values of all actions offered where its transitions begin → what is added to the loss.
+ExtraLoss = Callable[[Sample, Tensor], Tensor]
 
 
 class Learner:
@@ -76,7 +78,12 @@ class Learner:
         generator: draws the tokens' padding, and offers where not all neighbours are offered.
         reuse: see ``Online``.
         loss: Q-values, targets and importance weights → ``Errors``.
+
+    Attributes:
+        extra: what is added to the loss, such as a margin for demonstrations; None for nothing.
     """
+
+    extra: ExtraLoss | None = None
 
     def __init__(
         self,
@@ -88,53 +95,42 @@ class Learner:
     ) -> None:
         self.values, self.settings, self._generator = values, settings, generator
         self._reuse, self._loss = reuse, loss
-        self.trained_steps = 0
-        self._body = [p for name, p in values.network.named_parameters() if is_body(name)]
-        self.optimiser = torch.optim.Adam(values.network.parameters(), lr=settings.learning_rate, fused=True)
+        self.descent = Descent(
+            values.network,
+            settings.learning_rate,
+            settings.halving_steps,
+            settings.max_grad_norm,
+            settings.frozen_body_steps,
+        )
 
     def update(self, sample: Sample, target: Target) -> Learned:
         """One step of Adam on the importance-weighted loss."""
+        loss, error, mean_q = self.judged(sample, target)
+        norm = self.descent.step(loss, len(error))
+        return Learned(error.to(CPU), loss.detach().to(CPU), mean_q.to(CPU), norm.detach().to(CPU))
+
+    def judged(self, sample: Sample, target: Target) -> Errors:
+        """The loss of a batch, with its gradient."""
         batch, device = sample.transitions, self.values.device
         online = Online(self.values, batch, self._generator, self._reuse)
-        q = online.q.index_select(0, online.at.to(device))
+        every = q = online.q.index_select(0, online.at.to(device))
         y, action = target.goals(batch, online)
         if action is not None:
             q = q.gather(1, action[:, None].to(device))
-        loss, error, mean_q = self._loss(q, y.to(device), sample.weight.to(device))
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.trained_steps < self.settings.frozen_body_steps:
-            for parameter in self._body:
-                parameter.grad = None  # neither moved nor counted in the norm
-        norm = nn.utils.clip_grad_norm_(self.values.network.parameters(), self.settings.max_grad_norm)
-        self.optimiser.param_groups[0]["lr"] = self.learning_rate()
-        self.optimiser.step()
-        self.trained_steps += len(y)
-        return Learned(error.to(CPU), loss.detach().to(CPU), mean_q.to(CPU), norm.detach().to(CPU))
+        judged = self._loss(q, y.to(device), sample.weight.to(device))
+        if self.extra is None:
+            return judged
+        return judged._replace(loss=judged.loss + self.extra(sample, every))
 
-    def learning_rate(self) -> float:
-        """lr/(1 + trained/halving_steps): falls with the work done, whatever the length of the run, so that a
-        run cut off is the same as a shorter one."""
-        halving = self.settings.halving_steps
-        return self.settings.learning_rate / (1 + self.trained_steps / halving if halving else 1)
+    @property
+    def trained_steps(self) -> int:
+        """Transitions trained on."""
+        return self.descent.trained_steps
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Weights and optimiser moments, flat."""
-        state = {f"network.{k}": v for k, v in self.values.network.state_dict().items()}
-        state["trained_steps"] = torch.tensor(self.trained_steps)
-        for i, moments in self.optimiser.state_dict()["state"].items():
-            state |= {f"adam.{i}.{k}": v for k, v in moments.items()}
-        return state
+        """As ``Descent`` has it."""
+        return self.descent.state_dict()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The inverse of ``state_dict``."""
-        weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
-        self.values.network.load_state_dict(weights)
-        self.trained_steps = int(state["trained_steps"])
-        adam = self.optimiser.state_dict()
-        adam["state"] = {}
-        for key, value in state.items():
-            if key.startswith("adam."):
-                _, i, name = key.split(".")
-                adam["state"].setdefault(int(i), {})[name] = value
-        self.optimiser.load_state_dict(adam)
+        self.descent.load_state_dict(state)

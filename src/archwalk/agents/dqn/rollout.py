@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from archwalk.agents.base import Walked
@@ -17,7 +17,7 @@ from archwalk.agents.dqn.exploration import choose
 from archwalk.agents.dqn.replay import Transitions, Windows
 from archwalk.agents.values import Snapshot
 from archwalk.config import LearnerSettings
-from archwalk.envs.process import SearchProcess, Walks, restart, take
+from archwalk.envs.process import Outcome, SearchProcess, Walks, restart, take
 from archwalk.seeding import Generators
 from archwalk.spaces.base import PAD
 
@@ -36,6 +36,32 @@ class Rolled(NamedTuple):
     walked: Walked
 
 
+class Guide:
+    """What else has a say in the walks: this one has none. ``archwalk.transferring`` has some that do."""
+
+    def act(
+        self, walks: Walks, offered: Int64[Tensor, "walks actions"], action: Int64[Tensor, " walks"]
+    ) -> Int64[Tensor, " walks"]:
+        """The actions to take.
+
+        Args:
+            walks: where they stand.
+            offered: what they are offered.
+            action: what the agent would take.
+        """
+        del walks, offered
+        return action
+
+    def reward(self, state: Int64[Tensor, " walks"], outcome: Outcome) -> Float32[Tensor, " walks"]:
+        """What is learned from as the reward of a step from ``state``."""
+        del state
+        return outcome.reward
+
+    def after(self, outcome: Outcome, ended: Bool[Tensor, " walks"]) -> None:
+        """Told of every step once it is taken, before the walks that ended begin anew."""
+        return
+
+
 class Rollout:
     """Walks that explore.
 
@@ -46,6 +72,9 @@ class Rollout:
         learner: length of the windows, and the discount.
         policy: Q-values to act by; replaced from outside whenever there are newer ones.
         generators: ``offers``, ``exploration`` and ``starts`` are drawn from.
+
+    Attributes:
+        guide: what else has a say.
     """
 
     def __init__(
@@ -58,7 +87,7 @@ class Rollout:
         generators: Generators,
     ) -> None:
         self.process, self.walks, self.epsilon = process, walks, epsilon
-        self.policy, self.generators = policy, generators
+        self.policy, self.generators, self.guide = policy, generators, Guide()
         self.windows = Windows(len(epsilon), learner.n_step, learner.discount, stored_columns(process))
         self.offered = process.offer(walks.architecture, generators["offers"])
         self.q = policy.q(walks.architecture, self.offered)
@@ -68,6 +97,7 @@ class Rollout:
         process, gen, state = self.process, self.generators, self.walks.architecture
         u = torch.rand(len(self.epsilon), 2, generator=gen["exploration"])
         action = choose(self.q, self.offered != PAD, self.epsilon, u)
+        action = self.guide.act(self.walks, self.offered, action)
         q_taken = self.q.gather(1, action[:, None]).squeeze(1)
         outcome = take(process, self.walks, self.offered, action)
         ended = outcome.terminated | outcome.truncated
@@ -78,13 +108,14 @@ class Rollout:
             s=state,
             offer=self.offered[:, :columns],
             a=action,
-            r=outcome.reward,
+            r=self.guide.reward(state, outcome),
             q=q_taken,
             s_next=outcome.architecture,
             offer_next=offered[:, :columns],
             v_next=q.amax(1),
             ended=ended,
         )
+        self.guide.after(outcome, ended)
         ended_steps = int(self.walks.age[ended].sum())
         restart(process, self.walks, ended, gen["starts"])
         fresh = ended.nonzero().squeeze(1)

@@ -53,12 +53,15 @@ class Online:
         self._reuse = reuse and values.process.offers_all
         self.states, self.at = self._distinct(batch.s_tm1)
         self.offered = self.offer(self.states, batch.offer_tm1)
-        self.q = values.q(self.states, self.offered, generator)
+        self.q = self._look(self.states, self.offered)
 
     def offer(self, state: Tensor, stored: Tensor) -> Tensor:
         """What is offered at states: a function of them, or what was stored."""
         process = self._values.process
         return process.offer(state, self._generator) if process.offers_all else stored
+
+    def _look(self, state: Tensor, offered: Tensor) -> Tensor:
+        return self._values.q(state, offered, self._generator)
 
     def known(self) -> Int64[Tensor, "states actions"]:
         """States of what is offered at ``states``."""
@@ -115,14 +118,14 @@ class TargetNetwork:
     """
 
     def __init__(self, snapshot: Snapshot, double: bool) -> None:
-        self.snapshot, self._double = snapshot, double
+        self.snapshot, self.double = snapshot, double
 
     @torch.no_grad()
     def goals(self, batch: Transitions, online: Online) -> Goals:
         """``bootstrapped``, of the actions taken."""
         offered = online.offer(batch.s_t, batch.offer_t)
         value = self.snapshot.q(batch.s_t, offered)
-        chooser = online.at_other(batch.s_t, offered) if self._double else value
+        chooser = online.at_other(batch.s_t, offered) if self.double else value
         return Goals(bootstrapped(batch, value, chooser)[:, None], batch.a_tm1)
 
     def state_dict(self) -> dict[str, Tensor]:

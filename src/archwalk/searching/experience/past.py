@@ -291,6 +291,12 @@ def of_agent(run: RunDir, target: Target) -> Known:
         ArchwalkError: it has not finished, or its benchmark is not there.
     """
     spec = run.spec()
+    if spec.shaped:
+        raise SearchError(
+            "an agent whose Q-values are those of its task",
+            f"{run.path}, whose values are less a potential (--transfer shaping)",
+            "use the run that it began with, or one moved in another way",
+        )
     own = load_benchmark(run.benchmark())
     check_same_slots(run, own.space, target.space)
     table = load_table(own)

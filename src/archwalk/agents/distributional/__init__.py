@@ -1,0 +1,1 @@
+"""Distributional DQN with noisy heads: quantiles, noise, agent."""

@@ -1,0 +1,1 @@
+"""A model of the reward, planned in: network, plan, agent."""

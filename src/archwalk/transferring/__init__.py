@@ -1,0 +1,1 @@
+"""What agents trained elsewhere are good for where another one is trained: transfer methods, a file each."""
