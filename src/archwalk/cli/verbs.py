@@ -1,7 +1,7 @@
 """``Verbs``: commands by name; a name that is none of them is refused with what may be meant.
 
 In: functions by name, and groups of them; arguments. Out: the one function that is meant, called. Its flags
-alone are looked at, and ``--help`` of a group looks at none. Next: ``commands`` puts the command line together.
+alone are looked at, and ``--help`` of a group looks at none. ``commands`` puts the command line together.
 """
 
 from __future__ import annotations
