@@ -1,4 +1,4 @@
-"""Make the site: ``python docs/site/build.py FOLDER``, or ``make docs``. Warnings are errors; no network is used.
+"""Make the site: ``python docs/site/build.py FOLDER``, or ``make docs``. Warnings are errors; all is local.
 
 In: the Markdown of the repository as it is, the command line, the docstrings. Out: a folder of HTML pages,
 which a browser opens from the disk. The pages are laid out in a temporary folder as they lie in the
@@ -34,6 +34,7 @@ FILES = (
 
 def lay_out(folder: Path) -> None:
     """Every page and what it links to, in ``folder``."""
+    folder.mkdir()
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
@@ -61,16 +62,19 @@ def with_files(text: str, folder: Path) -> str:
 
 
 def main(out: Path) -> int:
-    """The exit status of Sphinx, 0 where all is well."""
+    """The whole site. Returns the exit status of Sphinx, 0 where all is well."""
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "pages"
-        folder.mkdir()
-        lay_out(folder)
-        shutil.rmtree(out, ignore_errors=True)
-        config, trees = str(Path(__file__).parent), str(Path(place) / "trees")
-        return build_main(
-            ["-q", "-W", "--keep-going", "-b", "html", "-c", config, "-d", trees, str(folder), str(out)]
-        )
+        lay_out(folder := Path(place) / "pages")
+        return build(folder, out)
+
+
+def build(folder: Path, out: Path) -> int:
+    """HTML of a folder of pages that has an ``index.md``. Returns the exit status of Sphinx."""
+    shutil.rmtree(out, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as trees:
+        config = str(Path(__file__).parent)
+        quiet = ["-q", "-W", "--keep-going", "-b", "html"]
+        return build_main([*quiet, "-c", config, "-d", trees, str(folder), str(out)])
 
 
 if __name__ == "__main__":

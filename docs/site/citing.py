@@ -17,10 +17,10 @@ def citing(file: Path) -> str:
     entries = [_entry(card), *map(_entry, card["references"])]
     blocks = "\n".join(f"```bibtex\n{entry}\n```\n" for entry in entries)
     return (
-        f"# How to cite\n\n{card['message']} What the preset is: [the paper](../docs/paper.md). Name the version "
-        "(`archwalk --version`), the preset or method, the benchmark with its protocol, and the number of "
-        f"seeds.\n\n{blocks}\nThe same for programs: [CITATION.cff](../CITATION.cff). Methods of others that "
-        "you use are theirs: `archwalk methods` says the publication of each.\n"
+        f"# How to cite\n\n{card['message']} What the preset is: [the paper](../docs/paper.md). Name the "
+        "version (`archwalk --version`), the preset or method, the benchmark with its protocol, and the "
+        f"number of seeds.\n\n{blocks}\nThe same for programs: [CITATION.cff](../CITATION.cff). Methods "
+        "of others that you use are theirs: `archwalk methods` says the publication of each.\n"
     )
 
 

@@ -23,6 +23,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["docs/site/**"]  # the first page is laid out at the root
 root_doc = "index"
 nitpicky = True
+smartquotes = False  # two hyphens are a flag
 highlight_language = "none"  # what a fence does not name is a terminal, or plain text
 
 myst_heading_anchors = 4  # the anchors of headings that repository hosts make
@@ -41,6 +42,7 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_show_sphinx = False
+html_use_index = False  # the search finds the same
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> Any:

@@ -122,8 +122,11 @@ def _said(text: str | None, default: Any, repeated: bool = False) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text as Markdown that shows it."""
-    return re.sub(r"([\\`*_{}\[\]<>|$])", r"\\\1", text)
+    """Plain text as Markdown that shows it; commands in quotes and flags become code."""
+    parts = re.split(r"'(archwalk [^']+)'|(?<![\w'-])(--[a-z][\w.-]*\w)", text)
+    code = [f"`{a or b}`" for a, b in zip(parts[1::3], parts[2::3], strict=True)]
+    plain = [re.sub(r"([\\`*_{}\[\]<>|$])", r"\\\1", part) for part in parts[::3]]
+    return "".join(part for pair in zip(plain, [*code, ""], strict=True) for part in pair)
 
 
 def pages() -> dict[str, str]:
@@ -133,8 +136,8 @@ def pages() -> dict[str, str]:
     listed = "\n".join(made)
     made["index"] = (
         "# Commands\n\n"
-        "Every verb and every flag, from the code that reads them. `archwalk VERB --help` says the same, with the "
-        "defaults of the preset that `--preset` names.\n\n"
+        "Every verb and every flag, from the code itself. `archwalk VERB --help` says the same, with "
+        "the defaults of the preset that `--preset` names.\n\n"
         f"```{{toctree}}\n{listed}\n```\n"
     )
     return made
@@ -157,13 +160,13 @@ def _command(full: str, command: Callable[..., None], level: int) -> str:
         lines += [escaped(said.long_description), ""]
     lines += [f"```{{program}} {full}\n```", ""]
     flags = list(flags_of(command))
-    if any(flag.group for flag in flags):
+    if isinstance(command, partial):
         lines += [f"Defaults of settings are those of the preset `{PRESET}`.", ""]
     group = ""
     for flag in flags:
         if flag.group != group:
             group = flag.group
-            lines += [f"{'#' * level} --{group}.…", ""]
+            lines += [f"{'#' * level} Settings `{group}`", ""]
         shown = ", ".join(f"{name} {flag.value}".strip() for name in flag.names)
         lines += [f"````{{option}} {shown}\n{flag.text}\n````", ""]
     if not flags:
