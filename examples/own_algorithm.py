@@ -112,7 +112,7 @@ class OnlineQ(Agent):
 def main() -> None:
     """Trained on a task of the embedded benchmark, then evaluated as every agent is."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/own_algorithm")
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 200_000
+    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
     register_algorithm("online-q", OnlineQ)
     settings = load_preset("quick").replace(
         training={"sampled_per_trained": 1.0}

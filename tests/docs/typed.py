@@ -3,7 +3,7 @@
 A page's fences: ``sh`` is typed, line by line; ``text`` below it is what the output has, in this order, where
 ``…`` stands for anything; ``python`` is typed into Python, or saved where the paragraph above ends with
 ``as `NAME`:``. A comment ``<!-- include FILE -->`` is a file to be saved under its own name; the site
-shows its text. A fence without a name is not typed.
+shows its text. Fences of `toml` and without a name are not typed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def blocks(page: Path) -> list[Block]:
             found.append(Block("file", file.read_text("utf-8"), file.name, line))
         elif match[1] == "python" and (saved := SAVED.search(text[end : match.start()].rstrip())):
             found.append(Block("file", match[2], saved[1], line))
-        elif match[1]:
+        elif match[1] and match[1] != "toml":
             assert match[1] in ("sh", "python", "text"), f"{page}, line {line}: a fence of {match[1]}"
             found.append(Block(match[1], match[2], "", line))
         end = match.end()
