@@ -86,7 +86,7 @@ class Verbs:
             if isinstance(target, Verbs):
                 app.command(target._parser(), name=name, help=target.summary)
             else:
-                app.command(target, name=name)
+                app.command(name=name)(target)
         return app
 
 
