@@ -159,7 +159,7 @@ def _command(full: str, command: Callable[..., None], level: int) -> str:
     if said.long_description:
         lines += [escaped(said.long_description), ""]
     lines += [f"```{{program}} {full}\n```", ""]
-    flags = list(flags_of(command))
+    flags = sorted(flags_of(command), key=lambda flag: flag.group != "")  # the command's own first
     if isinstance(command, partial):
         lines += [f"Defaults of settings are those of the preset `{PRESET}`.", ""]
     group = ""

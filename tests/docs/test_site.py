@@ -147,6 +147,10 @@ def test_every_flag_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(flag.text.strip() for flag in flags.flags_of(command)), full
     made = "".join(flags.pages().values())
     assert all(f"```{{program}} {full}\n" in made for full in commands)
+    train = flags.pages()["train"]
+    assert (
+        train.index("{option} --seed") < train.index("## Settings `walk`") < train.index("--walk.step-limit")
+    )
     assert isinstance(commands["archwalk train"], partial)  # with the settings of a preset
     assert "{option} --learner.discount FLOAT\nDiscount a step (assumption). Default: `0.97`." in made
 
