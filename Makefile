@@ -1,14 +1,14 @@
 # Two commands do everything on a fresh machine with python3 (>= 3.11) and make:
 #   make demo   the study on the embedded benchmark: four tasks, two seeds, every regime, one report
 #   make test   lint, types, layering and the whole test suite
-# Beside it: make test-lowest, on the lowest versions that are declared.
+# Beside them: make docs, the documentation as a site; make test-lowest, on the lowest versions that are declared.
 PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 2
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
-.PHONY: demo test test-lowest check bench clean
+.PHONY: demo test docs test-lowest check bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,9 @@ check: $(STAMP)
 # One thread of the linear algebra: its small matrices are slower on two, and the tests' own processes need the cores.
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+docs: $(STAMP)
+	$(BIN)/python docs/site/build.py build/site
 
 # A part of the tests on the lowest versions that pyproject.toml declares, but for torch, of which there is one.
 LOWEST  = $(VENV)-lowest
@@ -56,4 +59,4 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/loop.py --preset paper --updates 8
 
 clean:
-	rm -rf $(VENV) $(LOWEST) runs
+	rm -rf $(VENV) $(LOWEST) build runs

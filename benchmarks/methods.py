@@ -233,7 +233,7 @@ def table() -> None:
     """``rows.csv`` and ``table.md``."""
     frame = collected()
     frame.write_csv(args.to / "rows.csv", float_precision=5)
-    lines: list[str] = []
+    lines = ["# Every method under a budget: the rows", ""]
     known = [m for m in ORDER if m in set(frame["method"])]
     for setting, budget in SETTINGS.items():
         tasks = tasks_of(setting)

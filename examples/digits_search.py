@@ -28,6 +28,7 @@ SPACE = "transnas-micro"
 # A published skeleton is made for larger images; this one trains in a second or two.
 SKELETON = {"inputs": 1, "channels": 8, "modules": "14", "cells": 1, "stem_stride": 1, "live_only": True}
 EPOCHS, BATCH, LEARNING_RATE = 15, 50, 0.01
+torch.set_num_threads(1)  # so small a network gains nothing from a second one, and loses where cores are busy
 
 
 @cache

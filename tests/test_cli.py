@@ -56,6 +56,23 @@ def test_help_needs_no_torch_and_names_every_setting() -> None:
         assert flag in done.stdout
 
 
+def test_the_overview_looks_at_no_flag() -> None:
+    code = (
+        "import sys\nfrom archwalk.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as end:\n    print(end.code)\n"
+        "print(sorted({'torch', 'numpy', 'typeguard'} & set(sys.modules)))"  # the last one checks arguments
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n0\n[]\n")
+    assert "\n  train     Train an agent on a task" in done.stdout
+    assert "\n  data      Benchmarks: list, check, import.\n" in done.stdout
+
+
+def test_completion_for_a_shell_knows_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--tyro-print-completion", "bash") == 0
+    assert "--learner.discount" in capsys.readouterr().out
+
+
 def test_a_search_imports_what_it_needs_alone(tmp_path: Path) -> None:
     code = (
         "import sys, archwalk\n"
@@ -206,6 +223,8 @@ def test_what_is_refused(table: Path, toml: Path, tmp_path: Path, capsys: pytest
         (("data", "imprt", "table", "--help"), "did you mean 'import'"),
         (("data", "import", "tabel", "-h"), "did you mean 'table'"),
         (("spaces", "lst"), "did you mean 'list'"),
+        (("agents", "shwo", "--help"), "did you mean 'show'"),
+        (("encoder",), "pretrain  Train an encoder"),
     ]
     for arguments, says in cases:
         assert call(*arguments) == 2, arguments

@@ -1,4 +1,4 @@
-"""Every example runs as a user would run it."""
+"""Every example runs as a user would run it: here, or in the tutorial that includes it (``tests/docs``)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,6 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def run(name: str, *arguments: object) -> str:
     command = [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def test_own_table(tmp_path: Path) -> None:
-    output = run("own_table.py", tmp_path)
-    assert "75.0 %  4,64,attention,layer,gelu,mean" in output.splitlines()[-1]
-
-
-def test_own_space(tmp_path: Path) -> None:
-    lines = run("own_space.py", tmp_path, 30).splitlines()
-    assert lines[0].startswith("own-space: 6.5e+15 architectures")
-    found = {line.split(":")[0]: float(line.split("top1 ")[1].split()[0]) for line in lines[1:]}
-    assert found["best of 30 by gp"] > found["best of 30 by random"]
 
 
 def test_own_space_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,5 +53,7 @@ def test_digits_search(tmp_path: Path) -> None:
 
 
 def test_every_example_is_tested() -> None:
-    text = Path(__file__).read_text()
-    assert all(f'"{file.name}"' in text for file in EXAMPLES.glob("*.py"))
+    pages = (EXAMPLES.parent / "docs/tutorials").glob("*.md")
+    text = "".join(page.read_text() for page in pages) + Path(__file__).read_text()
+    for file in EXAMPLES.glob("*.py"):
+        assert f'"{file.name}"' in text or f"<!-- include ../../examples/{file.name} -->" in text, file

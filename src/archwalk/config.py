@@ -141,7 +141,7 @@ class ReplaySettings(_Group):
     capacity: int = Field(25_000, ge=1)
     """Transitions held; the oldest goes first."""
     alpha: float = Field(0.6, ge=0)
-    """Priority exponent: P(i) proportional to (|TD error| + 1e-6)^alpha, applied once."""
+    """Priority exponent: P(i) proportional to (abs(TD error) + 1e-6)^alpha, applied once."""
     beta: float = Field(0.4, ge=0)
     """Exponent of the importance weights (N P(i))^-beta, divided by their maximum."""
     warmup: int = Field(1_000, ge=1)

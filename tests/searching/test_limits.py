@@ -58,7 +58,7 @@ def test_what_is_measured_one_by_one_is_measured_once(tmp_path: Path) -> None:
 
     def width(architecture: str) -> float:
         asked.append(architecture)
-        return float(architecture.count("512") + 0.01 * architecture.count("conv"))
+        return float(architecture.count("512") + 0.01 * architecture.count("64"))
 
     options: dict[str, Any] = {
         "metric": "acc",
@@ -66,7 +66,8 @@ def test_what_is_measured_one_by_one_is_measured_once(tmp_path: Path) -> None:
         "limits": ["w <= 0.05"],
         "known": {"w": width},
     }
-    options["space"] = declaration()
+    widths = {"choices": [16, 32, 64, 128, 256, 512], "kind": "ordinal"}
+    options["space"] = {"name": "widths", "slots": {f"width{i}": widths for i in range(9)}}
     whole = archwalk.search(evaluate, tmp_path / "whole", budget=14, **options)
     assert len(asked) == len({*asked}) < 14 + 90  # at random it would be some 20 a suggestion
     archwalk.search(evaluate, tmp_path / "cut", budget=6, **options)

@@ -13,7 +13,7 @@ import pytest
 import archwalk
 from archwalk.cli import main
 from archwalk.errors import ArchwalkError, SearchError
-from tests.conftest import small_settings, tiny_benchmark, two_tasks
+from tests.conftest import small_settings, three_tasks, tiny_benchmark, two_tasks
 
 FAULTY = """#!/bin/sh
 n=$(wc -l < calls); echo "$1" >> calls
@@ -114,8 +114,9 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 
 def test_a_comparison_shared_by_processes_has_the_same_numbers(tmp_path: Path) -> None:
     """In the end, too, if a worker is killed on the way."""
-    options: dict = {"sources": ("beta", "gamma"), "methods": ("random", "gp", "agent"), "seeds": 2}
+    options: dict = {"sources": ("two", "three"), "methods": ("random", "gp", "agent"), "seeds": 2}
     options |= {"budgets": (0, 6)}
+    table = three_tasks().save(tmp_path / "three.parquet")
     said: dict[str, list[str]] = {"one": [], "two": []}
     killed = []
 
@@ -126,8 +127,8 @@ def test_a_comparison_shared_by_processes_has_the_same_numbers(tmp_path: Path) -
             killed.append(max(map(int, me.read_text().split())))
             os.kill(killed[0], signal.SIGKILL)
 
-    one = archwalk.compare("synthetic", "alpha", tmp_path / "one", say=said["one"].append, **options)
-    two = archwalk.compare("synthetic", "alpha", tmp_path / "two", say=say, jobs=2, **options)
+    one = archwalk.compare(table, "one", tmp_path / "one", say=said["one"].append, **options)
+    two = archwalk.compare(table, "one", tmp_path / "two", say=say, jobs=2, **options)
     assert killed
     assert set(said["one"]) == set(said["two"])
 
@@ -143,7 +144,7 @@ def test_a_comparison_shared_by_processes_has_the_same_numbers(tmp_path: Path) -
         tables = [pl.read_csv(tmp_path / name / "runs" / file.name).drop("seconds") for name in said]
         assert tables[0].equals(tables[1])
     said["two"].clear()
-    assert numbers(archwalk.compare("synthetic", "alpha", tmp_path / "two", say=say, jobs=2, **options)) == (
+    assert numbers(archwalk.compare(table, "one", tmp_path / "two", say=say, jobs=2, **options)) == (
         numbers(one)
     )
     assert said["two"] == []

@@ -14,15 +14,16 @@ import tyro
 
 from archwalk.cli.cards import print_card, typed
 from archwalk.cli.console import print_json, print_step
+from archwalk.cli.verbs import Verbs
 
 
-def agents_app() -> tyro.extras.SubcommandApp:
+def agents_app() -> Verbs:
     """The verbs below ``archwalk agents``."""
-    app = tyro.extras.SubcommandApp()
-    app.command(name="list")(agents_list)
-    app.command(name="show")(agents_show)
-    app.command(name="path")(agents_path)
-    app.command(name="train")(agents_train)
+    app = Verbs("Agents in the box: list, show, path; train one's own.")
+    app.add("list", agents_list)
+    app.add("show", agents_show)
+    app.add("path", agents_path)
+    app.add("train", agents_train)
     return app
 
 

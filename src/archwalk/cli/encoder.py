@@ -11,13 +11,14 @@ import tyro
 
 from archwalk.cli.cards import print_card, typed
 from archwalk.cli.console import print_json, print_step
+from archwalk.cli.verbs import Verbs
 
 
-def encoder_app() -> tyro.extras.SubcommandApp:
+def encoder_app() -> Verbs:
     """The verbs below ``archwalk encoder``."""
-    app = tyro.extras.SubcommandApp()
-    app.command(name="pretrain")(encoder_pretrain)
-    app.command(name="show")(encoder_show)
+    app = Verbs("Encoders of architectures: pretrain, show.")
+    app.add("pretrain", encoder_pretrain)
+    app.add("show", encoder_show)
     return app
 
 

@@ -16,9 +16,9 @@ from archwalk.errors import ArchwalkError
 
 def spaces_app() -> Verbs:
     """The verbs below ``archwalk spaces``."""
-    app = Verbs()
-    app.command(name="list")(spaces_list)
-    app.command(name="check")(spaces_check)
+    app = Verbs("Search spaces: list, check a declaration.")
+    app.add("list", spaces_list)
+    app.add("check", spaces_check)
     return app
 
 

@@ -132,13 +132,19 @@ def test_what_cannot_be_learned_from_changes_nothing(tmp_path: Path) -> None:
     assert out.read_bytes() == b"mine"
 
 
-@pytest.fixture
-def boxed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A box with one agent, which has seen measurements of cells."""
-    path = tmp_path / "box" / "tiny.safetensors"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an agent that has seen measurements of cells."""
+    path = tmp_path_factory.mktemp("box") / "tiny.safetensors"
     train_agent(path, benchmarks=["synthetic"], spaces=["gnn", "nasbench201"], training=SHORT)
-    monkeypatch.setattr(box, "FOLDER", path.parent)
     return path
+
+
+@pytest.fixture
+def boxed(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A box with that agent alone."""
+    monkeypatch.setattr(box, "FOLDER", trained.parent)
+    return trained
 
 
 def test_an_agent_expects_something_of_every_architecture_of_its_spaces(boxed: Path) -> None:
@@ -197,9 +203,10 @@ def test_the_default_asks_the_agent_in_the_box_first(
     assert not (tmp_path / "both").exists()
 
 
-def test_an_agent_of_the_searched_task_is_refused(tmp_path: Path, synthetic: Benchmark) -> None:
-    path = tmp_path / "knows.safetensors"
-    train_agent(path, benchmarks=["synthetic"], training=SHORT)
+def test_an_agent_of_the_searched_task_is_refused(
+    trained: Path, tmp_path: Path, synthetic: Benchmark
+) -> None:
+    path = trained
     task = synthetic.tasks[0]
     with pytest.raises(SearchError, match="of this very table"):
         archwalk.search(None, tmp_path / "out", space="synthetic", task=task, budget=3, agent=path)

@@ -87,8 +87,8 @@ def test_a_value_has_the_same_bits_in_any_batch(sample: Path, family: str, tmp_p
     assert again.checksum == tasks.checksum
 
 
-def test_uncertainty_has_the_size_of_the_errors(sample: Path) -> None:
-    tasks = fit_surrogate(sample, SPACE, "t", metrics=["acc"], folds=3)
+def test_uncertainty_has_the_size_of_the_errors(fitted: SurrogateTask) -> None:
+    tasks = fitted
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)
         found = tasks.estimate("t", UNSEEN)
