@@ -7,7 +7,6 @@ the values that the page itself names as short ones.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import os
 import re
@@ -20,7 +19,6 @@ from pathlib import Path
 
 import pytest
 
-import archwalk
 from archwalk.cli import main
 from archwalk.fitting import plan, verbs
 from tests.docs.typed import blocks, missing, short
@@ -95,8 +93,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", HERE)
 def test_a_tutorial(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name == "algorithm" and "algorithm" not in inspect.signature(archwalk.train).parameters:
-        pytest.skip("train takes no algorithm yet")
     if name == "images":  # a clock that goes by steps, in place of minutes
         monkeypatch.setattr(verbs, "fit", partial(verbs.fit, clock=Stepping(monkeypatch, 0.0625)))
         monkeypatch.setattr(plan, "SHORTEST", 3)

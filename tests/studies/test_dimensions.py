@@ -1,4 +1,4 @@
-"""Studies of several algorithms and ways of moving: the plan, old folders, tables, the report, refusals."""
+"""Studies of several algorithms and transfer methods: the plan, old folders, tables, the report, refusals."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_what_is_refused_before_any_work(other: None, table: Path) -> None:
             make_plan(table, TASKS, 1, SETTINGS, False, algorithms)
     with pytest.raises(SettingsError, match="did you mean 'other'"):
         make_plan(table, TASKS, 1, SETTINGS, False, ("ape-x", "othr"))
-    with pytest.raises(SettingsError, match="each way of moving agents once"):
+    with pytest.raises(SettingsError, match="each transfer method once"):
         make_plan(table, TASKS, 1, SETTINGS, False, ("ape-x",), (INITIALISE, INITIALISE))
     with pytest.raises(SettingsError, match="among: initialise"):
         make_plan(table, TASKS, 1, SETTINGS, False, ("ape-x",), ("beaming",))

@@ -675,7 +675,7 @@ def study(
         dry_run: Print the plan with estimated steps and time, and do nothing.
         multi_task: Also agents of all tasks, and of all but each, which move to the one left out.
         algorithms: What trains the agents, as ape-x,ppo: every agent by each; more may be asked for later.
-        transfers: How agents are moved, with commas between: every agent in each way; likewise.
+        transfers: Transfer methods, as initialise,shaping: every agent by each; likewise.
     """
     from dataclasses import replace
 

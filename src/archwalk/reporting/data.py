@@ -33,7 +33,7 @@ from archwalk.transferring.registry import INITIALISE
 
 Values = NDArray[np.float64]
 TRANSFERRED = ("retrain", "fine-tune", "zero-shot")
-SHARED = ("scratch", "multi-task", "zero-shot")  # regimes of agents that no way of moving has touched
+SHARED = ("scratch", "multi-task", "zero-shot")  # regimes of agents that no transfer method has touched
 # What it takes to match an agent from scratch: name → column of curves.parquet, factor, label.
 UNITS = {
     "minutes": ("seconds", 1 / 60, "minutes"),
@@ -76,7 +76,7 @@ class StudyData:
         comparisons: of search methods, that lie in the study's folder.
         algorithm: whose agents ``results`` and ``curves`` are.
         transfer: how they were moved.
-        whole: results and curves of all algorithms and ways of moving; None where there is one of each.
+        whole: results and curves of all algorithms and transfer methods; None where there is one of each.
     """
 
     folder: StudyDir
@@ -267,7 +267,7 @@ def read_study(path: str | Path, benchmark: str | Path | None = None) -> StudyDa
 
 
 def _of(table: pl.DataFrame, algorithm: str, transfer: str) -> pl.DataFrame:
-    """Rows of one algorithm and one way of moving; of a regime that it has not touched the shared ones."""
+    """Rows of one algorithm and one transfer method; of a regime that it has not touched the shared ones."""
     own = table.filter((pl.col("algorithm") == algorithm) & (pl.col("transfer") == transfer))
     if transfer == INITIALISE:
         return own

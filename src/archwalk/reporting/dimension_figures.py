@@ -1,6 +1,6 @@
-"""Figures of studies with several algorithms or ways of moving agents.
+"""Figures of studies with several algorithms or transfer methods.
 
-In: ``StudyData``. Out: scores and costs by algorithm; scores by way of moving, a panel a pair. Next:
+In: ``StudyData``. Out: scores and costs by algorithm; scores by transfer method, a panel a pair. Next:
 ``figures`` names and saves them.
 """
 
@@ -48,7 +48,7 @@ def algorithms(data: StudyData) -> Figure | None:
 
 
 def transfers(data: StudyData) -> Figure | None:
-    """Score by regime, bars by way of moving, a panel a pair; None where there is one way."""
+    """Score by regime, bars by transfer method, a panel a pair; None where there is one method."""
     names = data.plan.transfers
     if len(names) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Studies with several algorithms, or several ways of moving agents: what they say against each other.
+"""Studies with several algorithms, or several transfer methods: what they say against each other.
 
 In: ``StudyData``. Out: tables ``algorithms`` and ``transfers``, and ``Dimension``s with the paper's questions
 by algorithm; nothing for a study of one each. Next: ``dimension_figures`` draws them, ``html`` shows them.
@@ -110,7 +110,7 @@ def _row(data: StudyData, pairs: Pairs, regime: str, **named: str) -> dict[str, 
 
 
 def dimension_tables(data: StudyData) -> dict[str, Table]:
-    """The tables of a study that has several algorithms, or several ways of moving agents."""
+    """The tables of a study that has several algorithms, or several transfer methods."""
     tables = []
     if len(data.plan.algorithms) > 1:
         rows = [
@@ -133,7 +133,7 @@ _CAPTION = f"score: validation score, 0 a random architecture, 1 the best. {_COS
 
 
 def _transfers(data: StudyData) -> Table:
-    """One row an algorithm, way of moving, pair (or all of them) and regime."""
+    """One row an algorithm, transfer method, pair (or all of them) and regime."""
     rows = []
     for algorithm in data.plan.algorithms:
         plain = data.of(algorithm)
@@ -151,7 +151,7 @@ def _transfers(data: StudyData) -> Table:
         f"{_CAPTION} difference: of the score from that of the paper's way, {INITIALISE}, seed by seed, with "
         "its 95 % interval."
     )
-    return Table("transfers", "Ways of moving agents", caption, make_frame(rows))
+    return Table("transfers", "Transfer methods", caption, make_frame(rows))
 
 
 def _difference(view: StudyData, plain: StudyData, pairs: Pairs, regime: str) -> dict[str, float | None]:
@@ -187,7 +187,7 @@ def dimensions(data: StudyData, tables: dict[str, Table]) -> list[Dimension]:
             prefix = f"{name}: " if len(several) > 1 else ""
             own = together.filter(algorithm=name)
             sentences += [prefix + text for text in _told(own, "transfer", REGIMES[1:])]
-        found.append(Dimension("Ways of moving agents", TRANSFERS, "transfers", tuple(sentences), {}))
+        found.append(Dimension("Transfer methods", TRANSFERS, "transfers", tuple(sentences), {}))
     return found
 
 

@@ -160,7 +160,7 @@ FIGURES = (
     ),
     FigureSpec(
         TRANSFERS,
-        "Ways of moving agents, pair by pair",
+        "Transfer methods, pair by pair",
         f"Validation score by regime; zero-shot is the source's agent as it is. {SEEDS}",
         dimension_figures.transfers,
     ),

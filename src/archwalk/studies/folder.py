@@ -5,7 +5,7 @@ In: a folder. Out: what is done and what is missing, and the two tables:
     study.toml            what was asked
     runs/seed-0/from-A/on-B/   a run folder an agent; from-A/on-A is trained from scratch
     runs/.../on-B.json    its evaluations: there when the agent is done
-    runs/ppo/seed-0/...   of another algorithm than ape-x; of another way of moving one folder further down
+    runs/ppo/seed-0/...   of another algorithm than ape-x; of another transfer method one folder further down
     results.parquet       one row an evaluated agent
     curves.parquet        one row an evaluation during training
 
@@ -68,7 +68,7 @@ class StudyDir:
         """Refuse a folder that holds another study, or anything else.
 
         Raises:
-            RunError: another benchmark, other tasks or settings, more seeds, algorithms or ways of moving
+            RunError: another benchmark, other tasks or settings, more seeds, algorithms or transfer methods
                 than are asked for, or foreign files.
         """
         check_free(self.path, STUDY)

@@ -117,7 +117,7 @@ class StudyPlan:
 
     def jobs(self) -> list[Job]:
         """Every agent, sources before what is made of them, seed by seed and algorithm by algorithm: with
-        four tasks 4 + 12 a seed, and 1 + 4 + 4 of several tasks; 12 and 4 more a further way of moving. All
+        four tasks 4 + 12 a seed, and 1 + 4 + 4 of several tasks; 12 and 4 more a further transfer method. All
         are trained equally long."""
         several, parts = list(self.mixtures), self.mixtures
         pairs = [(a, b) for a in self.tasks for b in self.tasks if a != b]
@@ -178,8 +178,8 @@ class StudyPlan:
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a folder to be continued: all but where the benchmark lies, the preset's name,
-        how many seeds, algorithms and ways of moving there are, and whether agents of several tasks, of which
-        more may be asked for later."""
+        how many seeds, algorithms and transfer methods there are, and whether agents of several tasks, of
+        which more may be asked for later."""
         values = self._values()
         for name in ("benchmark", "preset", "seeds", "multi_task", "algorithms", "transfers"):
             values["study"].pop(name, None)
@@ -220,11 +220,11 @@ def make_plan(
         preset: name, TOML file, or settings.
         multi_task: with agents of several tasks.
         algorithms: at least one, each once.
-        transfers: at least one way of moving agents, each once.
+        transfers: at least one transfer method, each once.
 
     Raises:
         BenchmarkError: no such benchmark or task, or missing rewards.
-        SettingsError: too few seeds or tasks, an unknown algorithm or way of moving, one that stands there
+        SettingsError: too few seeds or tasks, an unknown algorithm or transfer method, one that stands there
             twice, or settings that fit neither the tasks nor the regimes.
     """
     if seeds < 1:
@@ -234,7 +234,7 @@ def make_plan(
             "at least two different tasks", ", ".join(tasks) or "none", "name them as --tasks a,b,c"
         )
     _check_each("algorithm", algorithms, "--algorithms ape-x,ppo")
-    _check_each("way of moving agents", transfers, "--transfers " + ",".join(transfer_names()))
+    _check_each("transfer method", transfers, "--transfers " + ",".join(transfer_names()))
     for name in algorithms:
         find_algorithm(name)
     for name in transfers:
