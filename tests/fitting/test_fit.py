@@ -19,7 +19,7 @@ import archwalk
 from archwalk.cli.entry import main
 from archwalk.errors import ArchwalkError, InUseError, RunError, SettingsError
 from archwalk.files import hold
-from archwalk.fitting import plan, verbs
+from archwalk.fitting import plan, run, verbs
 from archwalk.fitting import result as results
 from archwalk.fitting.data import load_data
 from archwalk.fitting.metrics import METRICS
@@ -38,7 +38,7 @@ def quick(data: Any, out: Path, *, seconds: float = 0.125, onnx: bool = False, *
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "SHORTEST", 3)
         if not onnx:
-            patch.setattr(verbs, "ONNX_NEEDS", ("no_such_package",))
+            patch.setattr(run, "ONNX_NEEDS", ("no_such_package",))
         return archwalk.fit(data, out, clock=Stepping(patch, seconds), **(QUICK | options))
 
 
@@ -190,7 +190,7 @@ def test_a_budget_that_is_called_enough_is_enough(vectors: Path, tmp_path: Path)
 def test_a_search_that_took_too_long_makes_the_final_trainings_shorter(vectors: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "SHORTEST", 3)
-        patch.setattr(verbs, "ONNX_NEEDS", ("no_such_package",))
+        patch.setattr(run, "ONNX_NEEDS", ("no_such_package",))
         clock = Stepping(patch)
 
         def slower(progress: Progress) -> None:  # one training takes much longer than it should
@@ -247,7 +247,7 @@ def test_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "SHORTEST", 3)
-    monkeypatch.setattr(verbs, "ONNX_NEEDS", ("no_such_package",))
+    monkeypatch.setattr(run, "ONNX_NEEDS", ("no_such_package",))
     clock = Stepping(monkeypatch)
     monkeypatch.setattr(verbs, "time", SimpleNamespace(monotonic=clock, process_time=clock))
     images, labels = pictures(60)
