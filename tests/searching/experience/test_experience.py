@@ -480,7 +480,7 @@ def test_the_commands_of_the_documentation(here: Path, capsys: pytest.CaptureFix
     text = (Path(__file__).parents[3] / "docs" / "search.md").read_text()
     section = text.partition("\n## Experience\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL)
-    (csv,) = [block for kind, block in blocks if kind == "csv"]
+    (csv,) = [block for kind, block in blocks if kind == "text"]
     Path("trials.csv").write_text(csv)
     Path("mine.py").write_text(EVALUATOR)
     Path("train.sh").write_text(SCRIPT)
