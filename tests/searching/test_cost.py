@@ -58,29 +58,26 @@ def test_the_front_is_of_a_large_metric_and_a_small_cost(folder: Path, capsys: p
     def search(seed: int, cost: bool) -> dict[str, Any]:
         out, second = f"{cost}-{seed}", "params" if cost else None
         if seed or not cost:
-            given: dict[str, Any] = {"space": "tiny.parquet", "metric": "acc", "method": "gp", "budget": 22}
+            given: dict[str, Any] = {"space": "tiny.parquet", "metric": "acc", "method": "gp", "budget": 30}
             return archwalk.search(measured, out, cost=second, seed=seed, **given)
         words = ["search", "--command", "cat values/{}", "--space", "tiny.parquet", "--metric", "acc"]
-        words += ["--cost", "params", "--method", "gp", "--budget", "22", "--json", "--out", out]
+        words += ["--cost", "params", "--method", "gp", "--budget", "30", "--json", "--out", out]
         main(words)
         found: dict[str, Any] = json.loads(capsys.readouterr().out)
         return found
 
     found = {True: 0, False: 0}
-    cheapest = {True: 0.0, False: 0.0}
     for seed in SEEDS:
         for cost in (True, False):
             result = search(seed, cost)
             looks = result["looks"]
             assert ("front" in result) == cost
             found[cost] += len(best & {look["architecture"] for look in looks})
-            cheapest[cost] += np.mean([look["params"] for look in looks[5:]])
             if cost:
                 on = slow.front([(look["acc"], -look["params"]) for look in looks])
                 assert result["front"] == [look for look, kept in zip(looks, on, strict=True) if kept]
                 assert 3 <= len(result["front"]) < len(looks)
-    assert found[True] > found[False]
-    assert cheapest[True] < 0.9 * cheapest[False]
+    assert found[True] > 1.1 * found[False]
 
 
 def test_every_suggestion_sees_rewards_that_weigh_both(folder: Path) -> None:
