@@ -241,8 +241,11 @@ class _Keeper:
 
     def _checkpoint(self) -> None:
         for name in (METRICS, TIMING):  # the rows that the checkpoint counts must outlast it
-            with (self.run.path / name).open("rb") as file:
-                os.fsync(file)
+            try:
+                with (self.run.path / name).open("rb") as file:
+                    os.fsync(file)
+            except OSError as error:
+                raise _unwritable(self.run.path / name, error) from error
         tensors = {k: v.contiguous().clone() for k, v in self.loop.state_dict().items()}
         header = {"rows": str(self._rows), "seconds": repr(self.seconds)}
         write_atomically(self.run.path / CHECKPOINT, save(tensors, metadata=header))
@@ -305,6 +308,9 @@ def _append_line(file: Path, row: Row) -> None:
         with file.open("a", encoding="utf-8") as out:
             out.write(json_text(row, None) + "\n")
     except OSError as error:
-        raise RunError(
-            f"to write {file}", str(error.strerror), "free space, then run the same command again: it resumes"
-        ) from error
+        raise _unwritable(file, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> RunError:
+    remedy = "free space, then run the same command again: it resumes"
+    return RunError(f"to write {file}", str(error.strerror), remedy)
