@@ -302,7 +302,16 @@ def main() -> None:
         save(curves(ours, longest), figures, "curves")
         save(curves(ours, longest / 5), figures, "curves-first-part")
         save(steps_to_match(ours), figures, "steps-to-match")
-    lines = [f"Seeds: {', '.join(map(str, ours.seeds))}.", "", *table_of(ours), "", *matching_table(ours), ""]
+    lines = [
+        "# Ours beside the published numbers",
+        "",
+        f"Seeds: {', '.join(map(str, ours.seeds))}.",
+        "",
+        *table_of(ours),
+        "",
+        *matching_table(ours),
+        "",
+    ]
     for name, _, regime, steps in REGIMES:
         pairs = better(ours, regime, steps)
         up = sum(d > 0 for *_, d in pairs)
