@@ -1,9 +1,9 @@
-"""Our study at the preset ``paper`` over the published one: the same figures in the same axes, and verdicts.
+"""Our study at the preset ``paper`` over the published one: the same figures in the same axes, and numbers.
 
     python benchmarks/overlay.py --benchmark micro.parquet --results docs/results/published-settings
 
 Reads ``rows.csv`` and ``curves.csv`` (``benchmarks/published.py collect``) and the published numbers of the
-package. Writes ``figures/`` and ``verdicts.md``. The paper's definitions: test metric, mean over starts with
+package. Writes ``figures/`` and ``numbers.md``. The paper's definitions: test metric, mean over starts with
 intervals over starts (figures 5 to 7), curves smoothed over 16 evaluations (8 and 9), all-to-all steps to
 match the last level of agents from scratch (11). Theirs are of 10^7 trained steps, ours of 2 x 10^6 from
 scratch and 10^6 after a transfer; ours are test metrics of the best epoch, theirs of the last.

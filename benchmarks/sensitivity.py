@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from published import RHYTHM
 from torch import Tensor
 
 import archwalk
@@ -33,8 +34,6 @@ from archwalk.errors import InUseError
 from archwalk.reporting.published import published_results
 from archwalk.tasks.registry import load_table
 from archwalk.training.rundir import RunDir
-
-RHYTHM = {"fine_tune_steps": 100_000, "evaluate_every": 20_480, "checkpoint_every": 51_200, "threads": 1}
 
 
 class OtherWindows(Windows):
