@@ -16,7 +16,7 @@ from torch import Tensor
 
 from archwalk.agents.values import Q_FORM, Form, QFunction
 from archwalk.config import Settings
-from archwalk.envs.process import SearchProcess
+from archwalk.envs.process import SearchProcess, Walks, start
 from archwalk.seeding import Generators
 
 __all__ = [
@@ -98,6 +98,21 @@ class Agent(ABC):
     @abstractmethod
     def load_parts(self, parts: dict[str, dict[str, Tensor]]) -> None:
         """The inverse of ``parts``; others are left alone."""
+
+
+def begin_walks(process: SearchProcess, settings: Settings, count: int, generators: Generators) -> Walks:
+    """The first walks of a run, from drawn starts; rewards are standardised by theirs if the settings say so.
+
+    Args:
+        process: where the walks are.
+        settings: of the run.
+        count: walks.
+        generators: of the run.
+    """
+    walks = start(process, count, generators["starts"])
+    if settings.reward.standardise:
+        process.standardise(walks.architecture)
+    return walks
 
 
 Weights = Mapping[str, Tensor] | None

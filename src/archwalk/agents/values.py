@@ -7,7 +7,7 @@ In: weights, a ``SearchProcess``. Out: Q-values. Next: an algorithm's folder lea
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -241,8 +241,9 @@ def make_values(
     seed: int,
     device: torch.device = CPU,
     form: Form = Q_FORM,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> QFunction:
-    """A network with weights drawn from the seed, in a process.
+    """A network in a process.
 
     Args:
         process: what it sees.
@@ -250,8 +251,11 @@ def make_values(
         seed: of the weights.
         device: where the network is.
         form: of what kind; a Q-network by default.
+        weights: of the network; drawn from the seed if None.
     """
     precision = resolved_precision(settings.training.precision, settings.network.width, device)
     generator = make_generator(seed, "weights")
     network = form.network(process.features, settings, generator, precision == "bfloat16")
+    if weights is not None:
+        network.load_state_dict(dict(weights))
     return form.function(network.to(device), process, settings)

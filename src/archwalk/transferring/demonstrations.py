@@ -90,24 +90,13 @@ class DemonstrationReplay(Replay):
         error: Float32[Tensor, " n"],
         bonus: float,
     ) -> None:
-        self.kept, self._bonus = len(error), bonus
-        super().__init__(settings.model_copy(update={"capacity": settings.capacity + self.kept}), columns)
+        self._bonus = bonus
+        super().__init__(settings.model_copy(update={"capacity": settings.capacity + len(error)}), columns)
+        self.kept = len(error)
         for store, new in zip(self._store, transitions, strict=True):
             store[: self.kept] = new
         self._mass[: self.kept] = to_mass(error + bonus, settings.alpha)
         self._next = self._size = self.kept
-
-    def add(self, transitions: Transitions, error: Float32[Tensor, " n"]) -> None:
-        """Store transitions behind the demonstrations; the oldest of them go."""
-        room = self.settings.capacity - self.kept
-        n = len(error)
-        keep = slice(max(0, n - room), None)
-        index = self.kept + (torch.arange(n)[keep] + self._next - self.kept) % room
-        for store, new in zip(self._store, transitions, strict=True):
-            store[index] = new[keep]
-        self._mass[index] = to_mass(error[keep], self.settings.alpha)
-        self._next = self.kept + (self._next - self.kept + n) % room
-        self._size = min(self._size + n, self.settings.capacity)
 
     def set_errors(self, slots: Int64[Tensor, " batch"], error: Float32[Tensor, " batch"]) -> None:
         """New priorities after an update, with the bonus where it belongs."""

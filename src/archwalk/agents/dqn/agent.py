@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from archwalk.agents.base import Agent, Update, Walked
+from archwalk.agents.base import Agent, Update, Walked, begin_walks
 from archwalk.agents.dqn.exploration import epsilons
 from archwalk.agents.dqn.learner import Learner
 from archwalk.agents.dqn.planner import Planner
@@ -24,7 +24,7 @@ from archwalk.agents.dqn.rollout import Rollout, stored_columns
 from archwalk.agents.dqn.targets import TargetNetwork
 from archwalk.agents.values import CPU, Snapshot, make_values
 from archwalk.config import Settings
-from archwalk.envs.process import SearchProcess, Walks, start
+from archwalk.envs.process import SearchProcess, Walks
 from archwalk.seeding import Generators
 
 
@@ -66,12 +66,8 @@ class DQN(Agent):
         weights: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.process, self.settings, self.generators = process, settings, generators
-        walks = start(process, settings.exploration.walks, generators["starts"])
-        if settings.reward.standardise:
-            process.standardise(walks.architecture)
-        self.values = make_values(process, settings, generators.seed, device, self.form)
-        if weights is not None:
-            self.values.network.load_state_dict(dict(weights))
+        walks = begin_walks(process, settings, settings.exploration.walks, generators)
+        self.values = make_values(process, settings, generators.seed, device, self.form, weights)
         self.epsilon = epsilons(settings.exploration)
         self.learner = self.make_learner()
         policy = self.snapshot()

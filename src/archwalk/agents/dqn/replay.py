@@ -212,7 +212,12 @@ class Replay:
     Args:
         settings: capacity and exponents.
         columns: actions stored with an offer, 0 where offers need not be stored.
+
+    Attributes:
+        kept: transitions that stay for good, in the first slots; the ring is behind them.
     """
+
+    kept = 0
 
     def __init__(self, settings: ReplaySettings, columns: int) -> None:
         self.settings = settings
@@ -235,15 +240,15 @@ class Replay:
 
     def add(self, transitions: Transitions, error: Float32[Tensor, " n"]) -> None:
         """Store transitions with priorities from their TD errors; the oldest ones go."""
-        capacity = self.settings.capacity
+        room, first = self.settings.capacity - self.kept, self.kept
         n = len(error)
-        keep = slice(max(0, n - capacity), None)  # of more than fit at once only the last ones stay
-        index = (torch.arange(n)[keep] + self._next) % capacity
+        keep = slice(max(0, n - room), None)  # of more than fit at once only the last ones stay
+        index = first + (torch.arange(n)[keep] + self._next - first) % room
         for store, new in zip(self._store, transitions, strict=True):
             store[index] = new[keep]
         self._mass[index] = to_mass(error[keep], self.settings.alpha)
-        self._next = (self._next + n) % capacity
-        self._size = min(self._size + n, capacity)
+        self._next = first + (self._next - first + n) % room
+        self._size = min(self._size + n, self.settings.capacity)
 
     def sample(self, batch: int, generator: torch.Generator) -> Sample:
         """Draw a batch: one sample from each of ``batch`` strata of equal probability."""

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from archwalk.agents.base import Agent, Update, Walked
+from archwalk.agents.base import Agent, Update, Walked, begin_walks
 from archwalk.agents.descent import Descent
 from archwalk.agents.dqn.planner import backed_up, known_of
 from archwalk.agents.modelbased.network import RewardNetwork
 from archwalk.agents.modelbased.plan import REWARD_FORM, RewardFunction
 from archwalk.agents.values import CPU, make_values
 from archwalk.config import Settings
-from archwalk.envs.process import SearchProcess, restart, start, take
+from archwalk.envs.process import SearchProcess, restart, take
 from archwalk.envs.tabular import TabularProcess
 from archwalk.seeding import Generators
 from archwalk.spaces.base import PAD
@@ -55,12 +55,8 @@ class ModelBasedAgent(Agent):
     ) -> None:
         self.process, self.settings, self.generators = process, settings, generators
         own = settings.model_based
-        self.walks = start(process, own.walks, generators["starts"])
-        if settings.reward.standardise:
-            process.standardise(self.walks.architecture)
-        self.values = make_values(process, settings, generators.seed, device, self.form)
-        if weights is not None:
-            self.values.network.load_state_dict(dict(weights))
+        self.walks = begin_walks(process, settings, own.walks, generators)
+        self.values = make_values(process, settings, generators.seed, device, self.form, weights)
         self.descent = Descent(self.values.network, own.learning_rate, own.halving_steps, MOST_NORM)
         self.daring = torch.linspace(0, own.optimism, own.levels)
         self.level = torch.arange(own.walks) % own.levels  # of each walk

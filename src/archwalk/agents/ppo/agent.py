@@ -18,14 +18,14 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from archwalk.agents.base import Agent, Update, Walked
+from archwalk.agents.base import Agent, Update, Walked, begin_walks
 from archwalk.agents.descent import Descent
 from archwalk.agents.dqn.rollout import stored_columns
 from archwalk.agents.ppo.network import POLICY_FORM, PolicyNetwork
 from archwalk.agents.ppo.objective import advantages, draw, objective
 from archwalk.agents.values import CPU, make_values
 from archwalk.config import Settings
-from archwalk.envs.process import SearchProcess, restart, start, take
+from archwalk.envs.process import SearchProcess, restart, take
 from archwalk.seeding import Generators
 
 
@@ -73,12 +73,8 @@ class PPOAgent(Agent):
         weights: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.process, self.settings, self.generators = process, settings, generators
-        self.walks = start(process, settings.exploration.walks, generators["starts"])
-        if settings.reward.standardise:
-            process.standardise(self.walks.architecture)
-        self.values = make_values(process, settings, generators.seed, device, self.form)
-        if weights is not None:
-            self.values.network.load_state_dict(dict(weights))
+        self.walks = begin_walks(process, settings, settings.exploration.walks, generators)
+        self.values = make_values(process, settings, generators.seed, device, self.form, weights)
         own = settings.ppo
         self.descent = Descent(
             self.values.network,
