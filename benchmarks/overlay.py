@@ -226,7 +226,7 @@ def steps_to_match(ours: Ours) -> Figure:
     for i, task in enumerate(TASKS):
         axes.bar([0], [np.nan], color=colour(i), label=f"from {task}")
     axes.bar([0], [np.nan], color="#bbbbbb", label="bar: published, to its level at 10⁷")
-    axes.plot([], [], "o", color="#555555", label="point: ours, to ours at 2·10⁶; ▲ not reached")
+    axes.plot([], [], "o", color="#555555", label="point: ours, to ours at 2·10⁶ (0 as 10³); ▲ not reached")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
