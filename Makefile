@@ -27,9 +27,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# One thread of the linear algebra: its small matrices are slower on two, and the tests' own processes need the cores.
+# Two files of tests at once, one thread of the linear algebra each. Those on Ray come last, alone: Ray runs its
+# processes at low priority, and beside other tests they would starve.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/distributed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/distributed
 
 docs: $(STAMP)
 	$(BIN)/python docs/site/build.py build/site

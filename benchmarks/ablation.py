@@ -34,6 +34,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "apex ladder": {"exploration": {"schedule": "apex"}},
     "replay 25,000": {"replay": {"capacity": 25_000}},
     "2.5 sampled a trained": {"training": {"sampled_per_trained": 2.5}},
+    "batches of 256": {"learner": {"batch_size": 256}},
+    "batches of 256, half as often halved": {"learner": {"batch_size": 256, "halving_steps": 50_000}},
     "no standardisation": {"reward": {"standardise": False}},
     "constant step size": {"learner": {"halving_steps": 0}},
     "step size 5e-5": {"learner": {"learning_rate": 5e-5, "halving_steps": 0}},
@@ -47,7 +49,7 @@ parser.add_argument("--tasks", default="alpha,delta")
 parser.add_argument("--seeds", type=int, default=2)
 parser.add_argument("--steps", type=int, default=100_000)
 parser.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
-parser.add_argument("--variants", default=",".join(VARIANTS))
+parser.add_argument("--variants", default=";".join(VARIANTS), help="a;b;c")
 args = parser.parse_args()
 
 
@@ -59,7 +61,7 @@ def interval(values: np.ndarray, sign: str = "") -> str:
 print("| variant | validation score | difference | steps to 0.97 (never) | evaluations | trained steps/s |")
 print("|---|---|---|---|---|---|")
 tasks, laptop = args.tasks.split(","), None
-for name in args.variants.split(","):
+for name in args.variants.split(";"):
     settings = load_preset("laptop").replace(**VARIANTS[name])
     settings = settings.replace(training={"trained_steps": args.steps})
     runs = []

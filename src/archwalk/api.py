@@ -551,8 +551,8 @@ def evaluate(
     Returns:
         The fields of ``Evaluation``, the ``epoch`` of the split's column, a ``note`` where it is not the test
         split for want of test values, ``benchmark`` and the ``protocol`` whose reward counts (empty: the
-        file's own), where the agent comes from (``source_task, regime, seed``), and its costs on its own task
-        (``Costs``); on another task or in another space than that, ``evaluations`` is 0.
+        file's own), where the agent comes from (``source_task, regime, seed, algorithm, transfer``), and its
+        costs on its own task (``Costs``); on another task or in another space than it, ``evaluations`` is 0.
         Of a run on several tasks: the costs are those of all of them together; without ``task`` all this by
         task.
     """
@@ -590,6 +590,8 @@ def _evaluate(
         source_task=spec.source_task if moved else spec.task,
         regime=spec.regime if own else "zero-shot",
         seed=spec.seed,
+        algorithm=spec.algorithm,
+        transfer=spec.transfer if moved else "",
         trained_steps=costs.trained_steps,
         sampled_steps=costs.sampled_steps,
         evaluations=costs.evaluations if own else 0,
@@ -670,8 +672,8 @@ def evaluate_policy(
         "source_trained_steps",
         "seconds",
     )
-    whose = {"source_task": "", "regime": "policy", "seed": seed, **dict.fromkeys(costs)}
-    result = _result(opened, found, split, **whose)
+    whose = {"source_task": "", "regime": "policy", "seed": seed, "algorithm": "", "transfer": ""}
+    result = _result(opened, found, split, **whose, **dict.fromkeys(costs))
     if out is not None:
         write_atomically(Path(out), json_text(result | {"checksum": opened.checksum}).encode())
     return result

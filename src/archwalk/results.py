@@ -68,6 +68,10 @@ class EvaluationResult(Result):
     regime: str
     """``scratch``, ``zero-shot``, ``fine-tune`` or ``retrain``; ``policy`` of a foreign one."""
     seed: int
+    algorithm: str
+    """What trained it; empty of a foreign policy."""
+    transfer: str
+    """How it was moved to its task; empty where it was not."""
     task: str
     metric: str
     split: str

@@ -177,7 +177,7 @@ def test_what_each_does_before_any_step(source: RunDir, folder: Path, tmp_path: 
             source.path, "two", "zero-shot", tmp_path / method, transfer=method, options=QUICK.get(method)
         )
         found = archwalk.evaluate(run.path)
-        assert found["regime"] == "zero-shot"
+        assert (found["regime"], found["transfer"]) == ("zero-shot", method)
         if method == "successor-features":
             assert 2 <= found["evaluations"] <= 32  # the first starts
             assert found["trained_steps"] == 128

@@ -222,6 +222,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
     epoch = "" if r["epoch"] in ("final", "none") else f", epoch {r['epoch']}"
     lines = [
         ("agent", f"{r['regime']}, {r['source_task']} → {r['task']}, seed {r['seed']}, {r['benchmark']}"),
+        ("trained by", r["algorithm"] + (f", moved by {r['transfer']}" if r["transfer"] else "")),
         *([("protocol", r["protocol"])] if r["protocol"] else []),
         (
             f"{r['split']} {metric}{epoch}",
