@@ -33,7 +33,7 @@ def test_an_agents_own_network_as_a_policy_scores_as_the_agent(tmp_path: Path) -
         lambda seen, mask: best(seen[None], mask[None])[0], benchmark, "one", walk=walk
     )
     costs = {"trained_steps", "sampled_steps", "evaluations", "evaluation_hours", "source_trained_steps"}
-    whose = {"regime", "source_task", "seconds", *costs}
+    whose = {"regime", "source_task", "algorithm", "seconds", *costs}
     assert many == single
     assert {k: v for k, v in many.items() if k not in whose} == {
         k: v for k, v in agent.items() if k not in whose
