@@ -275,6 +275,16 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path, monkeypatch: pyt
             assert "\\u2192" in stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
 
 
+def test_an_empty_name_in_an_imported_list_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("op0,op1,loss\na,x,1\na,y,2\nb,x,3\nb,y,4\n", "utf-8")
+    importing = ("data", "import", "table", file, "--space", "slots", "--slots", "op0,op1")
+    assert call(*importing, "--out", tmp_path / "t.parquet", "--minimise", "loss,") == 2
+    assert "''" in capsys.readouterr().err
+    assert not (tmp_path / "t.parquet").exists()
+    assert call(*importing, "--out", tmp_path / "t.parquet", "--minimise", "loss") == 0
+
+
 def test_proxies(capsys: pytest.CaptureFixture) -> None:
     small = ("--channels", 4, "--modules", 1, "--cells", 1, "--batch", 3)
     call("proxies", "64-41414-1_23_301", "--metrics", "params,jacov", *small, "--size", 8, "--json")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import tyro
 
+from archwalk.cli.arguments import listed
 from archwalk.cli.cards import print_card, typed
 from archwalk.cli.console import print_json, print_step
 from archwalk.cli.verbs import Verbs
@@ -123,7 +124,7 @@ def agents_train(
         benchmarks=benchmark,
         searches=search,
         spaces=space,
-        left_out=[task for task in left_out.split(",") if task],
+        left_out=listed(left_out),
         training=training,
         name=name,
         summary=summary,

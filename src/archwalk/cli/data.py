@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from archwalk.cli.arguments import listed
-from archwalk.cli.console import (
-    print_benchmark,
-    print_step,
-    print_surrogate,
-)
+from archwalk.cli.console import print_benchmark, print_step, print_surrogate
 from archwalk.cli.verbs import Verbs
 from archwalk.errors import SettingsError
 
@@ -213,8 +208,8 @@ def import_table(
         slots=slots.split(",") if slots else (),
         name=name,
         rewards=rewards,
-        minimise=listed(minimise),
-        maximise=listed(maximise),
+        minimise=_listed(minimise),
+        maximise=_listed(maximise),
         source=source,
     )
     _save(benchmark, out)
@@ -272,15 +267,15 @@ def fit_surrogate(
     from archwalk.tasks.surrogates.task import check_path
 
     check_path(out)
-    wanted = ([metric] if metric else []) + [m for m in listed(metrics) if m != metric]
+    wanted = ([metric] if metric else []) + [m for m in _listed(metrics) if m != metric]
     tasks = fit.fit_surrogate(
         sample,
         space,
         task,
         metrics=wanted,
-        minimise=listed(minimise),
-        maximise=listed(maximise),
-        families=listed(models),
+        minimise=_listed(minimise),
+        maximise=_listed(maximise),
+        families=_listed(models),
         folds=folds,
         seed=seed,
         name=name,
@@ -288,6 +283,11 @@ def fit_surrogate(
         say=print_step,
     )
     _save(tasks, out)
+
+
+def _listed(names: str | None) -> list[str]:
+    """Names written as a,b,c, with the empty ones, which whoever reads them refuses."""
+    return names.split(",") if names else []
 
 
 def _save(benchmark: Benchmark | SurrogateTask, out: Path) -> None:

@@ -7,7 +7,7 @@ In: arguments. Out: calls to ``archwalk.api`` and ``archwalk.searching``, printe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -23,15 +23,8 @@ from archwalk.cli.console import (
     print_search,
     print_step,
 )
-from archwalk.config import (
-    LatencySettings,
-    RaySettings,
-    SkeletonSettings,
-)
+from archwalk.config import LatencySettings, RaySettings, SkeletonSettings
 from archwalk.errors import SettingsError
-
-if TYPE_CHECKING:
-    pass
 
 
 def fit(

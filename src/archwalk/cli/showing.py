@@ -7,17 +7,12 @@ In: arguments. Out: calls to ``archwalk.reporting``, ``archwalk.drawing`` and ``
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
-from archwalk.config import (
-    SkeletonSettings,
-)
+from archwalk.config import SkeletonSettings
 from archwalk.errors import SettingsError
-
-if TYPE_CHECKING:
-    pass
 
 
 def report(run_dir: tyro.conf.Positional[Path], benchmark: str | None = None) -> None:

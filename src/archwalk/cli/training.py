@@ -7,27 +7,14 @@ In: arguments. Out: calls to ``archwalk.api``, printed by
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from archwalk.cli.arguments import pair, under
-from archwalk.cli.console import (
-    Reporter,
-    StudyReporter,
-    print_evaluation,
-    print_forecast,
-    print_json,
-)
-from archwalk.config import (
-    RaySettings,
-    Settings,
-    check_own_groups,
-    load_preset,
-)
-
-if TYPE_CHECKING:
-    pass
+from archwalk.cli.arguments import under
+from archwalk.cli.console import Reporter, StudyReporter, print_evaluation, print_forecast, print_json
+from archwalk.config import RaySettings, Settings, check_own_groups, load_preset
+from archwalk.errors import SettingsError
 
 
 def train(
@@ -151,7 +138,7 @@ def transfer(
     from archwalk import api
     from archwalk.training.rundir import RunDir
 
-    options = dict(pair(text) for text in option)
+    options = dict(_pair(text) for text in option)
     training = RunDir(api.sources_of(source)[0]).spec().settings.training
     total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
     with Reporter(total) as reporter:
@@ -172,6 +159,14 @@ def transfer(
         )
     result = api.evaluate(run_dir)
     print_json(result) if json else print_evaluation(result)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """NAME=VALUE in two."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError("an option as NAME=VALUE", repr(text), "correct --option")
+    return name, value
 
 
 def study(

@@ -168,8 +168,7 @@ class StudyDir:
             if evaluations is None:
                 continue
             for result, row in zip(plan.results(job), evaluations, strict=True):
-                named = _named(result)  # with what a study calls it, agents from scratch, too
-                results.append(named | row | named)
+                results.append(_named(result) | row)
             curves += self._curve(job, plan)
         if not results:
             for name in (RESULTS, CURVES):

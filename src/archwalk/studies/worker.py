@@ -120,8 +120,8 @@ def _row(study: StudyDir, job: Job, result: Result) -> dict[str, Any]:
     """An evaluation; that of an agent used as it is costs nothing beyond what went into the agent."""
     folder, task, benchmark = study.run(job).path / result.subfolder, result.target_task, study.benchmark()
     row: dict[str, Any] = dict(api.evaluate(folder, task=task, benchmark=benchmark))
-    if result.regime == "multi-task":
-        row["regime"] = result.regime
+    # As the study calls it, which has a transfer method for agents from scratch, too.
+    row |= {"regime": result.regime, "algorithm": result.algorithm, "transfer": result.transfer}
     if result.regime == "zero-shot":
         row |= asdict(FREE) | {"source_trained_steps": row["trained_steps"]}
     return row
