@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -38,6 +39,8 @@ REGIMES = (
     ("fine-tune 2·10⁵", "fine-tune", "retrain", 200_000),
     ("retrain 10⁶", "retrain", "retrain", 1_000_000),
 )
+LEVEL: dict[str, Any] = {"color": SCRATCH_COLOUR, "linewidth": 0.8, "linestyle": ":"}  # median, and best
+UPDATE = 1_000  # trained steps: more than one update's
 Values = NDArray[np.float64]
 
 
@@ -72,7 +75,7 @@ class Ours:
             (pl.col("source") == source) & (pl.col("target") == target) & (pl.col("regime") == regime)
         )
         if steps:
-            found = found.filter((pl.col("trained_steps") - steps).abs() < 1_000)
+            found = found.filter((pl.col("trained_steps") - steps).abs() < UPDATE)
         found, f = found.sort("seed"), self.factor(target)
         mean, std = found["test_mean"].to_numpy() * f, found["test_std"].to_numpy() * f
         return Agents(
@@ -134,10 +137,8 @@ def performance(ours: Ours) -> Figure:
                     mark(axes, at + 0.04, found.mean.mean(), spread, i, filled=True)
                 if (there := published(theirs, source, target)) is not None:
                     mark(axes, at - 0.04, there.mean, there.std or 0.0, i, filled=False)
-        median, oracle = ours.levels(target)
-        for level, text in ((median, "median architecture"), (oracle, "best by validation")):
-            axes.axhline(level, color=SCRATCH_COLOUR, linewidth=0.8, linestyle=":")
-            axes.annotate(text, (4.6, level), ha="right", va="bottom", fontsize=6.5)
+        for level in ours.levels(target):
+            axes.axhline(level, **LEVEL)
         axes.set_xticks(range(len(groups)), [g.replace(" ", "\n") for g in groups], fontsize=7.5)
         axes.set_xlim(-0.6, 4.6)
         axes.set_title(target)
@@ -148,6 +149,7 @@ def performance(ours: Ours) -> Figure:
     ink = {"color": "#555555", "linestyle": "", "marker": "o"}
     panels[0].plot([], [], markerfacecolor="white", label="published, 10⁷ (10⁶ fine-tuned)", **ink)
     panels[0].plot([], [], label="ours, ± deviation over starts", **ink)
+    panels[0].plot([], [], label="median, best by validation", **LEVEL)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -181,9 +183,8 @@ def curves(ours: Ours, most: float) -> Figure:
             end = published("retrain", source, target)
             if end is not None:
                 axes.axhline(end.mean, color=ink, linewidth=0.9, linestyle="--")
-        median, oracle = ours.levels(target)
-        for level in (median, oracle):
-            axes.axhline(level, color=SCRATCH_COLOUR, linewidth=0.8, linestyle=":")
+        for level in ours.levels(target):
+            axes.axhline(level, **LEVEL)
         axes.set_xlim(0, most)
         axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
         axes.set_title(target)
@@ -193,9 +194,7 @@ def curves(ours: Ours, most: float) -> Figure:
         panels[0].plot([], [], color=colour(i), label=f"from {task}")
     panels[0].plot([], [], color=SCRATCH_COLOUR, linewidth=2, label="from scratch")
     panels[0].plot([], [], color="#555555", linestyle="--", linewidth=0.9, label="published, at the end")
-    panels[0].plot(
-        [], [], color=SCRATCH_COLOUR, linestyle=":", linewidth=0.8, label="median, best by validation"
-    )
+    panels[0].plot([], [], label="median, best by validation", **LEVEL)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -289,6 +288,25 @@ def matching_table(ours: Ours) -> list[str]:
     return lines
 
 
+def equal_steps(ours: Ours, steps: int) -> list[str]:
+    """Validation scores after as many trained steps on the target, from scratch and moved."""
+
+    def reached(source: str, target: str) -> float:
+        runs = ours.runs(source, target, "validation_score")
+        return float(np.mean([run.score[run.cost < steps + UPDATE][-1] for run in runs]))
+
+    at = {pair: reached(*pair) for pair in [*PAIRS, *((task, task) for task in TASKS)]}
+    lines = [
+        f"| to, after {steps:,} steps | from scratch | {' | '.join(f'from {task}' for task in TASKS)} |",
+        "|---" * (len(TASKS) + 2) + "|",
+    ]
+    for target in TASKS:
+        moved = [f"{at[source, target]:.2f}" if source != target else "" for source in TASKS]
+        lines.append(f"| {target} | {at[target, target]:.2f} | {' | '.join(moved)} |")
+    ahead = sum(at[a, b] > at[b, b] for a, b in PAIRS)
+    return [*lines, "", f"Moved agents are ahead in {ahead} of {len(PAIRS)} pairs.", ""]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--benchmark", default="micro.parquet")
@@ -311,6 +329,7 @@ def main() -> None:
         "",
         *matching_table(ours),
         "",
+        *(line for steps in (500_000, 1_000_000) for line in equal_steps(ours, steps)),
     ]
     for name, _, regime, steps in REGIMES:
         pairs = better(ours, regime, steps)
