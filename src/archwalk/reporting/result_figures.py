@@ -70,7 +70,10 @@ def regret(data: StudyData) -> Figure:
 
 def rank_percentile(data: StudyData) -> Figure:
     """Share of the space that is ranked worse, a panel a target task, bars grouped by regime."""
-    return _bars(data, "rank_percentile_mean", "better than … % of the space")
+    figure = _bars(data, "rank_percentile_mean", "better than … % of the space")
+    for axes in figure.axes:
+        axes.set_ylim(0, 103)  # an interval over two seeds goes far beyond what can be
+    return figure
 
 
 def _bars(data: StudyData, column: str, label: str) -> Figure:
