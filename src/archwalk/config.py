@@ -275,6 +275,8 @@ class TrainingSettings(_Group):
     """Trained steps between two greedy evaluations on the training task."""
     evaluation_starts: int = Field(20_000, ge=1)
     """Most starts of a greedy evaluation: every architecture if there are no more, else a random sample."""
+    curve_starts: int = Field(20_000, ge=1)
+    """The same for the evaluations before the end of a run and of its fine-tuning, which only draw curves."""
     log_every: int = Field(10_240, ge=1)
     """Trained steps between two rows of metrics."""
     checkpoint_every: int = Field(250_000, ge=1)

@@ -260,6 +260,22 @@ def test_a_sample_of_starts_where_there_are_many() -> None:
     assert result.starts == 10
 
 
+def test_curves_are_drawn_from_a_sample_and_what_counts_from_all_starts() -> None:
+    """The end of a run and of its fine-tuning are the same numbers, however few starts draw the curve."""
+
+    def rows(most: int) -> list[dict]:
+        training = {"trained_steps": 1_024, "evaluate_every": 256, "log_every": 256, "curve_starts": most}
+        return rows_of(Loop(tiny_benchmark(), "main", small_settings(training=training), 0, cut=512))
+
+    every, few = rows(54), rows(5)
+    score = "greedy_validation_score"
+    apart = [a["trained_steps"] for a, b in zip(every, few, strict=True) if a[score] != b[score]]
+    assert apart == [256, 768]
+    assert all(
+        a[name] == b[name] for a, b in zip(every, few, strict=True) for name in a if "greedy" not in name
+    )
+
+
 def test_ties_share_the_best_rank() -> None:
     assert ranks(np.array([3.0, 5.0, 3.0, 1.0, 5.0])).tolist() == [3, 1, 3, 5, 1]
 

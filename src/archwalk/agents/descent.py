@@ -40,7 +40,8 @@ class Descent:
         self._most = max_grad_norm
         self.trained_steps = 0
         self.freeze(is_body, frozen_body_steps)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        self._parameters = list(network.parameters())  # found once: finding them costs as much as moving them
+        self.optimiser = torch.optim.Adam(self._parameters, lr=learning_rate, fused=True)
 
     def freeze(self, chosen: Callable[[str], bool], steps: float) -> None:
         """Let some parameters keep the weights that they begin with.
@@ -62,12 +63,13 @@ class Descent:
         Returns:
             L2 norm of the gradient before clipping.
         """
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         loss.backward()
         if self.trained_steps < self._frozen_steps:
             for parameter in self._frozen:
                 parameter.grad = None  # neither moved nor counted in the norm
-        norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._most)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._most)
         self.optimiser.param_groups[0]["lr"] = self.learning_rate()
         self.optimiser.step()
         self.trained_steps += trained

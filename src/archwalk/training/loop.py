@@ -172,7 +172,10 @@ class Loop:
     def _evaluate(self) -> Row:
         """Greedy evaluation on what is trained on, as ``greedy_...`` columns; has no effect on training."""
         draws = make_generator(self.generators.seed, f"evaluation {self.counters.trained_steps}")
-        most = self.settings.training.evaluation_starts
+        training = self.settings.training
+        at_end = self.at_cut or self.counters.trained_steps >= training.trained_steps
+        most = training.evaluation_starts
+        most = most if at_end else min(most, training.curve_starts)
         found = evaluate_training(self.agent.values, self.benchmark, self.tasks, most, draws)
         return {f"greedy_{name}": value for name, value in found.items()}
 
