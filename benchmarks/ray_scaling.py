@@ -196,7 +196,7 @@ def training(args: argparse.Namespace) -> None:
 
 def memory(args: argparse.Namespace) -> None:
     """Resident bytes of driver, actors and shards, and what the object store holds, twice a minute."""
-    from archwalk.training.apex.roles import resident_bytes
+    from archwalk.memory import resident_bytes
 
     table, settings = load_benchmark(args.benchmark), settings_of(args, 10**12)
     settings = settings.replace(replay={"capacity": 25_000})  # full, as it stays, within minutes

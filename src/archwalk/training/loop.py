@@ -18,6 +18,7 @@ from archwalk.agents.registry import DEFAULT, find_algorithm
 from archwalk.agents.values import CPU
 from archwalk.config import Settings
 from archwalk.envs.build import run_process
+from archwalk.memory import keep_memory
 from archwalk.seeding import Generators, make_generator
 from archwalk.tasks.base import split_tasks
 from archwalk.tasks.several import AnyTasks
@@ -103,6 +104,7 @@ class Loop:
         make_agent: MakeAgent | None = None,
         prepare: Prepare | None = None,
     ) -> None:
+        keep_memory()
         self.benchmark, self.settings, self.cut = benchmark, settings, cut
         self.tasks = split_tasks(task, benchmark.tasks)
         self.at_cut = False

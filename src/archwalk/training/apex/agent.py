@@ -43,6 +43,7 @@ from archwalk.execution.cluster import (
     room,
     silent,
 )
+from archwalk.memory import release_memory
 from archwalk.seeding import Generators
 from archwalk.training.apex.roles import (
     Arrays,
@@ -52,7 +53,6 @@ from archwalk.training.apex.roles import (
     ReplayShard,
     RolloutActor,
     Walk,
-    release_memory,
     to_arrays,
     to_tensors,
 )

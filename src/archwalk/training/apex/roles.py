@@ -6,9 +6,6 @@ them and gives the orders.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,6 +21,7 @@ from archwalk.agents.values import QFunction, Snapshot
 from archwalk.config import ReplaySettings, Settings
 from archwalk.envs.process import Walks, start
 from archwalk.execution.cluster import load_ray
+from archwalk.memory import keep_memory, resident_bytes
 from archwalk.seeding import Generators
 
 Arrays = dict[str, NDArray[Any]]
@@ -173,6 +171,7 @@ class RolloutActor:
 
     def __init__(self, values: QFunction, post: Post) -> None:
         torch.set_num_threads(1)
+        keep_memory()
         self._post, self._version = post, -1
         process = values.process
         self._values = values
@@ -236,17 +235,3 @@ class RolloutActor:
     def memory(self) -> int:
         """Bytes of this process that are in memory."""
         return resident_bytes()
-
-
-def resident_bytes() -> int:
-    """Memory of the calling process, without what it shares: the object store is counted by itself."""
-    with open("/proc/self/statm") as file:
-        _, resident, shared = map(int, file.read().split()[:3])
-    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
-
-
-def release_memory() -> None:
-    """Give freed memory back to the system, of which the C library keeps the more the longer a process runs.
-    Does nothing where the C library has no such call."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
