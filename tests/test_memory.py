@@ -9,8 +9,6 @@ import sys
 
 import pytest
 
-from archwalk.memory import release_memory, resident_bytes
-
 PROGRAM = """
 import resource, sys
 import torch
@@ -44,10 +42,20 @@ def test_what_is_freed_is_used_again_unless_the_environment_says_otherwise() -> 
 
 
 def test_memory_is_counted_and_given_back() -> None:
-    release_memory()  # what earlier tests have left
-    before = resident_bytes()
-    held = bytearray(b"x") * (64 * 2**20)
-    assert resident_bytes() - before > 60 * 2**20
-    del held
-    release_memory()
-    assert resident_bytes() - before < 30 * 2**20
+    """In a process of its own, which keeps nothing of other tests."""
+    program = """
+import torch
+from archwalk.memory import keep_memory, release_memory, resident_bytes
+keep_memory()
+release_memory()
+before = resident_bytes()
+held = torch.ones(16 * 2**20)  # 64 MB
+print(resident_bytes() - before)
+del held
+release_memory()
+print(resident_bytes() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    held, left = (int(line) / 2**20 for line in done.stdout.split())
+    assert held > 60
+    assert left < 20
