@@ -33,8 +33,9 @@ from archwalk.calling import ONLY, metrics_of
 from archwalk.config import load_preset
 from archwalk.errors import ArchwalkError
 from archwalk.tasks.evaluators import answer_in
+from archwalk.tasks.identity import Identity
 from archwalk.tasks.importers import import_table
-from archwalk.tasks.ledger import EvaluationFailed, Identity, Ledger
+from archwalk.tasks.ledger import EvaluationFailed, Ledger
 from archwalk.tasks.metrics import Column, Metric
 from archwalk.tasks.table import make_benchmark
 

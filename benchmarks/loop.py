@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from archwalk.agents.dqn.agent import DQNAgent
 from archwalk.config import load_preset
 from archwalk.tasks import load_benchmark
 from archwalk.training.loop import Loop
@@ -58,6 +59,7 @@ def timed(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 loop = Loop(benchmark, "alpha", settings, seed=0)
+assert isinstance(loop.agent, DQNAgent)
 network = loop.agent.values.network
 network.embed = timed(network.embed)  # type: ignore[method-assign]
 network.judge = timed(network.judge)  # type: ignore[method-assign]
@@ -66,7 +68,7 @@ loop.agent.learner.descent.optimiser.step = timed(loop.agent.learner.descent.opt
 torch.nn.utils.clip_grad_norm_ = timed(torch.nn.utils.clip_grad_norm_)
 
 inside, began = 0.0, time.perf_counter()
-loop._evaluate = dict  # type: ignore[method-assign, assignment] - the last row's evaluation is not the loop
+loop._evaluate = dict  # type: ignore[method-assign, assignment]  # the last row's evaluation is not the loop
 for _ in loop.run():
     pass
 total = time.perf_counter() - began

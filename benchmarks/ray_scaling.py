@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 import archwalk
+from archwalk.agents.dqn.agent import DQNAgent
 from archwalk.config import RaySettings, load_preset
 from archwalk.execution.cluster import connected, load_ray
 from archwalk.tasks import load_benchmark
@@ -163,19 +164,23 @@ def training(args: argparse.Namespace) -> None:
     table, settings = load_benchmark(args.benchmark), settings_of(args, args.steps)
     inline = Loop(table, args.task, settings, 0)
     say(inline_steps_a_second=rate_of(inline, args.steps), load=os.getloadavg()[0])
-    step = timed(inline.act, 20)
+    agent = inline.agent
+    assert isinstance(agent, DQNAgent)
+    step = timed(agent.act, 20)
     batch, gen = settings.learner.batch_size, inline.generators["replay"]
-    sample = inline.replay.sample(batch, gen)
-    update = timed(lambda: inline.learner.update(sample, inline.target), 10)
-    inline_sample = timed(lambda: inline.replay.sample(batch, gen), 20)
+    sample = agent.replay.sample(batch, gen)
+    update = timed(lambda: agent.learner.update(sample, agent.target), 10)
+    inline_sample = timed(lambda: agent.replay.sample(batch, gen), 20)
     walks = settings.exploration.walks
     say(seconds_a_step_of_walks=step, seconds_a_walked_step=step / walks, seconds_an_update=update)
     ray_settings = RaySettings(object_store_mb=200, shards=args.shards, cpus=max(2, os.cpu_count() or 2))
     with connected(ray_settings):
         loop = Loop(table, args.task, settings, 0, make_agent=partial(ApexAgent, ray=ray_settings))
-        say(ray_steps_a_second=rate_of(loop, args.steps), restarts=loop.agent.restarts)
-        remote = timed(lambda: loop.agent.replay.sample(batch, gen), 50)
-        weights = to_arrays(dict(loop.agent.values.network.state_dict()))
+        remote_agent = loop.agent
+        assert isinstance(remote_agent, ApexAgent)
+        say(ray_steps_a_second=rate_of(loop, args.steps), restarts=remote_agent.restarts)
+        remote = timed(lambda: remote_agent.replay.sample(batch, gen), 50)
+        weights = to_arrays(dict(remote_agent.values.network.state_dict()))
         put = timed(lambda: load_ray().put(weights), 20)
         chunk = to_arrays(sample.transitions._asdict())
         bytes_a_transition = sum(a.nbytes for a in chunk.values()) / batch
@@ -208,6 +213,7 @@ def memory(args: argparse.Namespace) -> None:
             now = time.monotonic() - began
             if now - last >= 30:
                 last = now
+                assert isinstance(loop.agent, ApexAgent)
                 parts = loop.agent.memory()
                 ray = load_ray()
                 free = ray.available_resources().get("object_store_memory", 0.0)

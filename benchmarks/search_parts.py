@@ -99,7 +99,7 @@ for task in benchmark.tasks:
     run = RunDir(args.run_dir / task)
     if not run.finished:
         archwalk.train(args.benchmark, task, run.path, preset=args.preset)
-    opinions[task] = Source(f"{task}: agent", codes, opinion(load_values(run, benchmark)))
+    opinions[task] = Source(f"{task}: agent", codes, opinion(load_values(run, benchmark, task)))
 targets = args.targets.split(",") if args.targets else list(benchmark.tasks)
 print(f"| part | {' | '.join(targets)} | geometric mean |\n|---|{'---|' * (len(targets) + 1)}")
 for name, (suggest, given) in PARTS.items():

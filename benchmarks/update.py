@@ -54,12 +54,14 @@ def main() -> None:
     for precision in args.precision.split(","):
         settings = load_preset(args.preset).replace(training={"precision": precision})
         loop = Loop(load_benchmark("synthetic"), "alpha", settings, seed=0)
-        while len(loop.agent.replay) < settings.replay.warmup:
-            loop._count(loop.agent.act())
-        if isinstance(loop.agent.target, Planner):
-            loop.agent.target.refresh()
+        made = loop.agent
+        assert isinstance(made, DQNAgent)
+        while len(made.replay) < settings.replay.warmup:
+            loop._count(made.act())
+        if isinstance(made.target, Planner):
+            made.target.refresh()
 
-        def update(agent: DQNAgent = loop.agent, batch: int = settings.learner.batch_size) -> None:
+        def update(agent: DQNAgent = made, batch: int = settings.learner.batch_size) -> None:
             sample = agent.replay.sample(batch, agent.generators["replay"])
             found = agent.learner.update(sample, agent.target)
             agent.replay.set_errors(sample.slots, found.error)

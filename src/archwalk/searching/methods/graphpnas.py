@@ -138,7 +138,7 @@ def fit(problem: Problem, history: History, seed: int) -> Generator:
     generator = Generator(possible_choices(problem), blocks_of(space), touching(space), start)
     ids, weights = best_of(history)
     codes, scale = torch.from_numpy(problem.codes(ids)), torch.from_numpy(weights).float()
-    adam = torch.optim.Adam(generator.parameters(), lr=LEARNING_RATE)
+    adam = torch.optim.Adam(generator.parameters(), lr=LEARNING_RATE, fused=True)
     for _ in range(EPOCHS):
         for batch in torch.from_numpy(numbers.permutation(len(ids))).split(BATCH):
             adam.zero_grad()

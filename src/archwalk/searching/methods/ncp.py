@@ -66,7 +66,7 @@ def fit(
         generator: of first weights, batches and what is dropped.
     """
     predictor = Predictor(codes.shape[1], count, int(generator.integers(2**31)))
-    adam = torch.optim.Adam(predictor.parameters())
+    adam = torch.optim.Adam(predictor.parameters(), fused=True)
     batches = -(-len(codes) // BATCH)
     cycle = torch.optim.lr_scheduler.OneCycleLR(adam, LEARNING_RATE, EPOCHS * batches)
     with torch.random.fork_rng([]):
