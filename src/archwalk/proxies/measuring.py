@@ -17,6 +17,7 @@ from archwalk.errors import SettingsError, unknown
 from archwalk.networks.build import build_network
 from archwalk.proxies.measures import PROXIES
 from archwalk.spaces.base import SearchSpace
+from archwalk.spaces.skeletons import MacroSpace
 
 DIGITS = "digits"
 CLASSES = ("class_object", "class_scene", "jigsaw")  # tasks of ``digits`` whose targets are classes
@@ -28,6 +29,16 @@ DIGITS_SKELETON: Mapping[str, Any] = {
     "stem_stride": 4,
     "live_only": True,
 }
+
+
+def small_skeleton(space: SearchSpace) -> Mapping[str, Any]:
+    """Options of ``build_network`` for a network around an architecture that is cheap to read or to run once:
+    that of ``digits`` around a cell, eight channels in a whole network."""
+    if isinstance(space, MacroSpace):
+        return {"channels": 8}
+    if space.name in ("darts", "nasbench101"):
+        return {"channels": 8, "cells": 3 if space.name == "darts" else 1}
+    return DIGITS_SKELETON
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,10 @@ def test_the_best_of_another_task_that_is_unused_here() -> None:
     assert mtnas.best_elsewhere(PROBLEM, nothing, generator, 1).tolist() == []
 
 
-def test_a_transfer_and_then_its_neighbours_with_most_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transfer_and_then_its_neighbours_of_the_highest_synflow(monkeypatch: pytest.MonkeyPatch) -> None:
     best = int(np.random.default_rng(1).integers(len(SPACE)))
     problem = knowing({best: 0.9, TEN[0]: 0.1})
-    monkeypatch.setattr(mtnas, "_parameters", lambda space, text: float(text.count("3")))
+    monkeypatch.setattr(mtnas, "_synflow", lambda space, text: float(text.count("3")))
     monkeypatch.setattr(mtnas, "wants", lambda *a: True)
     ids, rewards = [*TEN], [0.1 * i for i in range(10)]
     for place in range(10):
@@ -57,7 +57,7 @@ def test_a_transfer_and_then_its_neighbours_with_most_parameters(monkeypatch: py
         rewards.append(0.0)
     after = mtnas.mtnas(problem, make_history(problem, ids, rewards), 0)
     assert after not in (set(problem.edits[best].tolist()) | set(TEN))  # nothing is left to give: a child ...
-    assert any(after in problem.edits[i] for i in ids[10:])  # ... of the latest ten
+    assert any(after in problem.edits[i] for i in TEN[1:])  # ... of the first ten, none being better
 
 
 def test_the_chance_of_a_transfer() -> None:
@@ -93,17 +93,24 @@ def test_which_turns_were_transfers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mtnas.taken(problem, make_history(problem, ids, rewards), 0) == {0: True}
 
 
-def test_parameters_are_those_of_the_networks() -> None:
-    from archwalk.networks.build import build_network
+def test_synflow_is_that_of_a_small_network() -> None:
+    strong = "|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
+    weak = "|nor_conv_1x1~0|+|none~0|none~1|+|none~0|nor_conv_1x1~1|none~2|"
+    closed = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    space = make_space("nasbench201")
+    first, second, third = (mtnas._synflow(space, text) for text in (strong, weak, closed))
+    assert first > second > third == 0.0
+    assert mtnas._synflow(make_space("slots", {"a": ["x", "y"]}), "x") == 0.0
 
-    for name, text in (
-        ("transnas-micro", "64-41414-1_23_333"),
-        ("nasbench201", "|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"),
-    ):
-        space = make_space(name)
-        network = build_network(space, text, live_only=True)
-        assert mtnas._parameters(space, text) == sum(p.numel() for p in network.parameters())
-    assert mtnas._parameters(make_space("slots", {"a": ["x", "y"]}), "x") == 0.0
+
+def test_the_population_takes_in_the_best_of_a_transfer_and_ages() -> None:
+    rewards = np.arange(40) / 100  # each turn is better than the last one
+    rewards[10:20] = [0.5, 0.0, 0.0, 0.4, *[0.0] * 6]  # a turn of transfers: two are among the ten best
+    history = make_history(PROBLEM, list(range(40)), rewards.tolist())
+    assert mtnas.population(history, 10, {}).tolist() == [*range(10)]
+    assert mtnas.population(history, 20, {0: True}).tolist() == [*range(2, 10), 10, 13]
+    assert mtnas.population(history, 25, {0: True}).tolist() == [*range(7, 10), 10, 13, *range(20, 25)]
+    assert mtnas.population(history, 20, {}).tolist() == [*range(10, 20)]
 
 
 def test_generations_of_ktnas() -> None:
@@ -111,9 +118,8 @@ def test_generations_of_ktnas() -> None:
     history = make_history(PROBLEM, list(range(26)), rewards)
     first, second, third = ktnas.populations(history)
     assert first.tolist() == list(range(10))
-    elites = sorted(range(10), key=lambda i: -rewards[i])[:2]
-    assert second.tolist() == [*elites, *range(10, 18)]
-    assert third.tolist()[:2] == sorted(second.tolist(), key=lambda i: -rewards[i])[:2]
+    assert second.tolist() == sorted(range(18), key=lambda i: -rewards[i])[:10]
+    assert third.tolist() == sorted(range(26), key=lambda i: -rewards[i])[:10]
     assert len(ktnas.populations(make_history(PROBLEM, list(range(25)), rewards[:25]))) == 2
 
 
@@ -131,4 +137,17 @@ def test_transfers_of_ktnas_are_ranked_by_the_nearest_before() -> None:
     assert ktnas.rank(problem, np.array([like_bad, like_good]), ids, labels).tolist() == [0, 1]
     assert ktnas.ktnas(problem, history, 0) == like_good
     alone = ktnas.ktnas(PROBLEM, make_history(PROBLEM, TEN, [0.1 * i for i in range(10)]), 0)
-    assert any(alone in PROBLEM.edits[i] for i in TEN)  # nobody to learn from: an edit
+    assert alone not in TEN  # nobody to learn from: a child
+
+
+def test_a_child_of_ktnas_has_each_slot_of_a_parent() -> None:
+    generator, shares = np.random.default_rng(0), list[float]()
+    for _ in range(200):
+        parents = generator.choice(len(SPACE), 2, replace=False)
+        a, b = SPACE.codes[parents]
+        child = SPACE.codes[ktnas.crossed(PROBLEM, parents, generator)[0]]
+        assert ((child == a) | (child == b)).all()
+        shares.append(float((child == b)[a != b].mean()))
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.05)
+    assert min(shares) < 0.3
+    assert max(shares) > 0.7

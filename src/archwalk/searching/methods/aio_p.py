@@ -15,14 +15,13 @@ from archwalk.errors import ArchwalkError, SearchError
 from archwalk.networks.build import build_network
 from archwalk.networks.computation import KINDS, Computation, computation_of
 from archwalk.proxies.measures import flops
-from archwalk.proxies.measuring import DIGITS_SKELETON
+from archwalk.proxies.measuring import small_skeleton
 from archwalk.searching.history import History
 from archwalk.searching.methods.random import random
 from archwalk.searching.optimizer import make_method
 from archwalk.searching.problem import Floats, Ints, Problem
 from archwalk.searching.rounds import Rounds, pool_of, sample_of
 from archwalk.spaces.base import SearchSpace
-from archwalk.spaces.skeletons import MacroSpace
 
 HIDDEN, LAYERS, ADAPTER = 64, 4, 16  # width and message-passing layers; width of an adapter
 EPOCHS, TUNED, LEARNING_RATE = 150, 100, 3e-3  # of the pretraining, of the fine-tuning; Adam, whole batches
@@ -64,10 +63,7 @@ def check(problem: Problem) -> None:
 @lru_cache(maxsize=1 << 15)
 def _graph(space: SearchSpace, architecture: str) -> tuple[Computation, float]:
     """The computational graph of a small network of an architecture, and its FLOPs."""
-    skeleton = {"channels": 8} if isinstance(space, MacroSpace) else dict(DIGITS_SKELETON)
-    if space.name in ("darts", "nasbench101"):
-        skeleton = {"channels": 8, "cells": 3 if space.name == "darts" else 1}
-    network = build_network(space, architecture, **skeleton)
+    network = build_network(space, architecture, **small_skeleton(space))
     images = torch.zeros(2, 3, SIDE, SIDE)
     return computation_of(network, images), flops(network, images, torch.zeros(2, dtype=torch.int64))
 

@@ -11,8 +11,9 @@ from archwalk.searching.methods.random import random
 from archwalk.searching.optimizer import make_method
 from archwalk.searching.problem import Ints, Problem
 
-POPULATION, ELITES, TRANSFERRED = 10, 2, 4  # 20 % elites
-NEW = POPULATION - ELITES  # evaluations of a generation, transfers first
+POPULATION, TRANSFERRED = 10, 4
+NEW = 8  # evaluations of a generation, transfers first; the publication's other two are elites, 20 %
+CLONED = 0.5  # of the children that two parents make, those that are not edited too
 TOURNAMENT = 2
 CANDIDATES = 10  # of each other task
 
@@ -20,12 +21,13 @@ CANDIDATES = 10  # of each other task
 def ktnas(problem: Problem, history: History, seed: int) -> int:
     """Evolution a task; four of a generation come from other tasks, ranked by earlier transfers like them.
 
-    A generation is the two best of the last one, four transfers, and four edits of parents that won a
-    tournament of two. Candidates are the best ten architectures of each other task. A transfer's label is
-    whether it got into the better half of the population that it came to; candidates stand in the order of
-    the label of the nearest earlier transfer, then of their rank in their own task. The encoding is the view
-    of architectures without dead slots and the distance counts slots; the publication embeds graphs by
-    node2vec.
+    A generation evaluates four transfers and four children. A child has each slot of one of two parents,
+    which won a tournament of two each; every other child is edited once as well. The ten best of a population
+    and its generation are the next population. Candidates for transfer are the best ten architectures of each
+    other task. A transfer's label is whether it got into the better half of the population that it came to;
+    candidates stand in the order of the label of the nearest earlier transfer, then of their rank in their
+    own task. The encoding is the view of architectures without dead slots and the distance counts slots; the
+    publication embeds graphs by node2vec.
     """
     done = len(history)
     if done < POPULATION:
@@ -38,20 +40,43 @@ def ktnas(problem: Problem, history: History, seed: int) -> int:
             return int(candidates[rank(problem, candidates, *labelled(problem, history)).argmax()])
     at = populations(history)[generation]
     for _ in range(100):
-        pick = generator.choice(at, TOURNAMENT, replace=False)
-        child = mutant(problem, history, history.indices[pick[history.rewards[pick].argmax()]], generator)
-        if child is not None:
-            return child
+        picks = [generator.choice(at, TOURNAMENT, replace=False) for _ in range(2)]
+        parents = history.indices[[pick[history.rewards[pick].argmax()] for pick in picks]]
+        child = crossed(problem, parents, generator)
+        if not history.visited(child)[0] and generator.random() < CLONED:
+            return int(child[0])
+        edited = mutant(problem, history, child[0], generator)
+        if edited is not None:
+            return edited
     return random(problem, history, seed)
 
 
 def populations(history: History) -> list[Ints]:
-    """Positions in the history of each complete generation's members, elites first, [POPULATION] each."""
+    """Positions in the history of each population, the first one and that after each complete generation,
+    best first after that, [POPULATION] each."""
     found = [np.arange(POPULATION)]
     for start in range(POPULATION, len(history) - NEW + 1, NEW):
-        best = np.argsort(-history.rewards[found[-1]], kind="stable")[:ELITES]
-        found.append(np.append(found[-1][best], np.arange(start, start + NEW)))
+        both = np.append(found[-1], np.arange(start, start + NEW))
+        found.append(both[np.argsort(-history.rewards[both], kind="stable")[:POPULATION]])
     return found
+
+
+def crossed(problem: Problem, parents: Ints, generator: np.random.Generator) -> Ints:
+    """The first parent, with about half of the slots in which they differ as in the second, [1].
+
+    It is reached by edits, each of which brings it nearer to the second, so that it is of the space.
+    """
+    at, goal = parents[:1], problem.codes(parents[1:])
+    apart = int((problem.codes(at) != goal).sum())
+    for _ in range(generator.binomial(apart, 0.5)):
+        around = problem.neighbours(at)[0]
+        around = around[around >= 0]
+        now = (problem.codes(around) != goal).sum(1)
+        if not (now < apart).any():
+            break
+        at = generator.choice(around[now < apart], 1)
+        apart = int((problem.codes(at) != goal).sum())
+    return at
 
 
 def labelled(problem: Problem, history: History) -> tuple[Ints, Ints]:

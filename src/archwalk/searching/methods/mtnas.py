@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import torch
 
-from archwalk.config import parse_skeleton
-from archwalk.errors import SettingsError
-from archwalk.networks.build import plan_network
+from archwalk.errors import ArchwalkError
+from archwalk.proxies.measuring import measure_proxies, random_batch, small_skeleton
 from archwalk.searching.experience.source import Source
 from archwalk.searching.history import History
 from archwalk.searching.methods.random import random
@@ -20,6 +18,7 @@ from archwalk.spaces.base import SearchSpace
 POPULATION, TOURNAMENT, TURN = 10, 5, 10  # of each task; evaluations between two decisions to transfer
 DECAY = 0.1  # of what transfers were good for (Q) and what they cost (P)
 NEIGHBOURS = 10  # of a transferred architecture
+SIDE = 16  # of the images that synflow's networks are made for
 
 
 def mtnas(problem: Problem, history: History, seed: int) -> int:
@@ -27,11 +26,13 @@ def mtnas(problem: Problem, history: History, seed: int) -> int:
 
     After the first random population every ten evaluations are a turn. A turn transfers with probability
     sigmoid(diversity + Q - P): it evaluates the best architecture of another task that is not evaluated here,
-    then the neighbours of it that have most parameters. Any other turn is regularised evolution, as is one
-    where nobody has anything to give. What the publication leaves open is decided so: diversity is the mean
-    share of slots in which two of the population differ; Q and P grow by one after a transfer that did or did
-    not improve the task's best, and both lose a tenth a turn. Where networks cannot be built, neighbours are
-    drawn at random. Which turns were transfers follows from history and seed, so nothing is kept.
+    then the neighbours of it whose networks, small and untrained, have the highest synflow. Any other turn is
+    regularised evolution, as is one where nobody has anything to give. What the publication leaves open is
+    decided so: of what a transfer brought, the population takes in what is among the ten best so far;
+    diversity is the mean share of slots in which two of it differ; Q and P grow by one after a transfer that
+    did or did not improve the task's best, and both lose a tenth a turn. Where networks cannot be built,
+    neighbours are drawn at random. Which turns were transfers follows from history and seed, so nothing is
+    kept.
     """
     done = len(history)
     if done < POPULATION:
@@ -48,8 +49,8 @@ def mtnas(problem: Problem, history: History, seed: int) -> int:
         around = generator.permutation(around[around >= 0])  # ties at random
         around = around[~history.visited(around)]
         if len(around):
-            return int(around[_sizes(problem, around).argmax()])
-    return _child(problem, history, seed, generator)
+            return int(around[_scores(problem, around).argmax()])
+    return _child(problem, history, seed, given, generator)
 
 
 def wants(problem: Problem, history: History, seed: int, turn: int, given: dict[int, bool]) -> bool:
@@ -63,7 +64,7 @@ def wants(problem: Problem, history: History, seed: int, turn: int, given: dict[
         given: ``taken``.
     """
     start = POPULATION + turn * TURN
-    codes = problem.codes(history.indices[start - POPULATION : start])
+    codes = problem.codes(history.indices[population(history, start, given)])
     pairs = np.triu_indices(len(codes), 1)
     diversity = float((codes[pairs[0]] != codes[pairs[1]]).mean())
     gain = cost = 0.0
@@ -106,10 +107,33 @@ def _unused(problem: Problem, history: History, source: Source) -> Ints:
     return ids[~history.visited(ids)]
 
 
-def _child(problem: Problem, history: History, seed: int, generator: np.random.Generator) -> int:
-    """An edit of the best of a tournament among the latest, the oldest being dead."""
+def population(history: History, done: int, given: dict[int, bool]) -> Ints:
+    """Positions of the members after ``done`` evaluations, the youngest last, [POPULATION].
+
+    The latest of those that evolution made, and of those of a transfer that were among the ``POPULATION``
+    best when its turn ended.
+
+    Args:
+        history: at least up to there.
+        done: evaluations.
+        given: ``taken``, at least of the turns before.
+    """
+    stays = np.ones(done, dtype=bool)
+    for turn in given:
+        start, end = POPULATION + turn * TURN, min(POPULATION + (turn + 1) * TURN, done)
+        if start < end:
+            best = np.argsort(-history.rewards[:end], kind="stable")[:POPULATION]  # the earlier of equals
+            stays[start:end] = np.isin(np.arange(start, end), best)
+    return np.flatnonzero(stays)[-POPULATION:]
+
+
+def _child(
+    problem: Problem, history: History, seed: int, given: dict[int, bool], generator: np.random.Generator
+) -> int:
+    """An edit of the best of a tournament among the population."""
+    at = population(history, len(history), given)
     for _ in range(100):
-        pick = len(history) - 1 - generator.choice(POPULATION, TOURNAMENT, replace=False)
+        pick = generator.choice(at, TOURNAMENT, replace=False)
         child = mutant(problem, history, history.indices[pick[history.rewards[pick].argmax()]], generator)
         if child is not None:
             return child
@@ -128,24 +152,20 @@ def mutant(
     return None if history.visited(child)[0] else int(child[0])
 
 
-def _sizes(problem: Problem, ids: Ints) -> Floats:
-    """Parameters of the networks, [n]; equal where networks cannot be built."""
-    return np.array([_parameters(problem.space, problem.text(i)) for i in ids.tolist()])
+def _scores(problem: Problem, ids: Ints) -> Floats:
+    """``_synflow`` of architectures, [n]."""
+    return np.array([_synflow(problem.space, problem.text(i)) for i in ids.tolist()])
 
 
 @lru_cache(maxsize=1 << 16)
-def _parameters(space: SearchSpace, architecture: str) -> float:
+def _synflow(space: SearchSpace, architecture: str) -> float:
+    """Of a small network; 0 where no path leads through it, or none can be built."""
+    batch = random_batch(2, 0, side=SIDE)
     try:
-        plan = plan_network(space, architecture, parse_skeleton({"live_only": True}))
-    except SettingsError:
+        found = measure_proxies(space, architecture, batch, ("synflow",), **small_skeleton(space))
+    except ArchwalkError:
         return 0.0
-    counts: dict[object, int] = {}
-    with torch.device("meta"):  # shapes without numbers
-        for part in plan.parts:
-            same = part.make, part.arguments
-            if same not in counts:
-                counts[same] = sum(p.numel() for p in part.make(*part.arguments).parameters())
-    return float(sum(counts[part.make, part.arguments] for part in plan.parts))
+    return float(np.nan_to_num(found["synflow"]))
 
 
 METHOD = make_method(

@@ -10,14 +10,13 @@ import numpy as np
 
 from archwalk.errors import SearchError, SettingsError
 from archwalk.proxies.measures import PROXIES
-from archwalk.proxies.measuring import DIGITS_SKELETON, digits_batch, measure_proxies, random_batch
+from archwalk.proxies.measuring import digits_batch, measure_proxies, random_batch, small_skeleton
 from archwalk.searching.experience.source import Source
 from archwalk.searching.history import History
 from archwalk.searching.listed import ListedProblem
 from archwalk.searching.methods.random import random
 from archwalk.searching.optimizer import make_method
 from archwalk.searching.problem import Floats, Ints, Problem
-from archwalk.spaces.skeletons import MacroSpace
 
 METRICS = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")  # section 6
 ROUNDS = 100  # weights tried before the best ones are followed; the publication's are as many as its budget
@@ -88,12 +87,11 @@ def computed(problem: ListedProblem) -> Floats:
     if "robot" not in problem.computed:
         space = problem.space
         batch = digits_batch(IMAGES) if space.name == "digits-micro" else random_batch(IMAGES, 0, side=SIDE)
-        skeleton = {"channels": 8} if isinstance(space, MacroSpace) else DIGITS_SKELETON
         distinct, which = np.unique(problem.tables[0], axis=0, return_inverse=True)
         values = np.empty((len(distinct), len(METRICS)))
         for row, code in zip(values, distinct.tolist(), strict=True):
             text = space.format([choice for choice in code if choice >= 0])
-            row[:] = [*measure_proxies(space, text, batch, METRICS, **skeleton).values()]
+            row[:] = [*measure_proxies(space, text, batch, METRICS, **small_skeleton(space)).values()]
         problem.computed["robot"] = values[which.ravel()]
     found: Floats = problem.computed["robot"]
     return found
