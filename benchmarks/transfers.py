@@ -143,6 +143,23 @@ def rows_of(out: Path) -> dict[str, dict[tuple[str, str, int], dict[str, float]]
     return found
 
 
+def from_scratch(out: Path) -> dict[tuple[str, str, int], dict[str, float]]:
+    """The same of the targets' own agents, the sources of other pairs, cut at the transfers' length."""
+    found = {}
+    for file in sorted((out / "rows").glob("*-initialise-*.json")):
+        row = json.loads(file.read_text())
+        source = out / "sources" / f"{row['target']}-{row['seed']}"
+        if source.exists():
+            curve = [point for point in curve_of(source) if point[0] <= row["steps"]]
+            last = {"validation_score": curve[-1][2], "evaluations": curve[-1][1]}
+            nothing = {"validation_score": np.nan, "evaluations": np.nan}
+            row = {"zero_shot": nothing, "final": last, "curve": curve, "seconds": np.nan} | {
+                name: row[name] for name in ("source", "target", "seed")
+            }
+            found[row["source"], row["target"], row["seed"]] = numbers(row)
+    return found
+
+
 def by_pair(
     mine: dict[tuple[str, str, int], dict[str, float]],
     base: dict[tuple[str, str, int], dict[str, float]],
@@ -167,6 +184,8 @@ def summary(out: Path) -> None:
     """The table."""
     found = rows_of(out)
     base = found.get("initialise", {})
+    if scratch := from_scratch(out):
+        found["(from scratch)"] = scratch
     print(
         "| method | runs | zero-shot | its evaluations | final | against initialise | reached 0.97 "
         "| steps to it | against initialise | evaluations to it | against initialise | CPU s |\n"
