@@ -12,7 +12,8 @@ For each task and seed: how many trained steps an agent needs to its first valid
 
 Runs are lengthened until they have reached the score, at most to ``--steps``; nothing depends on the length
 of a run, so they are the beginnings of longer ones. Sources are trained for ``--source-steps``.
-Resumable.
+Resumable. Prints a JSON object a run, then the mean steps to the score over seeds, by task, and less those
+from scratch with slots and with the same tokens, over both tasks, with 95 % intervals over seeds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
+
 import archwalk
+from archwalk.analysis.statistics import mean_interval
 from archwalk.config import Settings, load_preset
 from archwalk.training.rundir import RunDir
 
@@ -39,6 +43,7 @@ parser.add_argument("--score", type=float, default=0.97)
 parser.add_argument("--run-dir", type=Path, default=Path("runs/spaces"))
 args = parser.parse_args()
 
+spent: dict[str, dict[tuple[str, int], int]] = {}  # agent → (task, seed) → steps to the score, or all
 PIECE = 20_480  # trained steps between two looks at the score
 
 
@@ -59,7 +64,10 @@ def first(run: RunDir) -> int | None:
 
 
 def needed(name: str, task: str, seed: int, tokens: str, source: Path | None, part: str = "all") -> None:
-    folder, reached, steps = args.run_dir / f"{name}-{task}-{seed}", None, 0
+    folder = args.run_dir / f"{name}-{task}-{seed}"
+    run = RunDir(folder)
+    begun = run.spec().settings.training.trained_steps if folder.exists() else 0
+    reached, steps = None, max(0, begun - PIECE)  # the length it was last given, once more
     while reached is None and steps < args.steps:
         steps += PIECE
         run = archwalk.train(
@@ -76,6 +84,7 @@ def needed(name: str, task: str, seed: int, tokens: str, source: Path | None, pa
     scores = [r["greedy_validation_score"] for r in run.rows() if "greedy_validation_score" in r]
     row = {"how": name, "task": task, "seed": seed, "reached": reached, "steps": steps}
     print(json.dumps(row | {"scores": [round(s, 3) for s in scores]}), flush=True)
+    spent.setdefault(name, {})[task, seed] = reached or args.steps
 
 
 def source(tokens: str, seed: int) -> Path:
@@ -104,3 +113,22 @@ for seed in range(args.seeds):
             needed(f"moved-{short(tokens)}", task, seed, tokens, source(tokens, seed))
             needed(f"body-{short(tokens)}", task, seed, tokens, source(tokens, seed), "body")
         needed("body-slots", task, seed, "slots", source("slots", seed), "body")
+
+
+def show(values: list[float]) -> str:
+    low, high = mean_interval(np.array(values, dtype=np.float64))
+    return f"{np.mean(values):,.0f} [{low:,.0f}, {high:,.0f}]"
+
+
+def less(name: str, base: str) -> str:
+    """Paired by seed, mean over tasks."""
+    tasks, seeds = args.tasks.split(","), range(args.seeds)
+    return show([np.mean([spent[name][t, s] - spent[base][t, s] for t in tasks]) for s in seeds])
+
+
+print(f"\n| agent | {args.tasks.replace(',', ' | ')} | less scratch with slots | less scratch, same tokens |")
+print("|---" * (args.tasks.count(",") + 4) + "|")
+for name in spent:
+    cells = [show([spent[name][t, s] for s in range(args.seeds)]) for t in args.tasks.split(",")]
+    same = "scratch-" + name.split("-", 1)[1]
+    print(f"| {name} | {' | '.join(cells)} | {less(name, 'scratch-slots')} | {less(name, same)} |")
