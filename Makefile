@@ -29,10 +29,9 @@ check: $(STAMP)
 
 # Two files of tests at once, one thread of the linear algebra each. Those on Ray come last, alone: Ray runs its
 # processes at low priority, and beside other tests they would starve.
-TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 test: check
-	$(TESTS) --ignore tests/distributed
-	$(TESTS) tests/distributed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/distributed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/distributed
 
 docs: $(STAMP)
 	$(BIN)/python docs/site/build.py build/site
