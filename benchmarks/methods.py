@@ -263,11 +263,11 @@ def table() -> None:
     part = frame.filter(pl.col.setting == "nb201/nasbench201-200")
     if len(part):
         lines += ["\n**Evaluations until the best of NAS-Bench-201 is found**\n"]
-        lines += ["| method | " + " | ".join(NB201) + " | published |", "|---" * 5 + "|"]
+        lines += ["| method | " + " | ".join(NB201) + " | seeds |", "|---" * 5 + "|"]
     for method in known if len(part) else ():
-        cells = []
-        for task in NB201:
-            rows = part.filter((pl.col.method == method) & (pl.col.task == task))
+        mine, cells = part.filter(pl.col.method == method), []
+        for task, said in zip(NB201, TO_BEST.get(method, (None,) * 3), strict=True):
+            rows = mine.filter(pl.col.task == task)
             if not len(rows):
                 cells.append("–")
                 continue
@@ -275,11 +275,12 @@ def table() -> None:
             missing = rows["to_best"].null_count()
             at_least = f", not found by {missing} of {len(rows)}" if missing else ""
             spread = spent.std(ddof=1) if len(spent) > 1 else 0.0
-            cells.append(f"{'≥ ' if missing else ''}{spent.mean():.0f} ± {spread:.0f}{at_least}")
-        if any(cell != "–" for cell in cells):
-            lines += [
-                f"| `{method}` | {' | '.join(cells)} | {' / '.join(map(str, TO_BEST.get(method, ())))} |"
-            ]
+            cells.append(
+                f"{'≥ ' if missing else ''}{spent.mean():.0f} ± {spread:.0f}{at_least}{verdict(said, spent)}"
+            )
+        if len(mine):
+            seeds = mine.select(pl.col.seed.n_unique()).item()
+            lines += [f"| `{method}` | {' | '.join(cells)} | {seeds} |"]
     write_atomically(args.to / "table.md", "\n".join(lines).strip().encode() + b"\n")
 
 
