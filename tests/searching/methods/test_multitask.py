@@ -136,8 +136,23 @@ def test_transfers_of_ktnas_are_ranked_by_the_nearest_before() -> None:
     assert (ids.tolist(), labels.tolist()) == ([good, bad], [1, 0])
     assert ktnas.rank(problem, np.array([like_bad, like_good]), ids, labels).tolist() == [0, 1]
     assert ktnas.ktnas(problem, history, 0) == like_good
-    alone = ktnas.ktnas(PROBLEM, make_history(PROBLEM, TEN, [0.1 * i for i in range(10)]), 0)
-    assert alone not in TEN  # nobody to learn from: a child
+
+
+def test_with_nobody_to_learn_from_ktnas_takes_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    history, made = make_history(PROBLEM, TEN, [0.1 * i for i in range(10)]), list[int]()
+    crossed = ktnas.crossed
+
+    def noted(problem: ListedProblem, parents: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        assert set(parents.tolist()) <= set(TEN)
+        child = crossed(problem, parents, generator)
+        made.append(int(child[0]))
+        return child
+
+    monkeypatch.setattr(ktnas, "crossed", noted)
+    monkeypatch.setattr(ktnas, "CLONED", 1.0)
+    assert ktnas.ktnas(PROBLEM, history, 0) == made[-1]
+    monkeypatch.setattr(ktnas, "CLONED", 0.0)
+    assert ktnas.ktnas(PROBLEM, history, 0) in PROBLEM.edits[made[-1]]
 
 
 def test_a_child_of_ktnas_has_each_slot_of_a_parent() -> None:
