@@ -98,7 +98,8 @@ def to_match(data: StudyData, unit: str) -> Figure:
             positive = found.cost[found.cost > 0]
             smallest = min(smallest, float(positive.min()) if len(positive) else np.inf)
             if found.censored:
-                censored.append((at, found.cost.mean(1).max(), f"{found.censored}/{found.cost.size}"))
+                top = np.nanmax([found.cost.mean(1).max(), found.interval[1]])
+                censored.append((at, top, f"{found.censored}/{found.cost.size}"))
     for i, source in enumerate(data.tasks):
         axes.bar([0], [np.nan], color=colour(i), label=f"from {source}")
     axes.bar([0], [np.nan], color="white", edgecolor="black", hatch="////", label="from scratch")
@@ -106,9 +107,9 @@ def to_match(data: StudyData, unit: str) -> Figure:
         axes.set_yscale("symlog", linthresh=smallest)
     for at, top, text in censored:
         axes.annotate(
-            f"▲{text}", (at, top), (0, 5), textcoords="offset points", ha="center", fontsize=6.5, rotation=90
+            f"▲{text}", (at, top), (0, 4), textcoords="offset points", ha="center", fontsize=6.5, rotation=90
         )
-    axes.margins(y=0.2)
+    axes.margins(y=0.25)
     axes.set_ylim(bottom=0)
     axes.set_xticks(range(len(data.tasks)), [f"to {task}" for task in data.tasks])
     axes.set_ylabel(f"{UNITS[unit][2]} to match")
