@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rounds import System, Turns, endless, peak, periods, rss
+from rounds import System, Turns, endless, peak, periods
 
 from archwalk.config import load_preset
+from archwalk.memory import resident_bytes
 from archwalk.spaces import make_space
 from archwalk.tasks.synthetic import make_synthetic
 from archwalk.tasks.table import open_benchmark
@@ -77,7 +78,7 @@ class Grown(System):
 
     def end(self) -> dict[str, Any]:
         sizes = sum(of.nbytes for of in {of.data_ptr(): of for of in tensors(self.loop)}.values())
-        facts = {"tensors": sizes, "rss": rss(), "seen": int(self.loop.process.evaluated.sum())}
+        facts = {"tensors": sizes, "rss": resident_bytes(), "seen": int(self.loop.process.evaluated.sum())}
         began = time.perf_counter()
         self.loop._evaluate()
         return facts | {"evaluate_seconds": time.perf_counter() - began, "peak": peak()}

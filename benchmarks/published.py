@@ -27,6 +27,7 @@ from archwalk import api
 from archwalk.config import Settings, load_preset
 from archwalk.errors import InUseError
 from archwalk.files import json_text, write_atomically
+from archwalk.training.ordering import order_training, order_transfer
 from archwalk.training.rundir import CUT, TIMING, RunDir, read_lines
 from archwalk.training.runner import Runner
 
@@ -68,8 +69,8 @@ def order(benchmark: str, out: Path, seed: int, job: Job) -> Runner:
     run = folder(out, seed, source, target)
     if source == target:
         settings = load_preset("paper").replace(training=RHYTHM | {"trained_steps": steps})
-        return api.order_training(benchmark, target, run, begun(run, settings), seed)
-    runner = api.order_transfer(
+        return order_training(benchmark, target, run, begun(run, settings), seed)
+    runner = order_transfer(
         folder(out, seed, source, source), target, "retrain", run, benchmark=benchmark, steps=steps
     )
     settings = begun(run, runner.spec.settings.replace(training=RHYTHM | {"trained_steps": steps}))

@@ -7,12 +7,10 @@ systems alike.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,12 +20,6 @@ from archwalk.training.loop import Loop
 
 NEVER = 10**12
 Facts = dict[str, Any]
-
-
-def rss() -> int:
-    """Bytes of this process in memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak() -> int:

@@ -25,7 +25,6 @@ from published import RHYTHM
 from torch import Tensor
 
 import archwalk
-from archwalk import api
 from archwalk.agents.dqn.agent import DQNAgent
 from archwalk.agents.dqn.replay import Transitions, Windows, slide
 from archwalk.config import load_preset
@@ -33,6 +32,7 @@ from archwalk.envs.process import SearchProcess
 from archwalk.errors import InUseError
 from archwalk.reporting.published import published_results
 from archwalk.tasks.registry import load_table
+from archwalk.training.ordering import order_training
 from archwalk.training.rundir import RunDir
 
 
@@ -111,7 +111,7 @@ def main() -> None:
         make = partial(other_agent, improvement=reading.improvement, cut=reading.cut)
         own = reading.improvement or reading.cut
         try:
-            api.order_training(given.benchmark, task, folder, settings, seed).make(
+            order_training(given.benchmark, task, folder, settings, seed).make(
                 make_agent=make if own else None
             )
         except InUseError:

@@ -27,9 +27,9 @@ import numpy as np
 
 import archwalk
 from archwalk.analysis.statistics import mean_interval
-from archwalk.api import order_transfer
 from archwalk.files import json_text, write_atomically
 from archwalk.tasks import load_benchmark
+from archwalk.training.ordering import order_transfer
 
 METHODS = (
     *("initialise", "frozen-body", "shaping", "demonstrations"),

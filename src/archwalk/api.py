@@ -5,13 +5,13 @@ In: names, paths and settings. Out: finished run folders, and what is to be said
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from archwalk.agents.registry import DEFAULT, find_algorithm, form_of
+from archwalk.agents.registry import DEFAULT
 from archwalk.agents.values import QFunction
 from archwalk.config import (
     ExecutorName,
@@ -19,12 +19,11 @@ from archwalk.config import (
     RaySettings,
     Settings,
     WalkSettings,
-    load_preset,
     ray_settings,
 )
 from archwalk.envs.build import greedy_process
-from archwalk.envs.tokens import check_plain, same_tokens, settled, token_length
-from archwalk.errors import RunError, SettingsError, unknown
+from archwalk.envs.tokens import check_plain
+from archwalk.errors import RunError, SettingsError
 from archwalk.files import json_text, write_atomically
 from archwalk.results import EvaluationResult
 from archwalk.seeding import make_generator
@@ -32,18 +31,16 @@ from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.correspondence import rewritten
 from archwalk.spaces.matching import identical, same_space
 from archwalk.spaces.tokens import PlainKind
-from archwalk.tasks.base import check_task, split_tasks
+from archwalk.tasks.base import check_task
 from archwalk.tasks.registry import AnyBenchmark, load_benchmark
-from archwalk.tasks.several import Tables, load_tasks, one_of, places_of
 from archwalk.tasks.table import Benchmark
 from archwalk.training.evaluation import Evaluation, evaluate_agent, evaluate_walks, greedy_walks
+from archwalk.training.ordering import MovedRegime, Part, Sources, order_training, order_transfer
 from archwalk.training.policies import Policy, policy_walks
 from archwalk.training.rundir import RunDir, laid_out
-from archwalk.training.runner import OnRow, Runner, find_device, load_values, with_body
-from archwalk.training.sources import load_weights, moved_by
-from archwalk.training.spec import Regime, RunSpec, describe_benchmark, named_in
-from archwalk.transferring.base import Source, Target, parse_options
-from archwalk.transferring.registry import INITIALISE, find_transfer
+from archwalk.training.runner import OnRow, find_device, load_values
+from archwalk.training.spec import named_in
+from archwalk.transferring.registry import INITIALISE
 
 __all__ = [
     "Step",
@@ -54,15 +51,6 @@ __all__ = [
     "train",
     "transfer",
 ]
-
-PARTS = ("all", "body")
-REGIMES = ("zero-shot", "fine-tune", "retrain")
-if TYPE_CHECKING:
-    Moved = Literal["zero-shot", "fine-tune", "retrain"]
-    Part = Literal["all", "body"]
-else:
-    Moved = str  # ``order_transfer`` refuses a wrong one with a remedy
-    Part = str
 
 
 @dataclass(frozen=True)
@@ -187,34 +175,10 @@ def train(
         return runner.make(make_agent=partial(ApexAgent, ray=where))
 
 
-def order_training(
-    benchmark: str | Path | AnyBenchmark,
-    task: str,
-    run_dir: str | Path,
-    preset: str | Path | Settings = "laptop",
-    seed: int = 0,
-    init: str | Path | None = None,
-    steps: int | None = None,
-    on_row: OnRow | None = None,
-    init_part: Part = "all",
-    algorithm: str = DEFAULT,
-) -> Runner:
-    """What ``train`` will do, checked; nothing is written yet."""
-    settings = preset if isinstance(preset, Settings) else load_preset(preset)
-    if steps is not None:
-        settings = settings.replace(training={"trained_steps": steps})
-    regime: Regime = "scratch" if init is None else "retrain"
-    sources = () if init is None else (init,)
-    return _order(benchmark, task, run_dir, settings, seed, sources, regime, on_row, init_part, algorithm)
-
-
-Sources = str | Path | Sequence[str | Path]
-
-
 def transfer(
     source: Sources,
     task: str,
-    regime: Moved,
+    regime: MovedRegime,
     run_dir: str | Path,
     *,
     benchmark: str | Path | AnyBenchmark | None = None,
@@ -272,237 +236,6 @@ def transfer(
         options,
     )
     return runner.make(find_device(device))
-
-
-def order_transfer(
-    source: Sources,
-    task: str,
-    regime: Moved,
-    run_dir: str | Path,
-    benchmark: str | Path | AnyBenchmark | None = None,
-    seed: int | None = None,
-    steps: int | None = None,
-    on_row: OnRow | None = None,
-    part: Part = "all",
-    frozen_body_steps: int = 0,
-    transfer: str = INITIALISE,
-    options: Mapping[str, Any] | None = None,
-) -> Runner:
-    """What ``transfer`` will do, checked; nothing is written yet."""
-    if regime not in REGIMES:
-        raise SettingsError(*unknown("regime", regime, REGIMES))
-    sources, how = sources_of(source), dict(options or {})
-    if transfer == "frozen-body" and frozen_body_steps:
-        how, frozen_body_steps = {"steps": frozen_body_steps, **how}, 0
-    spec = RunDir(sources[0]).spec()
-    settings = spec.settings
-    lengths = {"fine-tune": settings.training.fine_tune_steps, "retrain": settings.training.trained_steps}
-    if regime != "zero-shot":
-        settings = settings.replace(
-            training={"trained_steps": steps or lengths[regime]},
-            learner={"frozen_body_steps": frozen_body_steps},
-        )
-    where = spec.benchmark if benchmark is None else benchmark
-    used_seed = spec.seed if seed is None else seed
-    return _order(
-        where,
-        task,
-        run_dir,
-        settings,
-        used_seed,
-        sources,
-        regime,
-        on_row,
-        part,
-        spec.algorithm,
-        transfer,
-        how,
-    )
-
-
-def sources_of(given: Sources) -> tuple[str | Path, ...]:
-    """Run folders from one, several, or a text with commas between them."""
-    if isinstance(given, str | Path):
-        split = isinstance(given, str) and "," in given and not Path(given).exists()
-        return tuple(str(given).split(",")) if split else (given,)
-    if not given:
-        raise SettingsError("at least one source", "none", "name a finished run with --source")
-    return tuple(one for each in given for one in sources_of(each))
-
-
-def _order(
-    benchmark: str | Path | AnyBenchmark,
-    task: str,
-    run_dir: str | Path,
-    settings: Settings,
-    seed: int,
-    sources: Sequence[str | Path],
-    regime: Regime,
-    on_row: OnRow | None,
-    part: Part = "all",
-    algorithm: str = DEFAULT,
-    transfer: str = INITIALISE,
-    options: Mapping[str, Any] | None = None,
-) -> Runner:
-    find_algorithm(algorithm)
-    if seed < 0:
-        raise SettingsError("a seed of at least 0", str(seed), "choose another")
-    source = sources[0] if sources else None
-    _check_part(part, source, regime, settings, algorithm, transfer)
-    across = find_transfer(transfer).across
-    settings, opened = settled(settings.only(algorithm)), load_tasks(benchmark)
-    tasks = split_tasks(task, opened.tasks)
-    if isinstance(opened, Tables) and len(tasks) == 1:
-        opened, task = opened.place(task)
-        benchmark, tasks = one_of(benchmark, opened), (task,)
-    if source is not None and part == "all" and not isinstance(opened, Tables):
-        try:
-            opened = laid_out(opened, RunDir(source).spec(), str(source))
-        except RunError:
-            if not across:
-                raise
-    if isinstance(opened, Benchmark | Tables):
-        for table, name in places_of(opened, tasks):
-            table.reward(name)  # complete
-    run = RunDir(run_dir)
-    origin: dict[str, Any] = {}
-    weights, moved = None, None
-    if source is not None:
-        source_run = RunDir(source)
-        source_spec = source_run.spec()
-        whole = len(tasks) > 1 or part == "body"
-        weights = source_run.weights() if whole else load_weights(source_run, task, opened)
-        if run.path.resolve() == source_run.path.resolve():
-            raise RunError("another folder than the source's", str(run.path), "choose another --run-dir")
-        _check_source(source_run, source_spec, settings, part, algorithm)
-        if source_spec.shaped and regime == "zero-shot":
-            raise SettingsError(
-                "a source whose Q-values are those of its task, for an agent used as it is",
-                f"{source}, whose values are less a potential (--transfer shaping)",
-                "train on, or see how good it is with 'archwalk evaluate --task'",
-            )
-        if part == "body":
-            told = len(tasks) if len(tasks) > 1 and settings.multitask.form == "embedding" else 0
-            space = opened.tables[0].space if isinstance(opened, Tables) else opened.space
-            features = token_length(space, settings.observation) + told
-            weights = with_body(weights, features, settings, seed, algorithm)
-        elif len(tasks) > 1:
-            _check_same_tasks(source_run, source_spec, tasks, settings, regime)
-        origin = {
-            "source_task": source_spec.task,
-            "source_weights": source_run.weights_digest(),
-            "source_trained_steps": source_spec.source_trained_steps + source_run.costs().trained_steps,
-            "source_part": "" if part == "all" else part,
-        }
-        if transfer != INITIALISE or len(sources) > 1:
-            if isinstance(opened, Tables) or len(tasks) > 1:
-                raise SettingsError(
-                    f"one task, to train on with --transfer {transfer}", task, "name one of them"
-                )
-            runs = [RunDir(one) for one in sources]
-            for other in runs[1:]:
-                _check_source(other, other.spec(), settings, part, algorithm)
-            target = Target(opened, tasks[0], settings, seed)
-            moved = moved_by(transfer, options or {}, runs, target, algorithm)
-            if regime == "zero-shot" and moved.zero_shot_steps:
-                settings = settings.replace(training={"trained_steps": moved.zero_shot_steps})
-                moved = replace(moved, target=replace(target, settings=settings))
-            if part == "all":
-                as_it_is = regime == "zero-shot" and not moved.zero_shot_steps
-                weights = dict(moved.sources[0].weights) if as_it_is else moved.weights()
-            origin |= {
-                "source_task": "+".join(one.task for one in moved.sources),
-                "source_weights": "+".join(one.digest for one in moved.sources),
-                "source_trained_steps": sum(one.trained_steps for one in moved.sources),
-                "transfer": transfer,
-                "transfer_options": moved.method.given.model_dump(),
-                "sources": identified(moved.sources) if len(sources) > 1 else (),
-            }
-        elif options:
-            parse_options(find_transfer(transfer), options)  # it has none
-    spec = RunSpec(
-        benchmark=describe_benchmark(benchmark),
-        checksum=opened.checksum,
-        space=opened.describe_space() if isinstance(opened, Tables) else opened.space.describe(),
-        task=",".join(tasks),
-        seed=seed,
-        regime=regime,
-        settings=settings,
-        tasks=tasks if len(tasks) > 1 else (),
-        algorithm=algorithm,
-        **origin,
-    )
-    return Runner(run, spec, opened, weights, on_row, moved)
-
-
-def identified(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
-    """What tells sources apart, for a spec."""
-    return tuple(
-        {"task": one.task, "weights": one.digest, "trained_steps": one.trained_steps} for one in sources
-    )
-
-
-def _check_part(
-    part: Part,
-    source: str | Path | None,
-    regime: str,
-    settings: Settings,
-    algorithm: str,
-    transfer: str,
-) -> None:
-    """What is moved must be there, and be of use as it is where nothing is trained."""
-    if part not in PARTS:
-        raise SettingsError(*unknown("part", part, PARTS))
-    if part == "all":
-        return
-    if transfer not in (INITIALISE, "frozen-body"):
-        raise SettingsError(
-            "--transfer initialise or frozen-body, for a part of the weights", transfer, "move all of them"
-        )
-    remedy = "move all, or train on: fine-tune, retrain"
-    if source is None:
-        raise SettingsError("a source, whose body is to be moved", "none", "name one with --init")
-    if regime == "zero-shot":
-        raise SettingsError("training, for a body with a fresh embedding and fresh heads", regime, remedy)
-    if not form_of(algorithm).body:
-        raise SettingsError(
-            "an algorithm whose network has a body", f"{algorithm}, which has no body of its own", "move all"
-        )
-    if not settings.network.layers:
-        raise SettingsError("a network with transformer layers, which are its body", "none", remedy)
-
-
-def _check_source(run: RunDir, spec: RunSpec, settings: Settings, part: Part, algorithm: str) -> None:
-    """A source must have been trained by the same algorithm, and have seen its space through the same tokens
-    with the same network; a body sees none."""
-    if spec.algorithm != algorithm:
-        raise RunError(
-            f"a source trained by {algorithm}, whose network this is",
-            f"{run.path}, trained by {spec.algorithm}",
-            f"train with --algorithm {spec.algorithm}, or begin with an agent trained by {algorithm}",
-        )
-    for group in ("observation", "network"):
-        there, asked = getattr(spec.settings, group), getattr(settings, group)
-        alike = there == asked or (group == "observation" and (part == "body" or same_tokens(there, asked)))
-        if not alike:
-            raise RunError(
-                f"a source run with the same {group} settings ({getattr(settings, group)})",
-                f"{run.path} with {getattr(spec.settings, group)}",
-                "use the preset that the source was trained with",
-            )
-
-
-def _check_same_tasks(
-    run: RunDir, spec: RunSpec, tasks: tuple[str, ...], settings: Settings, regime: str
-) -> None:
-    """Several tasks begin with weights of the same tasks only, whose embeddings they have."""
-    form = settings.multitask.form
-    if regime == "zero-shot" or spec.tasks != tasks or spec.settings.multitask.form != form:
-        raise RunError(
-            f"weights of a run on {','.join(tasks)} with multitask.form {form!r}, to train on there",
-            f"{run.path}, on {spec.task} with {spec.settings.multitask.form!r}, for regime {regime}",
-            "name one task, or train on several from scratch",
-        )
 
 
 def load_agent(

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import archwalk
-from archwalk.api import order_training
 from archwalk.config import Settings
 from archwalk.encoding.encoder import Encoder
 from archwalk.encoding.frozen import digest_of, read_encoder, save_encoder
@@ -20,6 +19,7 @@ from archwalk.tasks import Benchmark, Column
 from archwalk.tasks.metrics import METRICS
 from archwalk.tasks.table import make_benchmark
 from archwalk.training.loop import Loop
+from archwalk.training.ordering import order_training
 from archwalk.training.rundir import METRICS as ROWS
 from archwalk.training.rundir import WEIGHTS, RunDir
 from tests.conftest import small_settings, three_tasks

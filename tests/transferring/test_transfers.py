@@ -15,13 +15,13 @@ import torch
 
 import archwalk
 from archwalk.agents.dqn.agent import DQNAgent
-from archwalk.api import order_transfer
 from archwalk.config import Settings
 from archwalk.envs.build import task_process
 from archwalk.errors import RunError, SettingsError
 from archwalk.execution.inline import Inline
 from archwalk.studies.plan import Job
 from archwalk.training.loop import Loop
+from archwalk.training.ordering import order_transfer
 from archwalk.training.rundir import METRICS, SETTINGS, WEIGHTS, RunDir
 from archwalk.transferring import registry
 from archwalk.transferring.initialise import Initialise

@@ -136,10 +136,11 @@ def transfer(
         json: Print one JSON object.
     """
     from archwalk import api
+    from archwalk.training.ordering import sources_of
     from archwalk.training.rundir import RunDir
 
     options = dict(_pair(text) for text in option)
-    training = RunDir(api.sources_of(source)[0]).spec().settings.training
+    training = RunDir(sources_of(source)[0]).spec().settings.training
     total = steps or (training.fine_tune_steps if regime == "fine-tune" else training.trained_steps)
     with Reporter(total) as reporter:
         api.transfer(

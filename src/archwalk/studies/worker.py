@@ -17,6 +17,7 @@ from archwalk.execution.executor import Say, Work
 from archwalk.studies.folder import StudyDir
 from archwalk.studies.plan import Job, Result
 from archwalk.training.loop import Row
+from archwalk.training.ordering import order_training, order_transfer
 from archwalk.training.rundir import CHECKPOINT, FREE
 from archwalk.training.runner import OnRow, find_device
 
@@ -92,7 +93,7 @@ def _on_row(study: StudyDir, job: Job, say: Say) -> OnRow:
 def _train(study: StudyDir, job: Job, device: str, on_row: OnRow) -> None:
     plan, folder, benchmark = study.plan(), study.run(job).path, study.benchmark()
     if job.scratch:
-        runner = api.order_training(
+        runner = order_training(
             benchmark,
             job.target_task,
             folder,
@@ -103,7 +104,7 @@ def _train(study: StudyDir, job: Job, device: str, on_row: OnRow) -> None:
         )
     else:
         source = study.run(job.source).path
-        runner = api.order_transfer(
+        runner = order_transfer(
             source,
             job.target_task,
             "retrain",
