@@ -6,7 +6,8 @@
 The first command (with ``OMP_NUM_THREADS=1``) goes on where it was stopped: a finished search is a file in
 ``OUT``. ``--methods a,b`` and
 ``--settings micro/transnas-best`` run a part; ``--part 0/2`` and ``--part 1/2`` beside each other share the
-work. The second writes ``rows.csv`` and the tables of ``table.md`` from what is there.
+work. The second writes ``rows.csv``, the tables of ``table.md`` and the picture ``ranks.svg`` from what is
+there.
 
 Settings: TransNAS-Bench-101 under ``transnas-best`` (P1) with 50 evaluations and ``transnas-final`` (P2) with
 100; NAS-Bench-201 (200 epochs) with 100 and on until its best is found, at most ``SECONDS`` of the processor
@@ -17,6 +18,7 @@ a setting together. Methods that are trained on other tasks know ``KNOWN`` rando
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import time
 from collections.abc import Sequence
@@ -27,9 +29,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure
 
+from archwalk.analysis.statistics import Interval, mean_interval
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
+from archwalk.reporting.style import MARKERS, colour, looks
 from archwalk.searching.asktell import check_fit
 from archwalk.searching.experience.source import Source, make_source
 from archwalk.searching.history import make_history
@@ -230,12 +235,82 @@ def verdict(published: float | None, values: np.ndarray) -> str:
     return f" ({published:g}: {'yes' if inside else 'better' if values.mean() < published else 'no'})"
 
 
+def overview(frame: pl.DataFrame) -> dict[str, dict[str, tuple[float, Interval]]]:
+    """Method → setting → geometric mean over the tasks of the rank found, and its 95 % interval over seeds.
+
+    In the order of the mean over settings of that rank beside random search's, on a logarithmic scale.
+    """
+    each = frame.group_by("method", "setting", "seed").agg(pl.col.rank.log().mean(), pl.len().alias("tasks"))
+    found: dict[str, dict[str, tuple[float, Interval]]] = {}
+    for (method, setting), rows in each.group_by("method", "setting"):
+        logs = rows.filter(pl.col.tasks == len(tasks_of(setting)))["rank"].to_numpy()
+        if len(logs):
+            mean, (low, high) = float(np.exp(logs.mean())), np.exp(mean_interval(logs))
+            found.setdefault(method, {})[setting] = mean, Interval(float(low), float(high))
+
+    def beside_random(item: tuple[str, dict[str, tuple[float, Interval]]]) -> float:
+        return float(np.mean([np.log(rank / found["random"][s][0]) for s, (rank, _) in item[1].items()]))
+
+    return dict(sorted(found.items(), key=beside_random))
+
+
+def knows(method: str) -> str:
+    """What a method is told beside the evaluations of its own task."""
+    if method in TRAINED_ELSEWHERE:
+        return f"{KNOWN} evaluations of each other task"
+    if method in JOINT:
+        return "the other tasks' searches"
+    return {"mnasnet": "latencies", "robot": "training-free metrics"}.get(method, "nothing")
+
+
+def draw(found: dict[str, dict[str, tuple[float, Interval]]]) -> bytes:
+    """The overview as a picture: a panel a setting, a line a method, a colour for what it is told."""
+    kinds = sorted({knows(method) for method in found}, key=lambda kind: (kind != "nothing", kind))
+    figure = Figure(figsize=(10.0, 0.25 * len(found) + 1.3))
+    panels = figure.subplots(1, len(SETTINGS), sharey=True)
+    for axes, (setting, budget) in zip(panels, SETTINGS.items(), strict=True):
+        for line, (method, of) in enumerate(found.items()):
+            if setting in of:
+                mean, (low, high) = of[setting]
+                number = kinds.index(knows(method))
+                axes.plot([max(low, 1.0), high], [line, line], color=colour(number), linewidth=1.4)
+                axes.plot([mean], [line], color=colour(number), marker=MARKERS[number], markersize=5)
+        axes.set_xscale("log")
+        axes.set_xlim(0.9)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_title(f"{setting.replace('/', chr(10))}\n{budget} evaluations", fontsize=8)
+    panels[0].set_yticks(range(len(found)), found, fontfamily="monospace", fontsize=8)
+    panels[0].invert_yaxis()
+    for number, kind in enumerate(kinds):
+        panels[0].plot(
+            [], [], color=colour(number), marker=MARKERS[number], label=f"knows {kind}", linestyle="none"
+        )
+    panels[len(panels) // 2].set_xlabel(
+        "rank of the best found, geometric mean over tasks; 95 % intervals over seeds"
+    )
+    figure.legend(loc="outside lower center", ncols=3)
+    data = io.BytesIO()
+    with looks():
+        figure.savefig(data, format="svg", metadata={"Date": None})
+    return data.getvalue()
+
+
 def table() -> None:
-    """``rows.csv`` and ``table.md``."""
+    """``rows.csv``, ``table.md`` and ``ranks.svg``."""
     frame = collected()
     frame.write_csv(args.to / "rows.csv", float_precision=5)
-    lines = ["# Every method under a budget: the rows", ""]
     known = [m for m in ORDER if m in set(frame["method"])]
+    found = overview(frame)
+    with looks():
+        write_atomically(args.to / "ranks.svg", draw(found))
+    lines = ["# Every method under a budget: the rows", ""]
+    lines += ["**Rank of the best found, geometric mean over the tasks**, with 95 % intervals over seeds\n"]
+    lines += ["| method | knows | " + " | ".join(f"{s}, {n}" for s, n in SETTINGS.items()) + " |"]
+    lines += ["|---" * (len(SETTINGS) + 2) + "|"]
+    for method, of in found.items():
+        shown = {s: f"{rank:.1f} [{low:.1f}, {high:.1f}]" for s, (rank, (low, high)) in of.items()}
+        listed = " | ".join(shown.get(setting, "–") for setting in SETTINGS)
+        lines += [f"| `{method}` | {knows(method)} | {listed} |"]
     for setting, budget in SETTINGS.items():
         tasks = tasks_of(setting)
         part = frame.filter(pl.col.setting == setting)
