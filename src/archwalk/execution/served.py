@@ -2,7 +2,7 @@
 
 In: an evaluator as ``evaluators.make_evaluator`` makes it. Out: one of the same answers for several threads:
 a function given by name is imported once a server (``forkserver``), and an evaluation that crashes or hangs
-ends itself alone. Next: ``archwalk.searching.verbs``.
+ends itself alone. Next: ``archwalk.searching.running``.
 """
 
 from __future__ import annotations
