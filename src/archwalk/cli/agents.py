@@ -14,7 +14,8 @@ import tyro
 
 from archwalk.cli.arguments import listed
 from archwalk.cli.cards import print_card, typed
-from archwalk.cli.console import print_json, print_step
+from archwalk.cli.console import print_json
+from archwalk.cli.progress import print_step
 from archwalk.cli.verbs import Verbs
 
 

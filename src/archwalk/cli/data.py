@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from archwalk.cli.console import print_benchmark, print_step, print_surrogate
+from archwalk.cli.console import print_benchmark, print_surrogate
+from archwalk.cli.progress import print_step
 from archwalk.cli.verbs import Verbs
 from archwalk.errors import SettingsError
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import tyro
 
 from archwalk.cli.cards import print_card, typed
-from archwalk.cli.console import print_json, print_step
+from archwalk.cli.console import print_json
+from archwalk.cli.progress import print_step
 from archwalk.cli.verbs import Verbs
 
 

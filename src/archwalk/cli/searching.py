@@ -13,16 +13,14 @@ import tyro
 
 from archwalk.cli.arguments import listed, under
 from archwalk.cli.console import (
-    FitReporter,
-    SearchReporter,
     print_comparison,
     print_fit,
     print_json,
     print_methods,
     print_proxies,
     print_search,
-    print_step,
 )
+from archwalk.cli.progress import FitReporter, SearchReporter, print_step
 from archwalk.config import LatencySettings, RaySettings, SkeletonSettings
 from archwalk.errors import SettingsError
 

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from archwalk.cli.arguments import under
-from archwalk.cli.console import Reporter, StudyReporter, print_evaluation, print_forecast, print_json
+from archwalk.cli.console import print_evaluation, print_forecast, print_json
+from archwalk.cli.progress import Reporter, StudyReporter
 from archwalk.config import RaySettings, Settings, check_own_groups, load_preset
 from archwalk.errors import SettingsError
 
