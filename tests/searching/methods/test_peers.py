@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -128,3 +131,40 @@ def test_without_the_library(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     extra = "syne-tune" if name == "syne-tune" else "peers"
     with pytest.raises(SearchError, match=rf"(?s){name}.*pip install 'archwalk\[{extra}\]'"):
         registry.find_method(name)
+
+
+ELSEWHERE = """
+import numpy as np
+from archwalk.searching.history import make_history
+from archwalk.searching.open import make_problem
+from archwalk.searching.registry import find_method
+from archwalk.tasks.registry import load_table
+
+table = load_table("digits")
+problem, rewards = make_problem(table.space, table.rows, measured_apart=True), table.reward("autoencoder")
+for name in {names}:
+    ids = np.random.default_rng(1).permutation(len(table))[:34].tolist()
+    for _ in range(3):
+        optimizer = find_method(name).make(problem, 3)
+        optimizer.update(make_history(problem, ids, rewards[ids].tolist()))
+        ids.append(int(optimizer.suggest(1)[0]))
+    print(name, ids[-3:])
+"""
+
+
+def test_suggestions_are_the_same_in_every_process() -> None:
+    """Libraries that go through sets of texts would have another order in each."""
+    libraries = {"smac": "smac", "botorch": "botorch", "optuna-tpe": "optuna", "syne-tune": "syne_tune"}
+    names = [name for name, library in libraries.items() if importlib.util.find_spec(library)]
+    said = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", ELSEWHERE.format(names=["forest", *names])],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (0, 1)
+    }
+    assert len(said) == 1
+    assert said.pop().count("[") == 1 + len(names)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,8 @@ def smac(problem: Problem, history: History, seed: int) -> int:
         design = HyperparameterOptimizationFacade.get_initial_design(
             scenario, n_configs=DESIGN if done < DESIGN else 0
         )
-        # The facade's own forest, but for threads, of which it would start as many as there are cores.
+        # The facade's own forest, but for threads, of which it would start as many as there are cores, and
+        # for room for a million leaves a tree: there are no more than evaluations, so the trees are the same.
         model = RandomForest(
             space,
             n_trees=10,
@@ -57,13 +59,24 @@ def smac(problem: Problem, history: History, seed: int) -> int:
             min_samples_leaf=1,
             max_depth=2**20,
             log_y=True,
+            max_leaf_nodes=max(2, done),
             seed=number,
             n_jobs=1,
         )
+        maximizer = HyperparameterOptimizationFacade.get_acquisition_maximizer(scenario)
+        climbs: Any = maximizer._local_search
+        begin = climbs._get_init_points_from_previous_configs
+
+        def begin_in_order(*args: Any) -> list[Configuration]:
+            return sorted(begin(*args), key=lambda config: config.get_array().tolist())
+
+        # The library goes on in the order of a set of texts, which is another one in each process.
+        climbs._get_init_points_from_previous_configs = begin_in_order
         facade = HyperparameterOptimizationFacade(
             scenario,
             lambda config, seed=0: 0.0,  # never called: trials are told
             model=model,
+            acquisition_maximizer=maximizer,
             initial_design=design,
             overwrite=True,
             logging_level=False,
