@@ -38,7 +38,7 @@ from archwalk.reporting.style import MARKERS, colour, looks
 from archwalk.searching.asktell import check_fit
 from archwalk.searching.experience.source import Source, make_source
 from archwalk.searching.history import make_history
-from archwalk.searching.methods import robot
+from archwalk.searching.methods import graphpnas, robot
 from archwalk.searching.open import make_problem
 from archwalk.searching.optimizer import Method
 from archwalk.searching.problem import Problem
@@ -56,6 +56,7 @@ SETTINGS = {
 JOINT = ("mtnas", "ktnas")
 KNOWN = 50  # evaluations of each other task
 TRAINED_ELSEWHERE = ("agent", "ncp", "arch-graph", "aio-p")
+THEIRS = "graphpnas-201"  # as the public code is configured for NAS-Bench-201
 COLUMNS = {"mnasnet": "inference_ms"}  # read of the table itself
 MOST, SECONDS = 20_000, 10.0
 ORDER = (
@@ -71,7 +72,19 @@ ORDER = (
         "optuna-tpe",
         "smac",
     ),
-    *("botorch", "syne-tune", "ncp", "arch-graph", "aio-p", "gp", "mnasnet", "graphpnas", "agent", "forest"),
+    *(
+        "botorch",
+        "syne-tune",
+        "ncp",
+        "arch-graph",
+        "aio-p",
+        "gp",
+        "mnasnet",
+        "graphpnas",
+        THEIRS,
+        "agent",
+        "forest",
+    ),
     *("local", "rl"),
 )
 # Rank of the best found: KTNAS (arXiv:2504.00772) and RoBoT (He et al. 2024, table 3).
@@ -115,6 +128,9 @@ def method_of(name: str, budget: int) -> Method:
     """A method; those whose recipe hangs on the budget are told it."""
     if name == "robot":
         return replace(find_method(name), make=lambda problem, seed: robot.Robot(problem, seed, budget))
+    if name == THEIRS:
+        its = graphpnas.NASBENCH201
+        return replace(find_method("graphpnas"), make=lambda p, seed: graphpnas.GraphPNAS(p, seed, its))
     return find_method(name)
 
 
@@ -195,10 +211,16 @@ def search(setting: str, tasks: Sequence[str], method: str, seed: int) -> dict[s
 def run() -> None:
     """What is missing, the most important methods first."""
     which, of = map(int, args.part.split("/"))
-    names = args.methods.split(",") if args.methods else [m for m in ORDER if m in methods() or m == "agent"]
+    names = (
+        args.methods.split(",")
+        if args.methods
+        else [m for m in ORDER if m in methods() or m in ("agent", THEIRS)]
+    )
     for method in names:
         for setting in args.settings.split(",") if args.settings else SETTINGS:
             tasks = tasks_of(setting)
+            if method == THEIRS and not setting.startswith("nb201"):
+                continue
             for together in [tasks] if method in JOINT else [(task,) for task in tasks]:
                 for seed in range(args.seeds):
                     files = {t: args.out / setting / f"{method}.{t}.{seed}.json" for t in together}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,15 @@ import torch
 from archwalk.searching.history import make_history
 from archwalk.searching.listed import list_problem
 from archwalk.searching.methods import graphpnas
-from archwalk.searching.methods.graphpnas import Generator, GraphPNAS, best_of, blocks_of, touching
+from archwalk.searching.methods.graphpnas import (
+    NASBENCH201,
+    PAPER,
+    Generator,
+    GraphPNAS,
+    best_of,
+    blocks_of,
+    touching,
+)
 from archwalk.searching.methods.random import random
 from archwalk.searching.slots import possible_choices
 from archwalk.spaces import make_listed
@@ -75,12 +85,12 @@ def test_a_block_is_a_mixture_and_knows_nothing_of_later_ones() -> None:
 def test_what_it_is_fitted_to_and_when(tiny: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = list_problem(tiny.space)
     rewards = np.random.default_rng(0).permutation(40).astype(float)
-    ids, weights = best_of(make_history(problem, range(40), rewards.tolist()))
+    ids, weights = best_of(make_history(problem, range(40), rewards.tolist()), PAPER.best)
     assert rewards[ids].tolist() == list(range(25, 40))
     np.testing.assert_allclose(weights, [(i + 1) / 15 for i in range(15)])
     fits = []
 
-    def fit(problem, history, seed):  # type: ignore[no-untyped-def]
+    def fit(problem, history, seed, recipe):  # type: ignore[no-untyped-def]
         fits.append(len(history))
         return generator_of(tiny.space)
 
@@ -96,10 +106,28 @@ def test_what_it_is_fitted_to_and_when(tiny: Benchmark, monkeypatch: pytest.Monk
     assert fits == [30, 40, 40]  # another past
 
 
-def test_it_learns_what_the_best_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphpnas, "EPOCHS", 10)
+def test_as_it_was_run_on_nasbench201(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifteen random cells without an absent edge, then a fit before every evaluation."""
+    fits = []
+
+    def fit(problem, history, seed, recipe):  # type: ignore[no-untyped-def]
+        fits.append((len(history), recipe.best, recipe.epochs))
+        return generator_of(CELLS)
+
+    monkeypatch.setattr(graphpnas, "fit", fit)
+    problem, ids = list_problem(CELLS), list[int]()
+    method = GraphPNAS(problem, 0, NASBENCH201)
+    for n in range(18):
+        method.update(make_history(problem, ids, np.arange(n, dtype=float).tolist()))
+        ids += method.suggest(1)
+    assert len(set(ids)) == 18
+    assert (CELLS.codes[ids[:15]] > 0).all()
+    assert fits == [(15, 10, 60), (16, 10, 60), (17, 10, 60)]
+
+
+def test_it_learns_what_the_best_have() -> None:
     problem, reward = list_problem(CELLS), (CELLS.codes == 3).mean(1)
     ids = np.random.default_rng(0).permutation(len(CELLS))[:60].tolist()
-    method = GraphPNAS(problem, 0)
+    method = GraphPNAS(problem, 0, replace(PAPER, epochs=10))
     method.update(make_history(problem, ids, reward[ids].tolist()))
     assert reward[method.suggest(12)].mean() > reward.mean() + 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,10 +17,31 @@ from archwalk.searching.slots import choose_slots, possible_choices
 from archwalk.spaces.base import SearchSpace
 from archwalk.spaces.cells import EDGES, CellSpace
 
-ROUND, RANDOM = 10, 3  # evaluations a round; rounds at random before the first fit
-BEST = 15  # that the generator is fitted to, weighted (i + 1) / BEST, the best 1
 COMPONENTS, HIDDEN, LAYERS = 10, 24, 7  # of the mixture; width and message-passing layers
-EPOCHS, BATCH, LEARNING_RATE = 70, 2, 1e-3  # Adam; the batch is that of the public code
+BATCH, LEARNING_RATE = 2, 1e-3  # Adam; the batch is that of the public code
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """When the generator is fitted, and to what.
+
+    Attributes:
+        first: random evaluations before the first fit.
+        every: evaluations between two fits.
+        best: evaluations that it is fitted to, weighted (i + 1) / best, the best 1.
+        epochs: of a fit.
+        full: whether the random ones have an operation on every edge of a cell.
+    """
+
+    first: int = 30
+    every: int = 10
+    best: int = 15
+    epochs: int = 70
+    full: bool = False
+
+
+PAPER = Recipe()
+NASBENCH201 = Recipe(first=15, every=1, best=10, epochs=60, full=True)  # the public code's, for that space
 
 
 def blocks_of(space: SearchSpace) -> tuple[tuple[int, ...], ...]:
@@ -124,22 +146,22 @@ class Generator(nn.Module):
         return joint.logsumexp(0).double().numpy()
 
 
-def best_of(history: History) -> tuple[Ints, Floats]:
-    """What a generator is fitted to: ids of the best, worst first, and their weights, [<= BEST] each."""
-    order = np.argsort(history.rewards, kind="stable")[-BEST:]
+def best_of(history: History, most: int) -> tuple[Ints, Floats]:
+    """What a generator is fitted to: ids of the best, worst first, and their weights, [<= most] each."""
+    order = np.argsort(history.rewards, kind="stable")[-most:]
     return history.indices[order], np.arange(1, len(order) + 1) / len(order)
 
 
-def fit(problem: Problem, history: History, seed: int) -> Generator:
+def fit(problem: Problem, history: History, seed: int, recipe: Recipe = PAPER) -> Generator:
     """A new generator, fitted to the best by their weighted log likelihood."""
     numbers = np.random.default_rng([seed, len(history), 2])
     space = problem.space
     start = int(numbers.integers(2**31))
     generator = Generator(possible_choices(problem), blocks_of(space), touching(space), start)
-    ids, weights = best_of(history)
+    ids, weights = best_of(history, recipe.best)
     codes, scale = torch.from_numpy(problem.codes(ids)), torch.from_numpy(weights).float()
     adam = torch.optim.Adam(generator.parameters(), lr=LEARNING_RATE, fused=True)
-    for _ in range(EPOCHS):
+    for _ in range(recipe.epochs):
         for batch in torch.from_numpy(numbers.permutation(len(ids))).split(BATCH):
             adam.zero_grad()
             (-(scale[batch] * generator.log_probability(codes[batch])).mean()).backward()
@@ -152,23 +174,24 @@ class GraphPNAS:
 
     The graph is that of a cell: its nodes come one after the other, each with all edges into it, and an
     edge's operation is its label. Everywhere else it is the sequence of slots, each a node of its own. The
-    first three rounds are random. A walk samples the generator over the choices on offer.
+    first thirty are random. A walk samples the generator over the choices on offer.
     """
 
-    def __init__(self, problem: Problem, seed: int) -> None:
-        self._problem, self._seed = problem, seed
+    def __init__(self, problem: Problem, seed: int, recipe: Recipe = PAPER) -> None:
+        self._problem, self._seed, self._recipe = problem, seed, recipe
         self._fitted: tuple[History, Generator] | None = None
 
     def update(self, evaluations: History) -> None:
         """Fit where a round is complete."""
-        self._history = evaluations
-        start = len(evaluations) // ROUND * ROUND
-        if start < RANDOM * ROUND:
+        self._history, recipe = evaluations, self._recipe
+        if len(evaluations) < recipe.first:
             return
-        known = evaluations.only(np.arange(start))
+        known = evaluations.only(
+            np.arange(len(evaluations) - (len(evaluations) - recipe.first) % recipe.every)
+        )
         if self._fitted is not None and _same(self._fitted[0], known):
             return
-        self._fitted = known, fit(self._problem, known, self._seed)
+        self._fitted = known, fit(self._problem, known, self._seed, recipe)
 
     def suggest(self, n: int) -> Sequence[int]:
         """Draws of the generator, each pending while the next is drawn."""
@@ -179,9 +202,15 @@ class GraphPNAS:
         return found
 
     def _propose(self, history: History, number: int) -> int:
-        if len(history) < RANDOM * ROUND or self._fitted is None:
-            return random(self._problem, history, self._seed)
         generator = np.random.default_rng([self._seed, len(history), number])
+        if len(history) < self._recipe.first or self._fitted is None:
+            if not self._recipe.full or not isinstance(self._problem.space, CellSpace):
+                return random(self._problem, history, self._seed)
+
+            def full(made: Ints, offered: Ints) -> int:
+                return int(generator.choice(offered[offered > 0] if (offered > 0).any() else offered))
+
+            return choose_slots(self._problem, history, full, generator, self._seed)
         model = self._fitted[1]
 
         def choose(made: Ints, offered: Ints) -> int:
