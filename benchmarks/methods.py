@@ -260,7 +260,8 @@ def verdict(published: float | None, values: np.ndarray) -> str:
 def overview(frame: pl.DataFrame) -> dict[str, dict[str, tuple[float, Interval]]]:
     """Method → setting → geometric mean over the tasks of the rank found, and its 95 % interval over seeds.
 
-    In the order of the mean over settings of that rank beside random search's, on a logarithmic scale.
+    In the order of the mean over settings of that rank beside random search's, on a logarithmic scale; a
+    setting that a method cannot serve counts as random search's.
     """
     each = frame.group_by("method", "setting", "seed").agg(pl.col.rank.log().mean(), pl.len().alias("tasks"))
     found: dict[str, dict[str, tuple[float, Interval]]] = {}
@@ -271,7 +272,7 @@ def overview(frame: pl.DataFrame) -> dict[str, dict[str, tuple[float, Interval]]
             found.setdefault(method, {})[setting] = mean, Interval(float(low), float(high))
 
     def beside_random(item: tuple[str, dict[str, tuple[float, Interval]]]) -> float:
-        return float(np.mean([np.log(rank / found["random"][s][0]) for s, (rank, _) in item[1].items()]))
+        return sum(float(np.log(rank / found["random"][s][0])) for s, (rank, _) in item[1].items())
 
     return dict(sorted(found.items(), key=beside_random))
 
