@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,13 +20,32 @@ if TYPE_CHECKING:
     from archwalk.tasks.ledger import Evaluation
 
 
-class Reporter:
+View = TypeVar("View", Progress, Live)
+Entered = TypeVar("Entered", bound="_Live[Any]")
+
+
+class _Live(Generic[View]):
+    """A view that is drawn while a reporter is entered, on a terminal; elsewhere there is none."""
+
+    _view: View | None
+
+    def __enter__(self: Entered) -> Entered:
+        if self._view:
+            self._view.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._view:
+            self._view.stop()
+
+
+class Reporter(_Live[Progress]):
     """Progress of a run: a live bar on a terminal, plain lines elsewhere, both on standard error."""
 
     def __init__(self, total: int) -> None:
         console = Console(stderr=True)
         self._total, self._score = total, ""
-        self._progress = (
+        self._view = (
             Progress(
                 TextColumn("[bold]training"),
                 BarColumn(),
@@ -39,16 +58,7 @@ class Reporter:
             if console.is_terminal
             else None
         )
-        self._task = self._progress.add_task("", total=total, text="") if self._progress else None
-
-    def __enter__(self) -> Reporter:
-        if self._progress:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress:
-            self._progress.stop()
+        self._task = self._view.add_task("", total=total, text="") if self._view else None
 
     def __call__(self, row: dict[str, Any], seconds: float) -> None:
         """Show a row of metrics."""
@@ -58,14 +68,13 @@ class Reporter:
             self._score = f"ends at {row['greedy_valid_mean']:.5g}" if score is None else f"score {score:.3f}"
         rate = steps / max(seconds, 1e-9)
         text = f"{rate:,.0f} steps/s  {row['evaluations']:,} evaluations  {self._score}"
-        if self._progress and self._task is not None:
-            self._progress.update(self._task, completed=steps, text=text)
+        if self._view and self._task is not None:
+            self._view.update(self._task, completed=steps, text=text)
         elif "greedy_validation_score" in row:
-            line = f"{steps:>11,} of {self._total:,} trained steps  {seconds:7.1f} s  {text}"
-            print(line, file=sys.stderr, flush=True)
+            print_step(f"{steps:>11,} of {self._total:,} trained steps  {seconds:7.1f} s  {text}")
 
 
-class StudyReporter:
+class StudyReporter(_Live[Live]):
     """Progress of a study: one live view on a terminal, a line an agent elsewhere, both on standard error.
 
     Args:
@@ -91,16 +100,7 @@ class StudyReporter:
         self._total = self._whole.add_task("", total=total, completed=done * plan.steps_a_job, text="")
         self._lines: dict[Job, TaskID] = {}
         terminal = console.is_terminal
-        self._live = Live(Group(self._whole, self._agent), console=console) if terminal else None
-
-    def __enter__(self) -> StudyReporter:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+        self._view = Live(Group(self._whole, self._agent), console=console) if terminal else None
 
     def __call__(self, event: Event) -> None:
         """Show what a worker says."""
@@ -119,8 +119,8 @@ class StudyReporter:
             self._done += 1
             if job in self._lines:
                 self._agent.remove_task(self._lines.pop(job))
-            if self._live is None:
-                print(f"{job}: done. {self._so_far()}", file=sys.stderr, flush=True)
+            if self._view is None:
+                print_step(f"{job}: done. {self._so_far()}")
         under_way = sum(
             int(self._agent.tasks[self._agent.task_ids.index(i)].completed) for i in self._lines.values()
         )
@@ -137,35 +137,26 @@ class StudyReporter:
         return text
 
 
-class FitReporter:
+class FitReporter(_Live[Progress]):
     """Progress of a fit: a live bar on a terminal, a line a training elsewhere, both on standard error."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
         text = "{task.percentage:>3.0f} % of the time  {task.fields[left]} left  {task.fields[text]}"
-        self._bar = (
+        self._view = (
             Progress(TextColumn("[bold]{task.description}"), BarColumn(20), TextColumn(text), console=console)
             if console.is_terminal
             else None
         )
-        self._task = self._bar.add_task("reading", total=None, left="?", text="") if self._bar else None
-
-    def __enter__(self) -> FitReporter:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._task = self._view.add_task("reading", total=None, left="?", text="") if self._view else None
 
     def __call__(self, progress: FitProgress) -> None:
         """Show what was trained last."""
         left = _clock(max(0.0, progress.budget - progress.spent))
         best = f"best so far: {progress.best}" if progress.best else "nothing yet"
-        if self._bar and self._task is not None:
+        if self._view and self._task is not None:
             what = "searching" if progress.searching else "final trainings"
-            self._bar.update(
+            self._view.update(
                 self._task,
                 description=what,
                 total=progress.budget,
@@ -177,7 +168,7 @@ class FitReporter:
             print_step(f"{left:>8} left  {progress.text}  ({best})")
 
 
-class SearchReporter:
+class SearchReporter(_Live[Progress]):
     """Progress of a search on standard error: a line an evaluation; on a terminal with a bar below them.
 
     Args:
@@ -189,15 +180,11 @@ class SearchReporter:
         self._budget, self._first, self._began = budget, 0, time.monotonic()
         columns = (TextColumn("[bold]search"), BarColumn(), TextColumn("{task.completed} of {task.total}"))
         left = (TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
-        self._progress = Progress(*columns, *left, console=console) if console.is_terminal else None
+        self._view = Progress(*columns, *left, console=console) if console.is_terminal else None
         self._task: TaskID | None = None
 
     def __enter__(self) -> SearchReporter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress:
-            self._progress.stop()
+        return self  # nothing is drawn before the search has said what it knows
 
     def __call__(self, evaluation: Evaluation, count: int) -> None:
         """Show one more evaluation."""
@@ -208,14 +195,14 @@ class SearchReporter:
         seconds = (time.monotonic() - self._began) / (count - self._first + 1)
         left = seconds * (self._budget - count)
         text = f"about {duration(left)} left" if left >= 60 else f"about {left:.0f} s left"
-        if self._progress is None:
+        if self._view is None:
             print_step(line if left < 10 else f"{line}  {text}")
             return
-        if self._task is None:  # nothing is drawn before the search has said what it knows
-            self._task = self._progress.add_task("", total=self._budget, left="")
-            self._progress.start()
-        self._progress.update(self._task, completed=count, left=text)
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if self._task is None:
+            self._task = self._view.add_task("", total=self._budget, left="")
+            self._view.start()
+        self._view.update(self._task, completed=count, left=text)
+        self._view.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:

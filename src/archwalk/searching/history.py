@@ -93,6 +93,10 @@ class History:
         pending = np.concatenate([self.pending, np.array([*ids], dtype=np.int64)])
         return replace(self, pending=pending)
 
+    def same(self, other: History) -> bool:
+        """Whether the evaluations are the same ones with the same rewards."""
+        return np.array_equal(self.indices, other.indices) and np.array_equal(self.rewards, other.rewards)
+
     def only(self, positions: Ints) -> History:
         """Some of the evaluations, in order; the others are forgotten, not merely unused."""
         several = self.objectives

@@ -50,7 +50,7 @@ class Rounds(ABC):
         known = evaluations.only(np.arange(len(evaluations) // ROUND * ROUND))
         if not len(known) and not self.sources:
             return
-        if self._fitted is None or not _same(self._fitted[0], known):
+        if self._fitted is None or not self._fitted[0].same(known):
             model = self.fit(known, np.random.default_rng([self.seed, len(known), 0x4D]))
             self._fitted = known, model
 
@@ -65,10 +65,6 @@ class Rounds(ABC):
                 found.append(self.propose(self._fitted[1], history, generator))
             history = history.with_pending(found[-1:])
         return found
-
-
-def _same(one: History, other: History) -> bool:
-    return np.array_equal(one.indices, other.indices) and np.array_equal(one.rewards, other.rewards)
 
 
 def tasks_of(problem: Problem) -> tuple[Source, ...]:

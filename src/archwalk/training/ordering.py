@@ -223,7 +223,7 @@ class _Order:
         weights = run.weights() if whole else load_weights(run, ",".join(tasks), opened)
         if Path(self.run_dir).resolve() == run.path.resolve():
             raise RunError("another folder than the source's", str(self.run_dir), "choose another --run-dir")
-        self._check_source(run, settings)
+        self._check_source(run, spec, settings)
         if spec.shaped and self.regime == "zero-shot":
             raise SettingsError(
                 "a source whose Q-values are those of its task, for an agent used as it is",
@@ -259,7 +259,7 @@ class _Order:
         settings, weights = begun.settings, begun.weights
         runs = [RunDir(one) for one in self.sources]
         for other in runs[1:]:
-            self._check_source(other, settings)
+            self._check_source(other, other.spec(), settings)
         target = Target(opened, tasks[0], settings, self.seed)
         moved = moved_by(self.transfer, self.options, runs, target, self.algorithm)
         if self.regime == "zero-shot" and moved.zero_shot_steps:
@@ -278,10 +278,9 @@ class _Order:
         }
         return _Beginning(settings, weights, moved, begun.origin | origin)
 
-    def _check_source(self, run: RunDir, settings: Settings) -> None:
+    def _check_source(self, run: RunDir, spec: RunSpec, settings: Settings) -> None:
         """A source must have been trained by the same algorithm, and have seen its space through the same
         tokens with the same network; a body sees none."""
-        spec = run.spec()
         if spec.algorithm != self.algorithm:
             raise RunError(
                 f"a source trained by {self.algorithm}, whose network this is",

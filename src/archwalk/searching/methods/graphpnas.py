@@ -189,7 +189,7 @@ class GraphPNAS:
         known = evaluations.only(
             np.arange(len(evaluations) - (len(evaluations) - recipe.first) % recipe.every)
         )
-        if self._fitted is not None and _same(self._fitted[0], known):
+        if self._fitted is not None and self._fitted[0].same(known):
             return
         self._fitted = known, fit(self._problem, known, self._seed, recipe)
 
@@ -218,10 +218,6 @@ class GraphPNAS:
             return int(offered[np.argmax(logits + generator.gumbel(size=len(offered)))])
 
         return choose_slots(self._problem, history, choose, generator, self._seed)
-
-
-def _same(one: History, other: History) -> bool:
-    return np.array_equal(one.indices, other.indices) and np.array_equal(one.rewards, other.rewards)
 
 
 METHOD = make_method("graphpnas", GraphPNAS, source="Li et al. 2023, arXiv:2211.15155")
