@@ -6,7 +6,7 @@
 The first command (with ``OMP_NUM_THREADS=1``) goes on where it was stopped: a finished search is a file in
 ``OUT``. ``--methods a,b`` and
 ``--settings micro/transnas-best`` run a part; ``--part 0/2`` and ``--part 1/2`` beside each other share the
-work. The second writes ``rows.csv``, the tables of ``table.md`` and the picture ``ranks.svg`` from what is
+work. The second writes ``rows.csv``, the tables of ``table.md`` and the picture ``ranks`` from what is
 there.
 
 Settings: TransNAS-Bench-101 under ``transnas-best`` (P1) with 50 evaluations and ``transnas-final`` (P2) with
@@ -18,7 +18,6 @@ a setting together. Methods that are trained on other tasks know ``KNOWN`` rando
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import time
 from collections.abc import Sequence
@@ -34,7 +33,7 @@ from matplotlib.figure import Figure
 from archwalk.analysis.statistics import Interval, mean_interval
 from archwalk.errors import SearchError
 from archwalk.files import write_atomically
-from archwalk.reporting.style import MARKERS, colour, looks
+from archwalk.reporting.style import MARKERS, colour, looks, save
 from archwalk.searching.asktell import check_fit
 from archwalk.searching.experience.source import Source, make_source
 from archwalk.searching.history import make_history
@@ -264,8 +263,9 @@ def overview(frame: pl.DataFrame) -> dict[str, dict[str, tuple[float, Interval]]
     setting that a method cannot serve counts as random search's.
     """
     each = frame.group_by("method", "setting", "seed").agg(pl.col.rank.log().mean(), pl.len().alias("tasks"))
+    each = each.sort("method", "setting", "seed")
     found: dict[str, dict[str, tuple[float, Interval]]] = {}
-    for (method, setting), rows in each.group_by("method", "setting"):
+    for (method, setting), rows in each.group_by("method", "setting", maintain_order=True):
         logs = rows.filter(pl.col.tasks == len(tasks_of(setting)))["rank"].to_numpy()
         if len(logs):
             mean, (low, high) = float(np.exp(logs.mean())), np.exp(mean_interval(logs))
@@ -286,7 +286,7 @@ def knows(method: str) -> str:
     return {"mnasnet": "latencies", "robot": "training-free metrics"}.get(method, "nothing")
 
 
-def draw(found: dict[str, dict[str, tuple[float, Interval]]]) -> bytes:
+def draw(found: dict[str, dict[str, tuple[float, Interval]]]) -> Figure:
     """The overview as a picture: a panel a setting, a line a method, a colour for what it is told."""
     kinds = sorted({knows(method) for method in found}, key=lambda kind: (kind != "nothing", kind))
     figure = Figure(figsize=(10.0, 0.25 * len(found) + 1.3))
@@ -312,20 +312,24 @@ def draw(found: dict[str, dict[str, tuple[float, Interval]]]) -> bytes:
         "rank of the best found, geometric mean over tasks; 95 % intervals over seeds"
     )
     figure.legend(loc="outside lower center", ncols=3)
-    data = io.BytesIO()
-    with looks():
-        figure.savefig(data, format="svg", metadata={"Date": None})
-    return data.getvalue()
+    return figure
+
+
+def seeds_of(rows: pl.DataFrame) -> str:
+    """How many searches of each task a row stands on."""
+    counts = rows.group_by("task").len()["len"]
+    few, many = counts.min(), counts.max()
+    return f"{few}" if few == many else f"{few} to {many}"
 
 
 def table() -> None:
-    """``rows.csv``, ``table.md`` and ``ranks.svg``."""
+    """``rows.csv``, ``table.md``, ``ranks.svg`` and ``ranks.png``."""
     frame = collected()
     frame.write_csv(args.to / "rows.csv", float_precision=5)
     known = [m for m in ORDER if m in set(frame["method"])]
     found = overview(frame)
     with looks():
-        write_atomically(args.to / "ranks.svg", draw(found))
+        save(draw(found), args.to, "ranks")
     lines = ["# Every method under a budget: the rows", ""]
     lines += ["**Rank of the best found, geometric mean over the tasks**, with 95 % intervals over seeds\n"]
     lines += ["| method | knows | " + " | ".join(f"{s}, {n}" for s, n in SETTINGS.items()) + " |"]
@@ -357,7 +361,7 @@ def table() -> None:
             line = (
                 f"| `{method}` | {' | '.join(cells)} | {' / '.join(regrets)} | {mine['seconds'].mean():.2g} "
             )
-            lines += [line + f"| {mine.select(pl.col.seed.n_unique()).item()} |"]
+            lines += [line + f"| {seeds_of(mine)} |"]
     part = frame.filter(pl.col.setting == "nb201/nasbench201-200")
     if len(part):
         lines += ["\n**Evaluations until the best of NAS-Bench-201 is found**\n"]
@@ -377,8 +381,7 @@ def table() -> None:
                 f"{'≥ ' if missing else ''}{spent.mean():.0f} ± {spread:.0f}{at_least}{verdict(said, spent)}"
             )
         if len(mine):
-            seeds = mine.select(pl.col.seed.n_unique()).item()
-            lines += [f"| `{method}` | {' | '.join(cells)} | {seeds} |"]
+            lines += [f"| `{method}` | {' | '.join(cells)} | {seeds_of(mine)} |"]
     write_atomically(args.to / "table.md", "\n".join(lines).strip().encode() + b"\n")
 
 
